@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest'
+import { parseOptions, UsageError } from './options.ts'
+import { VARIANT_NAMES } from './variants/names.ts'
+
+describe('parseOptions', () => {
+  it('measures everything by default and writes nothing', () => {
+    expect(parseOptions([], '/here')).toEqual({
+      help: false,
+      extent: 'full',
+      cpu: null,
+      runs: null,
+      only: VARIANT_NAMES,
+      json: null,
+      from: null,
+      chart: null,
+      readme: null,
+    })
+  })
+
+  it('takes files relative to the folder, and absolute ones', () => {
+    const options = parseOptions(['--json', 'a.json', '--chart=/tmp/c.svg'], '/here')
+    expect([options.json, options.chart]).toEqual(['/here/a.json', '/tmp/c.svg'])
+  })
+
+  it('takes processor 0', () => expect(parseOptions(['--quick', '--cpu', '0'], '/').cpu).toBe(0))
+
+  it.each([
+    [['--cpu', 'zero'], '--cpu takes a whole number from 0, not "zero"'],
+    [['--runs', '0'], '--runs takes a whole number from 1, not "0"'],
+    [['--only', 'uds-c,uds-d'], 'no variant is called "uds-d"'],
+    [['--fast'], '--fast'],
+    [['file'], 'file'],
+    [['--json'], '--json'],
+  ])('refuses %j', (args, message) => {
+    expect(() => parseOptions(args, '/')).toThrow(UsageError)
+    expect(() => parseOptions(args, '/')).toThrow(message)
+  })
+})

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest'
+import { END_MARK, intoReadme, markdown, START_MARK } from './readme.ts'
+import { someMachine, someRows } from './testing/rows.ts'
+
+describe('intoReadme', () => {
+  it('replaces what is between the marks, and only that', () => {
+    const readme = `# Title\n${START_MARK}\nold\n${END_MARK}\nrest\n`
+    const written = intoReadme(readme, someRows(), someMachine)
+    expect(written).toMatch(/^# Title\n<!-- bench:start -->\nMeasured 2030-01-02/)
+    expect(written).toMatch(/<!-- bench:end -->\nrest\n$/)
+    expect(written).not.toContain('old')
+    expect(intoReadme(written, someRows(), someMachine)).toBe(written)
+  })
+
+  it.each([
+    'no marks',
+    `${START_MARK} only`,
+    `${END_MARK} ${START_MARK}`,
+    `${START_MARK}${END_MARK}${START_MARK}${END_MARK}`,
+  ])('refuses a file with other marks: %s', (readme) => {
+    expect(() => intoReadme(readme, someRows(), someMachine)).toThrow('needs one')
+  })
+})
+
+describe('markdown', () => {
+  it('has a line of all sizes for every variant', () => {
+    expect(markdown(someRows(), someMachine)).toContain('| Polyloop, Rust guest | 1.7 (1.3-2.1) | 13.3 (10.3-16.7) |')
+  })
+
+  it('says that nothing is lost only where nothing is', () => {
+    expect(markdown(someRows(), someMachine)).toContain('Polyloop is slower than none')
+  })
+
+  it('says where Polyloop loses, and by how much', () => {
+    const rows = someRows().map((row) => {
+      const won = row.variant === 'koffi' && row.outstanding === 64 && row.bytes === 102_400
+      return won ? { ...row, perSecond: { median: 25_000, min: 1, max: 25_000 } } : row
+    })
+    const text = markdown(rows, someMachine)
+    expect(text).toContain(
+      '- 100 KB, 64 outstanding: koffi, async call of C is 2 times as fast as Polyloop, Rust guest',
+    )
+    expect(text).not.toContain('slower than none')
+  })
+
+  it('lists the goals that were missed, and what could not be measured', () => {
+    const text = markdown(someRows(), { ...someMachine, missing: { koffi: 'it is not installed' } })
+    expect(text).toContain('- Rust / C server, sequential, 512 B: MISSED 4x (goal 35x)')
+    expect(text).toContain('- koffi: not measured: it is not installed')
+  })
+})

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isReached, judge, sizeTitle, verdictText } from './goals.ts'
+import { describeMachine, type Machine } from './machine.ts'
+import { sameConditions, significant, sortRows } from './report.ts'
+import { OUTSTANDING, SIZES } from './schedule.ts'
+import type { Row } from './stats.ts'
+import { isVariantName, VARIANT_NAMES, VARIANT_TITLES, type VariantName } from './variants/names.ts'
+
+export const START_MARK = '<!-- bench:start -->'
+export const END_MARK = '<!-- bench:end -->'
+
+/**
+ * Puts the result between the marks of a Markdown text and leaves the rest alone.
+ * @throws Error if the text has not exactly one pair of marks
+ */
+export function intoReadme(readme: string, rows: readonly Row[], machine: Machine): string {
+  const [before, inside, ...others] = readme.split(START_MARK)
+  const [, after, ...more] = inside?.split(END_MARK) ?? []
+  if (before === undefined || after === undefined || others.length > 0 || more.length > 0) {
+    throw new Error(`the file needs one ${START_MARK} and, after it, one ${END_MARK}`)
+  }
+  return `${before}${START_MARK}\n${markdown(rows, machine)}\n${END_MARK}${after}`
+}
+
+/** The result as Markdown: tables, what was lost and what was missed. */
+export function markdown(rows: readonly Row[], machine: Machine): string {
+  const echo = sortRows(rows.filter((row) => row.bench === 'echo'))
+  const processors = [...new Set(echo.map((row) => row.cpus))]
+  const runs = Math.min(...echo.map((row) => row.runs))
+  const intro = `Measured ${describeMachine(machine)}: medians of ${runs} or more runs, each in a fresh process.`
+  const tables = processors.flatMap((cpus) =>
+    OUTSTANDING.flatMap((outstanding) =>
+      table(echo.filter((row) => row.cpus === cpus && row.outstanding === outstanding)),
+    ),
+  )
+  const parts = [intro, ...tables, loopText(rows), ...lossText(echo), ...missedText(rows), ...missingText(machine)]
+  return parts.filter((part) => part !== '').join('\n\n')
+}
+
+function table(rows: readonly Row[]): string[] {
+  const [any] = rows
+  if (any === undefined) return []
+  const sequential = any.outstanding === 1
+  const calls = sequential
+    ? 'One call at a time, µs per call'
+    : `${any.outstanding.toLocaleString('en')} outstanding, thousand calls a second`
+  const title = `${calls}${any.cpus === 1 ? ' (all on one processor)' : ''}`
+  const cell = (variant: VariantName, bytes: number): string => {
+    const row = rows.find((each) => each.variant === variant && each.bytes === bytes)
+    if (row === undefined) return '-'
+    const { median, min, max } = row.perSecond
+    const [middle, from, to] = sequential ? [1e6 / median, 1e6 / max, 1e6 / min] : [median / 1e3, min / 1e3, max / 1e3]
+    return `${significant(middle)} (${significant(from)}-${significant(to)})`
+  }
+  const lines = VARIANT_NAMES.filter((variant) => rows.some((row) => row.variant === variant)).map(
+    (variant) => `| ${VARIANT_TITLES[variant]} | ${SIZES.map((bytes) => cell(variant, bytes)).join(' | ')} |`,
+  )
+  const head = `| ${title} | ${SIZES.map(sizeTitle).join(' | ')} |\n|---|${SIZES.map(() => '--:|').join('')}`
+  return [`${head}\n${lines.join('\n')}`]
+}
+
+function loopText(rows: readonly Row[]): string {
+  const fires = rows.flatMap((row) => {
+    if (row.bench !== 'loop-health' || !isVariantName(row.variant)) return []
+    return `${significant(row.perSecond.median)} times (${VARIANT_TITLES[row.variant]})`
+  })
+  const idle = rows.find((row) => row.bench === 'idle')
+  const parts = []
+  if (fires.length > 0) parts.push(`With 1,024 calls outstanding a 1 ms timer fires ${fires.join(', ')} a second.`)
+  if (idle)
+    parts.push(
+      `Idle, with both guests loaded, the process uses ${significant(idle.perSecond.median)} ms of processor time a second.`,
+    )
+  return parts.join(' ')
+}
+
+function lossText(echo: readonly Row[]): string[] {
+  const losses = echo.flatMap((ours) => {
+    if (!ours.variant.startsWith('polyloop-')) return []
+    const faster = echo.filter(
+      (other) =>
+        !other.variant.startsWith('polyloop-') &&
+        sameConditions(other, ours) &&
+        other.perSecond.median > ours.perSecond.median,
+    )
+    return faster.map((other) => lossLine(ours, other))
+  })
+  if (losses.length === 0) return ['Polyloop is slower than none of these in any median above.']
+  return [`Where Polyloop loses:\n\n${losses.join('\n')}`]
+}
+
+function lossLine(ours: Row, other: Row): string {
+  const factor = significant(other.perSecond.median / ours.perSecond.median)
+  const where = `${sizeTitle(ours.bytes)}, ${ours.outstanding.toLocaleString('en')} outstanding`
+  return `- ${where}${ours.cpus === 1 ? ', one processor' : ''}: ${title(other)} is ${factor} times as fast as ${title(ours)}`
+}
+
+function title(row: Row): string {
+  return isVariantName(row.variant) ? VARIANT_TITLES[row.variant] : row.variant
+}
+
+function missedText(rows: readonly Row[]): string[] {
+  const verdicts = judge(rows).filter((verdict) => verdict.measured !== undefined)
+  const missed = verdicts.filter((verdict) => !isReached(verdict))
+  if (missed.length === 0) return [`All ${verdicts.length} goals that were measured are reached.`]
+  const lines = missed.map((verdict) => `- ${verdict.what}: ${verdictText(verdict)}`)
+  return [`Of ${verdicts.length} goals measured, ${missed.length} are missed:\n\n${lines.join('\n')}`]
+}
+
+function missingText(machine: Machine): string[] {
+  const lines = [
+    ...Object.entries(machine.missing).map(([name, reason]) => `${name}: not measured: ${reason}`),
+    ...machine.notes,
+  ]
+  return lines.length === 0 ? [] : [lines.map((line) => `- ${line}`).join('\n')]
+}

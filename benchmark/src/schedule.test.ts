@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from 'vitest'
+import { parseOptions } from './options.ts'
+import { OUTSTANDING, SIZES, schedule } from './schedule.ts'
+import { VARIANT_NAMES } from './variants/names.ts'
+
+const field = { variants: VARIANT_NAMES, processors: 2 }
+const cellsOf = (...args: string[]) => schedule(parseOptions(args, '/'), field)
+
+describe('schedule', () => {
+  it('measures every size with every number outstanding, for every variant, in every run', () => {
+    const echo = cellsOf('--runs', '2').filter((cell) => cell.bench === 'echo' && cell.pin === null)
+    expect(echo).toHaveLength(2 * SIZES.length * OUTSTANDING.length * VARIANT_NAMES.length)
+  })
+
+  it('alternates the variants', () => {
+    const echo = cellsOf().filter((cell) => cell.bench === 'echo')
+    expect(new Set(echo.slice(0, VARIANT_NAMES.length).map((cell) => cell.variant)).size).toBe(VARIANT_NAMES.length)
+  })
+
+  it('adds the cells on one processor that the goals need', () => {
+    const pinned = cellsOf('--runs', '1').filter((cell) => cell.pin === 0)
+    expect(new Set(pinned.map((cell) => cell.variant))).toEqual(new Set(['polyloop-rust', 'uds-c']))
+    expect(pinned).toHaveLength(SIZES.length * 2 * 2)
+  })
+
+  it('pins everything where told to', () => {
+    expect(cellsOf('--quick', '--cpu', '1').every((cell) => cell.pin === 1)).toBe(true)
+  })
+
+  it('asks for nothing of a variant that is not there', () => {
+    const cells = schedule(parseOptions([], '/'), { variants: ['uds-c', 'koffi'], processors: 2 })
+    expect(new Set(cells.map((cell) => cell.variant))).toEqual(new Set(['uds-c', 'koffi']))
+  })
+})

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Cell } from './cell.ts'
+import type { Extent, Options } from './options.ts'
+import type { VariantName } from './variants/names.ts'
+
+export const SIZES = [512, 4096, 10_240, 102_400] as const
+export const OUTSTANDING = [1, 64, 1024] as const
+
+/** How much time each extent takes; `budgetMs` bounds the whole, with the `installMs` that rivals may take. */
+interface Pace {
+  runs: number
+  warmMs: number
+  measureMs: number
+  healthMs: number
+  idleMs: number
+  installMs: number
+  budgetMs: number
+}
+
+export const PACES: Record<Extent, Pace> = {
+  full: { runs: 5, warmMs: 250, measureMs: 500, healthMs: 1000, idleMs: 3000, installMs: 180_000, budgetMs: 840_000 },
+  quick: { runs: 3, warmMs: 60, measureMs: 120, healthMs: 500, idleMs: 3000, installMs: 25_000, budgetMs: 52_000 },
+  smoke: { runs: 1, warmMs: 2, measureMs: 5, healthMs: 10, idleMs: 10, installMs: 0, budgetMs: 50_000 },
+}
+
+/** What variants can be measured on this machine, and whether it has more than one processor. */
+export interface Field {
+  variants: readonly VariantName[]
+  processors: number
+}
+
+/**
+ * All cells in the order in which they are measured. The variants alternate, so that what disturbs the machine for a
+ * while disturbs all of them; rounds repeat, so that what cuts the schedule short cuts repetitions first.
+ */
+export function schedule(options: Options, field: Field): Cell[] {
+  const runs = options.runs ?? PACES[options.extent].runs
+  const cells: Cell[] = []
+  for (let run = 0; run < runs; run++) {
+    if (run === 0 || options.extent === 'full') cells.push(...healthCells(options, field))
+    cells.push(...echoCells(options, rotate(field.variants, run)))
+    if (wantsPinnedCells(options, field)) cells.push(...pinnedCells(options, field.variants))
+  }
+  return cells
+}
+
+function echoCells(options: Options, variants: readonly VariantName[]): Cell[] {
+  const { warmMs, measureMs } = PACES[options.extent]
+  const sizes = options.extent === 'smoke' ? SIZES.slice(0, 1) : SIZES
+  const outstandings = options.extent === 'full' ? OUTSTANDING : OUTSTANDING.slice(0, 2)
+  return outstandings.flatMap((outstanding) =>
+    sizes.flatMap((bytes) =>
+      variants.map((variant) => {
+        return { bench: 'echo', variant, bytes, outstanding, pin: options.cpu, warmMs, measureMs } as const
+      }),
+    ),
+  )
+}
+
+// The goals for one processor are about these two only.
+function pinnedCells(options: Options, variants: readonly VariantName[]): Cell[] {
+  const compared = variants.filter((variant) => variant === 'polyloop-rust' || variant === 'uds-c')
+  return echoCells({ ...options, cpu: 0 }, compared).filter((cell) => cell.outstanding <= 64)
+}
+
+function wantsPinnedCells(options: Options, field: Field): boolean {
+  return options.extent === 'full' && options.cpu === null && field.processors > 1
+}
+
+function healthCells(options: Options, field: Field): Cell[] {
+  const { warmMs, healthMs, idleMs } = PACES[options.extent]
+  const common = { bytes: 512, pin: options.cpu, warmMs }
+  const watched = field.variants.filter((variant) => variant.startsWith('polyloop-') || variant === 'uds-c')
+  const cells: Cell[] = watched.map((variant) => {
+    return { ...common, bench: 'loop-health', variant, outstanding: 1024, measureMs: healthMs }
+  })
+  if (field.variants.includes('polyloop-rust') && field.variants.includes('polyloop-python')) {
+    const variant = 'polyloop-rust+polyloop-python'
+    cells.push({ ...common, bench: 'idle', variant, outstanding: 0, measureMs: idleMs })
+  }
+  return cells
+}
+
+function rotate<T>(list: readonly T[], by: number): T[] {
+  const start = list.length === 0 ? 0 : by % list.length
+  return [...list.slice(start), ...list.slice(0, start)]
+}

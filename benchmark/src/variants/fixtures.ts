@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join, resolve } from 'node:path'
+
+/** Where the build puts the Rust guest: in Cargo's target folder. */
+export function rustFixture(root: string): string {
+  return resolve(root, process.env.CARGO_TARGET_DIR ?? 'target', 'release', 'libpolyloop_fixture.so')
+}
+
+/** The Python guest is its source. */
+export function pythonFixture(root: string): string {
+  return join(root, 'guests/fixtures/python/basic.py')
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Open } from './echo.ts'
+import type { VariantName } from './names.ts'
+
+// Loaded when opened, so that a process holds one variant and nothing of the others.
+const OPENERS: Record<VariantName, () => Promise<Open>> = {
+  'polyloop-rust': async () => (await import('./polyloop.ts')).openPolyloopRust,
+  'polyloop-python': async () => (await import('./polyloop.ts')).openPolyloopPython,
+  'uds-c': async () => (await import('./uds.ts')).openUdsC,
+  'uds-python': async () => (await import('./uds.ts')).openUdsPython,
+  'post-message': async () => (await import('./post-message.ts')).openPostMessage,
+  koffi: async () => (await import('./koffi.ts')).openKoffi,
+  'node-calls-python': async () => (await import('./node-calls-python.ts')).openNodeCallsPython,
+}
+
+export function opener(name: VariantName): Promise<Open> {
+  return OPENERS[name]()
+}

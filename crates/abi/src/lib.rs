@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The C ABI between a Polyloop host and its guests.
+//!
+//! A guest is a shared library that exports two functions, [`START_SYMBOL`] and [`JOIN_SYMBOL`].
+//! `start` runs once for a runtime, on a thread of its own that may block: it initialises the guest,
+//! calls [`Host::ready`] with the manifest and spawns the threads that call [`Host::take`]. From then
+//! on every task that `take` hands out is answered by exactly one [`Host::respond`]. When the host
+//! unloads the runtime, `take` answers [`TAKE_STOPPED`] to every thread once the submission ring is
+//! empty; `join` then blocks until the guest has stopped using the runtime.
+//!
+//! `abi/polyloop.h` says the same in C and is checked against this file by a test.
+
+use std::ffi::c_void;
+
+/// Version of this ABI. A guest refuses to start under a host whose `abi` differs.
+pub const ABI_VERSION: u32 = 1;
+
+/// Name of the exported function of type [`Start`].
+pub const START_SYMBOL: &str = "polyloop_guest_start";
+/// Name of the exported function of type [`Join`].
+pub const JOIN_SYMBOL: &str = "polyloop_guest_join";
+
+/// A borrowed run of bytes. `data` may be null where `len` is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    /// First byte, or null.
+    pub data: *const u8,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+/// Kinds of ring entries. Only [`KIND_CALL`] and those the host answers with are used by unary calls.
+pub const KIND_CALL: u8 = 1;
+/// One item of a stream (reserved).
+pub const KIND_ITEM: u8 = 2;
+/// The end of a stream (reserved).
+pub const KIND_END: u8 = 3;
+/// The host gave the task up (reserved).
+pub const KIND_CANCEL: u8 = 4;
+/// Credit for a stream, in items and bytes (reserved).
+pub const KIND_CREDIT: u8 = 5;
+
+/// The payload is raw bytes; without it the payload is encoded by the runtime's codec.
+pub const FLAG_BYTES: u8 = 1;
+/// The payload is an encoded array: the arguments of the function, by position.
+pub const FLAG_SPREAD: u8 = 2;
+/// There is no payload: the function takes no argument, or returned nothing.
+pub const FLAG_EMPTY: u8 = 4;
+
+/// The method number of `send` to a guest that declared no methods.
+pub const METHOD_RAW: u16 = 0xffff;
+
+/// Status of a response: the payload is the result.
+pub const STATUS_OK: u32 = 0;
+/// Status of a response: the payload is an error object in JSON, see [`Host::respond`].
+pub const STATUS_ERROR: u32 = 1;
+
+/// `take`: a task was written to `out`.
+pub const TAKE_TASK: i32 = 1;
+/// `take`: no task is waiting; answered only where `wait` was 0.
+pub const TAKE_EMPTY: i32 = 0;
+/// `take`: the runtime is unloaded; the thread must not touch it again.
+pub const TAKE_STOPPED: i32 = -1;
+
+/// A task taken from the submission ring. 48 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// Names the task in `respond`, `hold` and `release`; never 0; not reused before 2^32 uses of its slot.
+    pub id: u64,
+    /// [`KIND_CALL`].
+    pub kind: u8,
+    /// `FLAG_*`.
+    pub flags: u8,
+    /// Index into the manifest's `methods`, or [`METHOD_RAW`].
+    pub method: u16,
+    /// Stream that the task belongs to (reserved, 0).
+    pub stream: u32,
+    /// Request payload: valid until `respond`, or until `release` after `hold`. Never null.
+    pub data: *const u8,
+    /// Length of the payload in bytes.
+    pub len: u64,
+    /// When the caller stops waiting: nanoseconds of `CLOCK_MONOTONIC`, 0 for never.
+    pub deadline_ns: u64,
+    /// Reserved, 0.
+    pub reserved: u64,
+}
+
+/// The runtime as the guest sees it.
+pub type RuntimeHandle = *mut c_void;
+
+/// What a host offers to a guest. Every function may be called from any thread, and none of them
+/// waits for the host's event loop but `log`, which waits while a megabyte of lines is unread.
+#[repr(C)]
+pub struct Host {
+    /// Size of this struct in bytes: later versions only append.
+    pub size: u32,
+    /// [`ABI_VERSION`].
+    pub abi: u32,
+    /// Takes one task. With `wait` not 0 it blocks until there is one: `TAKE_*`.
+    pub take: unsafe extern "C" fn(runtime: RuntimeHandle, out: *mut Task, wait: u32) -> i32,
+    /// Answers a task; `data` is copied before it returns and may be the request itself. With
+    /// [`STATUS_ERROR`] `data` is a JSON object: `{"code"?, "type", "message", "stack"?, "rc"?, "cause"?}`,
+    /// where `cause` is such an object again. Returns 0, or -1 where the task was answered before
+    /// (which is counted and has no other effect).
+    pub respond: unsafe extern "C" fn(
+        runtime: RuntimeHandle,
+        task: u64,
+        status: u32,
+        flags: u32,
+        data: *const u8,
+        len: usize,
+    ) -> i32,
+    /// Keeps the request payload valid after `respond`, until `release`. Call it before `respond`.
+    pub hold: unsafe extern "C" fn(runtime: RuntimeHandle, task: u64) -> i32,
+    /// Gives up a payload that was held. Call it once, after `respond`.
+    pub release: unsafe extern "C" fn(runtime: RuntimeHandle, task: u64) -> i32,
+    /// Declares the guest initialised. `manifest` is JSON:
+    /// `{"methods": [{"name": "add", "params"?: ["a", "b"], "async"?: false}, ...], "info"?: {...}}`.
+    /// Call it once, in `start`.
+    pub ready: unsafe extern "C" fn(runtime: RuntimeHandle, manifest: Bytes) -> i32,
+    /// Says why `start` is about to fail, or (after `ready`) that the guest has died and will take no
+    /// more tasks: all calls in flight are rejected. `error` is an error object as in `respond`.
+    pub fail: unsafe extern "C" fn(runtime: RuntimeHandle, error: Bytes) -> i32,
+    /// Hands text to the host's stdout (`stream` 1) or stderr (2). Lines end in `\n`; what is given
+    /// in one call stays together.
+    pub log: unsafe extern "C" fn(runtime: RuntimeHandle, stream: u32, text: Bytes) -> i32,
+}
+
+// SAFETY: a Host is a table of integers and function pointers, never written after it was made.
+unsafe impl Sync for Host {}
+// SAFETY: as above.
+unsafe impl Send for Host {}
+
+/// What `start` gets.
+#[repr(C)]
+pub struct StartInfo {
+    /// Size of this struct in bytes: later versions only append.
+    pub size: u32,
+    /// How many threads the caller asked for; 0 leaves it to the guest.
+    pub threads: u32,
+    /// The `config` option as JSON; empty where it was not given. Valid during `start`.
+    pub config: Bytes,
+    /// Codec of payloads without [`FLAG_BYTES`]: `json`, `msgpack` or a name of the user's. Valid during `start`.
+    pub codec: Bytes,
+    /// Options of the loader as JSON (for Python: module, interpreter paths); empty for other guests.
+    pub loader: Bytes,
+}
+
+/// `polyloop_guest_start`: returns 0, or another number (the `rc` of `init-failed`) after [`Host::fail`].
+/// `guest` receives a pointer that is handed to [`Join`].
+pub type Start = unsafe extern "C" fn(
+    host: *const Host,
+    runtime: RuntimeHandle,
+    info: *const StartInfo,
+    guest: *mut *mut c_void,
+) -> i32;
+
+/// `polyloop_guest_join`: blocks until no thread of the guest will use the runtime again, and frees `guest`.
+/// Called once, after a successful start.
+pub type Join = unsafe extern "C" fn(guest: *mut c_void);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_48_bytes_and_the_tables_are_as_the_header_says() {
+        assert_eq!(size_of::<Task>(), 48);
+        assert_eq!(size_of::<Bytes>(), 16);
+        assert_eq!(size_of::<StartInfo>(), 56);
+        assert_eq!(size_of::<Host>(), 8 + 7 * 8);
+    }
+}

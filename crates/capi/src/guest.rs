@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Opens a shared library as a guest.
+
+use std::{
+    ffi::c_void,
+    path::{Path, PathBuf},
+    ptr,
+    sync::Arc,
+};
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use polyloop_abi::{Bytes, JOIN_SYMBOL, Join, RuntimeHandle, START_SYMBOL, Start, StartInfo};
+use polyloop_runtime::{ErrorObject, Guest, Runtime, StartOptions};
+
+use crate::host::HOST;
+
+struct Shared {
+    path: PathBuf,
+    start: Start,
+    join: Join,
+    runtime: Option<Arc<Runtime>>,
+    guest: *mut c_void,
+}
+
+// SAFETY: `guest` is the library's own pointer; the ABI lets `join` be called from any thread.
+unsafe impl Send for Shared {}
+
+/// Opens the guest at `path`.
+///
+/// Libraries are never closed: threads and thread-local destructors may outlive a runtime.
+///
+/// # Errors
+/// `not-found` where a library cannot be opened, `init-failed` where it is not a guest.
+pub fn open(path: &Path) -> Result<Box<dyn Guest>, ErrorObject> {
+    let library = keep(path)?;
+    let not_a_guest = |symbol: &str| {
+        ErrorObject::new(
+            "init-failed",
+            &format!(
+                "{} is not a guest: it does not export {symbol}. Build it with a guest kit, or implement abi/polyloop.h",
+                path.display()
+            ),
+        )
+    };
+    // SAFETY: the symbols' types are those of the ABI, which `start` checks by its version.
+    let start =
+        unsafe { library.get::<Start>(START_SYMBOL.as_bytes()) }.map_err(|_| not_a_guest(START_SYMBOL))?;
+    // SAFETY: as above.
+    let join =
+        unsafe { library.get::<Join>(JOIN_SYMBOL.as_bytes()) }.map_err(|_| not_a_guest(JOIN_SYMBOL))?;
+    let guest =
+        Shared { path: path.into(), start: *start, join: *join, runtime: None, guest: ptr::null_mut() };
+    Ok(Box::new(guest))
+}
+
+/// Opens a library for the rest of the process.
+fn keep(path: &Path) -> Result<&'static Library, ErrorObject> {
+    // SAFETY: its initialisers run; that is what the caller asked for.
+    match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) } {
+        Ok(library) => Ok(Box::leak(Box::new(library))),
+        Err(error) => Err(refusal(path, &error)),
+    }
+}
+
+fn refusal(path: &Path, error: &libloading::Error) -> ErrorObject {
+    // The loader's own words are in the source of libloading's error.
+    let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    if path.exists() {
+        let advice = "is it a shared library for this machine, and are the libraries it needs installed?";
+        return ErrorObject::new(
+            "init-failed",
+            &format!("{} cannot be loaded: {reason}; {advice}", path.display()),
+        );
+    }
+    ErrorObject::new(
+        "not-found",
+        &format!("there is no library at {}: build it first, or correct the path", path.display()),
+    )
+}
+
+fn view(text: &str) -> Bytes {
+    Bytes { data: text.as_ptr(), len: text.len() }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Dropped without a join, a guest still has threads that use the runtime: it lives on.
+        std::mem::forget(self.runtime.take());
+    }
+}
+
+impl Guest for Shared {
+    fn start(&mut self, runtime: &Arc<Runtime>, options: &StartOptions) -> Result<(), (i32, ErrorObject)> {
+        let info = StartInfo {
+            size: size_of::<StartInfo>() as u32,
+            threads: options.threads,
+            config: view(&options.config),
+            codec: view(&options.codec),
+            loader: view(&options.loader),
+        };
+        let runtime = Arc::clone(runtime);
+        let handle: RuntimeHandle = Arc::as_ptr(&runtime).cast_mut().cast();
+        // SAFETY: the table is static, the info lives through the call, and the runtime is kept
+        // until the guest was joined (or for ever where it fails to start and keeps threads).
+        let rc = unsafe { (self.start)(&raw const HOST, handle, &raw const info, &raw mut self.guest) };
+        if rc == 0 {
+            self.runtime = Some(runtime);
+            return Ok(());
+        }
+        std::mem::forget(runtime);
+        let message = format!("{} failed to start with rc {rc} and gave no reason", self.path.display());
+        Err((rc, ErrorObject::new("init-failed", &message)))
+    }
+
+    fn join(mut self: Box<Self>) {
+        // SAFETY: start succeeded, and join takes self, so it is called once.
+        unsafe { (self.join)(self.guest) };
+        drop(self.runtime.take());
+    }
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What JavaScript may call. `native.ts` of the host package gives the types.
+
+use std::{ffi::c_void, path::PathBuf, ptr, sync::Arc};
+
+use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
+use polyloop_ring::{layout::ENTRY_BYTES, submission};
+use polyloop_runtime::{Limits, Runtime, StartOptions, load};
+use serde::Deserialize;
+
+use crate::{
+    hub::{Hub, Member},
+    memory,
+    napi::{self, Export, Result},
+    pins::Pin,
+    signals::RuntimeHost,
+};
+
+/// What Node keeps for an environment.
+struct Instance {
+    hub: *mut Hub,
+}
+
+/// Adds the functions to the module.
+pub fn register(env: napi_env, exports: napi_value) {
+    macro_rules! export {
+        ($($name:literal => $function:ident),* $(,)?) => {
+            $({
+                unsafe extern "C" fn entry(env: napi_env, info: napi_callback_info) -> napi_value {
+                    napi::run(env, info, $function)
+                }
+                add(env, exports, $name, entry);
+            })*
+        };
+    }
+    export! {
+        c"open" => open,
+        c"create" => create,
+        c"start" => start,
+        c"close" => close,
+        c"doorbell" => doorbell,
+        c"hold" => hold,
+        c"pin" => pin,
+        c"slab" => slab,
+        c"takeLog" => take_log,
+        c"counts" => counts,
+    }
+}
+
+type Entry = unsafe extern "C" fn(napi_env, napi_callback_info) -> napi_value;
+
+fn add(env: napi_env, exports: napi_value, name: &std::ffi::CStr, entry: Entry) {
+    let mut function = ptr::null_mut();
+    // SAFETY: env is live and the name static. Where it fails, JavaScript finds the function missing.
+    unsafe {
+        let len = name.count_bytes().cast_signed();
+        let made = sys::napi_create_function(
+            env,
+            name.as_ptr(),
+            len,
+            Some(entry),
+            ptr::null_mut(),
+            &raw mut function,
+        );
+        if made == sys::Status::napi_ok {
+            sys::napi_set_named_property(env, exports, name.as_ptr(), function);
+        }
+    }
+}
+
+fn instance<'a>(env: napi_env) -> Result<&'a Instance> {
+    let mut data = ptr::null_mut();
+    // SAFETY: env is live.
+    napi::check(unsafe { sys::napi_get_instance_data(env, &raw mut data) }, "instance")?;
+    // SAFETY: only `open` sets it, to an Instance that lives as long as the environment.
+    unsafe { data.cast::<Instance>().as_ref() }.ok_or_else(|| "open() was not called".into())
+}
+
+fn hub<'a>(env: napi_env) -> Result<&'a mut Hub> {
+    // SAFETY: the hub lives until the environment's cleanup, after which no JavaScript runs; exports
+    // are not re-entered while one of them holds it.
+    let hub = unsafe { &mut *instance(env)?.hub };
+    hub.counts.calls += 1;
+    Ok(hub)
+}
+
+/// open(drain, onEvent): the hub's words. Once an environment.
+fn open(env: napi_env, [drain, on_event]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    unsafe extern "C" fn forget(_: napi_env, data: *mut c_void, _: *mut c_void) {
+        // SAFETY: made by into_raw below; Node finalizes once, after the last JavaScript.
+        drop(unsafe { Box::from_raw(data.cast::<Instance>()) });
+    }
+    if instance(env).is_ok() {
+        return Err("open() was called before".into());
+    }
+    let hub = Hub::start(env, drain, on_event)?;
+    let data = Box::into_raw(Box::new(Instance { hub }));
+    // SAFETY: env is live, data is given away.
+    napi::check(
+        unsafe { sys::napi_set_instance_data(env, data.cast(), Some(forget), ptr::null_mut()) },
+        "instance",
+    )?;
+    // SAFETY: the hub was just made; its words are leaked with the environment.
+    let (words, len) = unsafe { (*hub).words() };
+    // SAFETY: as above.
+    Ok(Some(unsafe { napi::external(env, words, len, ()) }?))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateOptions {
+    max_calls: usize,
+    max_payload: usize,
+    spin: bool,
+}
+
+/// create(id, options as JSON): the block of a new runtime.
+fn create(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let options: CreateOptions = serde_json::from_str(&napi::text(env, options)?)?;
+    let (id, hub) = (napi::number(env, id)?, hub(env)?);
+    let host = Box::new(RuntimeHost { id, signals: Arc::clone(&hub.signals) });
+    let limits = Limits { calls: options.max_calls, payload: options.max_payload };
+    let runtime = Arc::new(Runtime::new(limits, host)?);
+    let block = memory::block(env, &runtime)?;
+    hub.members.push(Member::new(id, runtime, options.spin));
+    Ok(Some(block))
+}
+
+#[derive(Deserialize)]
+struct LoadOptions {
+    library: PathBuf,
+    threads: u32,
+    config: String,
+    codec: String,
+    loader: String,
+}
+
+/// start(id, options as JSON): loads the guest; an event says how it went.
+fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    let options: LoadOptions = serde_json::from_str(&napi::text(env, options)?)?;
+    let hub = hub(env)?;
+    let runtime = Arc::clone(&hub.member(id)?.runtime);
+    let (guests, owner) = (Arc::clone(&hub.guests), Arc::clone(&runtime));
+    let LoadOptions { library, threads, config, codec, loader } = options;
+    let begin = StartOptions { threads, config, codec, loader };
+    let open = move || polyloop_capi::open(&library);
+    load(runtime, begin, open, move |guest| guests.keep(id, owner, guest))?;
+    hub.pending += 1;
+    hub.hold();
+    Ok(None)
+}
+
+/// close(id): unloads; an event says when the guest has let go.
+fn close(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    hub(env)?.unload(napi::number(env, id)?)?;
+    Ok(None)
+}
+
+/// doorbell(id): wakes the poller, which sleeps.
+fn doorbell(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    let hub = hub(env)?;
+    // STOP 5 doorbell
+    if submission::ring(hub.member(id)?.runtime.block().rings().header) {
+        hub.counts.doorbells += 1;
+    }
+    Ok(None)
+}
+
+/// `hold()`: keeps the loop alive; the hub lets go by itself.
+fn hold(env: napi_env, []: [napi_value; 0]) -> Result<Option<napi_value>> {
+    hub(env)?.hold();
+    Ok(None)
+}
+
+/// pin(id, slot, index, view): writes the view's address into submission entry `index` and keeps its
+/// memory until JavaScript clears the slot's byte of pins.
+fn pin(env: napi_env, [id, slot, index, view]: [napi_value; 4]) -> Result<Option<napi_value>> {
+    let (id, slot, index) = (napi::number(env, id)?, napi::number(env, slot)?, napi::number(env, index)?);
+    let (mut len, mut start, mut buffer) = (0, ptr::null_mut(), ptr::null_mut());
+    // SAFETY: env and view belong to this callback.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            env,
+            view,
+            ptr::null_mut(),
+            &raw mut len,
+            &raw mut start,
+            &raw mut buffer,
+            ptr::null_mut(),
+        )
+    };
+    napi::check(status, "a Uint8Array")?;
+    let hub = hub(env)?;
+    let pin = hub.pinner.pin(env, buffer, start.cast(), len);
+    let address = pin.copied().unwrap_or(start.cast());
+    keep(hub.member(id)?, slot, index, pin, address)
+}
+
+fn keep(
+    member: &mut Member,
+    slot: u32,
+    index: u32,
+    pin: Pin,
+    address: *const u8,
+) -> Result<Option<napi_value>> {
+    let constants = *member.runtime.block().constants();
+    if slot >= constants.slots || index >= constants.sq_entries {
+        return Err(format!("there is no slot {slot} or entry {index}").into());
+    }
+    if member.pins.len() >= 64 {
+        member.sweep();
+    }
+    member.pins.push((slot, pin));
+    let block = member.runtime.block();
+    let entry = constants.sq_offset as usize + index as usize * ENTRY_BYTES;
+    // SAFETY: the entry and the byte lie in the block; the entry is not published yet, so this
+    // thread alone uses both.
+    unsafe {
+        block.memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address as u64);
+        block.pin(slot).write(1);
+    }
+    Ok(None)
+}
+
+/// slab(id, slab): its memory. Once for each time a slab number appears anew.
+fn slab(env: napi_env, [id, slab]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let (id, number) = (napi::number(env, id)?, napi::number(env, slab)?);
+    let runtime = Arc::clone(&hub(env)?.member(id)?.runtime);
+    memory::slab(env, &runtime, number).map(Some)
+}
+
+/// takeLog(id): what the guest printed, as JSON `[[stream, text], ...]`.
+fn take_log(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    let lines = hub(env)?.member(id)?.runtime.take_log();
+    let lines: Vec<_> = lines.iter().map(|line| (line.stream, String::from_utf8_lossy(&line.text))).collect();
+    napi::string(env, &serde_json::to_string(&lines)?).map(Some)
+}
+
+/// counts(id): JSON of what was counted in this environment, and in the runtime where `id` is not 0.
+fn counts(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    // SAFETY: as in `hub`; this call is not counted.
+    let hub = unsafe { &mut *instance(env)?.hub };
+    let totals = hub.counts;
+    let mut json = serde_json::json!({
+        "pinsHold": hub.pinner.holds(),
+        "nativeCalls": totals.calls,
+        "drains": totals.drains,
+        "doorbells": totals.doorbells,
+        "helps": totals.helps,
+        "turns": totals.turns,
+    });
+    if id != 0 {
+        let member = hub.member(id)?;
+        member.sweep();
+        json["wakeups"] = member.runtime.counters.wakeups.get().into();
+        json["duplicates"] = member.runtime.counters.duplicates.get().into();
+        json["slabBytes"] = member.runtime.slabs().bytes().into();
+        json["pinned"] = member.pins.len().into();
+    }
+    napi::string(env, &json.to_string()).map(Some)
+}
+
+/// The type that `export!` expects, spelled once so that a wrong signature is told here.
+const _: Export<2> = open;

@@ -1,0 +1,544 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One hub an environment: drains the completion rings of all its runtimes in step with Node's loop.
+//!
+//! In libuv's prepare phase, just before the loop would sleep, the hub drains, and while calls are
+//! outstanding spins for more within a window and a budget; timers and sockets get their turn at
+//! least every [`BUDGET`]. It then arms the rings, looks again, and lets the loop sleep.
+//!
+//! The loop is kept alive while calls are outstanding. Letting go and taking hold again would cost
+//! a call at every first and last request, so the hub lets go only when nothing else keeps the
+//! loop alive: `words[0]` tells JavaScript whether it must take hold again.
+
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use napi_sys::{self as sys, napi_env, napi_value};
+use polyloop_ring::{Window, completion, layout::Header, spin, submission};
+use polyloop_runtime::{Event, Guest, Runtime, unload};
+
+use crate::{
+    napi::{self, Result},
+    pins::{Pin, Pinner},
+    signals::Signals,
+    uv,
+};
+
+/// The longest that one turn of the loop may go on draining and spinning.
+const BUDGET: Duration = Duration::from_micros(200);
+/// A turn that ends by the budget finds the guest stuck if it took no task for this long.
+const STUCK: Duration = Duration::from_micros(50);
+
+/// A runtime as its hub sees it.
+pub struct Member {
+    pub id: u32,
+    pub runtime: Arc<Runtime>,
+    pub spins: bool,
+    pub pins: Vec<(u32, Pin)>,
+    window: Window,
+    seen: (u32, Option<Instant>),
+}
+
+/// Counts of one hub; what tests gate on.
+#[derive(Default, Clone, Copy)]
+pub struct Counts {
+    /// Calls from JavaScript into the add-on.
+    pub calls: u64,
+    /// Calls from the hub into JavaScript.
+    pub drains: u64,
+    /// Guest doorbells rung.
+    pub doorbells: u64,
+    /// Followers woken to help.
+    pub helps: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+}
+
+struct Handles {
+    doorbell: *mut uv::Handle,
+    prepare: *mut uv::Handle,
+    check: *mut uv::Handle,
+    idle: *mut uv::Handle,
+}
+
+pub struct Hub {
+    calls: Calls,
+    uv_loop: *mut uv::Loop,
+    handles: Handles,
+    closing: u32,
+    hook: sys::napi_async_cleanup_hook_handle,
+    words: *mut u32,
+    idling: bool,
+    pub guests: Arc<Guests>,
+    pub pinner: Pinner,
+    pub signals: Arc<Signals>,
+    pub members: Vec<Member>,
+    /// Loads and unloads under way: they keep the loop alive too.
+    pub pending: u32,
+    pub counts: Counts,
+}
+
+impl Member {
+    pub fn new(id: u32, runtime: Arc<Runtime>, spins: bool) -> Self {
+        Self { id, runtime, spins, pins: Vec::new(), window: Window::default(), seen: (0, None) }
+    }
+
+    fn header(&self) -> &Header {
+        self.runtime.block().rings().header
+    }
+
+    fn outstanding(&self) -> bool {
+        self.header().host.get() > 0
+    }
+
+    /// Drops the pins of requests that were answered.
+    pub fn sweep(&mut self) {
+        let block = self.runtime.block();
+        // SAFETY: JavaScript, on this same thread, writes the byte.
+        self.pins.retain(|(slot, _)| unsafe { block.pin(*slot).read() } != 0);
+    }
+
+    /// Whether tasks wait and none was taken for a while.
+    fn stuck(&mut self) -> bool {
+        let header = self.runtime.block().rings().header;
+        let taken = submission::taken(header);
+        let since = match self.seen {
+            (before, Some(at)) if before == taken => at,
+            _ => Instant::now(),
+        };
+        self.seen = (taken, Some(since));
+        since.elapsed() >= STUCK
+    }
+}
+
+impl Hub {
+    /// Makes the hub of an environment; `drain` and `on_event` are functions of JavaScript.
+    pub fn start(env: napi_env, drain: napi_value, on_event: napi_value) -> Result<*mut Self> {
+        let mut uv_loop = ptr::null_mut();
+        // SAFETY: env is live.
+        napi::check(unsafe { sys::napi_get_uv_event_loop(env, &raw mut uv_loop) }, "the event loop")?;
+        let handles = Handles {
+            doorbell: uv::allocate(uv::Type::Async),
+            prepare: uv::allocate(uv::Type::Prepare),
+            check: uv::allocate(uv::Type::Check),
+            idle: uv::allocate(uv::Type::Idle),
+        };
+        let hub = Box::into_raw(Box::new(Self {
+            calls: Calls {
+                env,
+                context: context(env)?,
+                drain: napi::reference(env, drain)?,
+                on_event: napi::reference(env, on_event)?,
+            },
+            uv_loop: uv_loop.cast(),
+            guests: Arc::default(),
+            signals: Arc::new(Signals::new(handles.doorbell)),
+            handles,
+            closing: 0,
+            hook: ptr::null_mut(),
+            words: Box::into_raw(Box::new([0u32; 16])).cast(),
+            idling: false,
+            pinner: Pinner::probe(env),
+            members: Vec::new(),
+            pending: 0,
+            counts: Counts::default(),
+        }));
+        // SAFETY: the hub was just made; it is freed by the last close callback.
+        unsafe { (*hub).open(hub) };
+        Ok(hub)
+    }
+
+    fn open(&mut self, this: *mut Self) {
+        let Handles { doorbell, prepare, check, idle } = self.handles;
+        // SAFETY: handles of the right sizes, on the loop's own thread; none keeps the loop alive yet.
+        unsafe {
+            uv::uv_async_init(self.uv_loop, doorbell, on_doorbell);
+            uv::uv_prepare_init(self.uv_loop, prepare);
+            uv::uv_check_init(self.uv_loop, check);
+            uv::uv_idle_init(self.uv_loop, idle);
+            for handle in [doorbell, prepare, check, idle] {
+                uv::uv_handle_set_data(handle, this.cast());
+                uv::uv_unref(handle);
+            }
+            uv::uv_prepare_start(prepare, on_prepare);
+            uv::uv_check_start(check, on_check);
+            sys::napi_add_async_cleanup_hook(
+                self.calls.env,
+                Some(on_cleanup),
+                this.cast(),
+                &raw mut self.hook,
+            );
+        }
+    }
+
+    /// `words[0]`: 1 while the loop is kept alive.
+    pub fn words(&self) -> (*mut u8, usize) {
+        (self.words.cast(), 16 * size_of::<u32>())
+    }
+
+    pub fn member(&mut self, id: u32) -> Result<&mut Member> {
+        self.members
+            .iter_mut()
+            .find(|member| member.id == id)
+            .ok_or_else(|| format!("there is no runtime {id}").into())
+    }
+
+    fn alive(&self) -> bool {
+        self.pending > 0 || self.members.iter().any(Member::outstanding)
+    }
+
+    fn waiting(&self) -> bool {
+        self.members.iter().any(|member| completion::waiting(member.header()))
+    }
+
+    /// Keeps the loop alive from now on.
+    pub fn hold(&mut self) {
+        // SAFETY: the handle is open; words belong to this thread.
+        unsafe {
+            uv::uv_ref(self.handles.doorbell);
+            self.words.write(1);
+        }
+    }
+
+    fn let_go_if_alone(&mut self) {
+        // SAFETY: as in hold.
+        unsafe {
+            uv::uv_unref(self.handles.doorbell);
+            if uv::uv_loop_alive(self.uv_loop) != 0 {
+                uv::uv_ref(self.handles.doorbell);
+            } else {
+                self.words.write(0);
+            }
+        }
+    }
+
+    fn held(&self) -> bool {
+        // SAFETY: words live as long as the hub.
+        unsafe { self.words.read() != 0 }
+    }
+
+    /// The budget is spent: the loop turns once without sleeping, and the hub goes on.
+    fn yield_turn(&mut self) {
+        self.idle(true);
+        for member in &mut self.members {
+            if member.outstanding() && member.stuck() {
+                self.counts.helps += u64::from(submission::help(member.runtime.block().rings().header));
+            }
+        }
+    }
+
+    fn idle(&mut self, on: bool) {
+        if self.idling == on {
+            return;
+        }
+        self.idling = on;
+        // SAFETY: the handle is open.
+        unsafe {
+            if on {
+                uv::uv_idle_start(self.handles.idle, on_idle)
+            } else {
+                uv::uv_idle_stop(self.handles.idle)
+            };
+        }
+    }
+
+    /// Spins for completions while calls are outstanding and spinning pays.
+    fn spin(&mut self) -> bool {
+        let mut longest = Duration::ZERO;
+        let mut partner = None;
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if member.spins && member.outstanding() {
+                let window = member.window.length();
+                if window > longest || partner.is_none() {
+                    (longest, partner) = (window, Some(index));
+                }
+            }
+        }
+        let Some(partner) = partner.filter(|_| !longest.is_zero()) else { return false };
+        let header = self.members[partner].header();
+        let hit = spin::spin(longest, &header.host_cpu, &header.guest_cpu, || self.waiting());
+        for member in &mut self.members {
+            let met = completion::waiting(member.header());
+            if met || (!hit && member.spins && member.outstanding()) {
+                member.window.met(met);
+            }
+        }
+        hit
+    }
+
+    /// Gets ready for the loop to sleep; `false` where completions have come meanwhile.
+    fn sleep(&mut self) -> bool {
+        self.idle(false);
+        for member in &mut self.members {
+            member.sweep();
+            let header = member.runtime.block().rings().header;
+            spin::publish(&header.host_cpu);
+            self.counts.helps += u64::from(submission::help(header));
+        }
+        match (self.alive(), self.held()) {
+            (true, false) => self.hold(),
+            (false, true) => self.let_go_if_alone(),
+            _ => {}
+        }
+        // SYNC POINT host-sleep
+        let mut quiet = true;
+        for member in &self.members {
+            quiet &= completion::arm(member.header());
+        }
+        if !quiet {
+            self.wake();
+        }
+        quiet
+    }
+
+    fn wake(&mut self) {
+        for member in &self.members {
+            completion::disarm(member.header());
+        }
+    }
+
+    /// Takes hold of what a runtime's guest has left to do, and unloads it.
+    pub fn unload(&mut self, id: u32) -> Result<()> {
+        let runtime = Arc::clone(&self.member(id)?.runtime);
+        self.pending += 1;
+        self.hold();
+        Ok(unload(runtime, self.guests.take(id))?)
+    }
+}
+
+/// The guests of an environment's runtimes, until they are unloaded.
+#[derive(Default)]
+pub struct Guests(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    started: Vec<(u32, Box<dyn Guest>)>,
+    ended: bool,
+}
+
+impl Guests {
+    /// Keeps a guest that has started; where the environment has ended meanwhile, ends it too.
+    pub fn keep(&self, id: u32, runtime: Arc<Runtime>, guest: Box<dyn Guest>) {
+        let mut state = self.0.lock().unwrap();
+        if state.ended {
+            // Without a thread for it the guest is left as it is: stopped, its memory never freed.
+            let _ = unload(runtime, Some(guest));
+        } else {
+            state.started.push((id, guest));
+        }
+    }
+
+    fn take(&self, id: u32) -> Option<Box<dyn Guest>> {
+        let started = &mut self.0.lock().unwrap().started;
+        started.iter().position(|(of, _)| *of == id).map(|index| started.swap_remove(index).1)
+    }
+
+    fn end(&self) -> Vec<(u32, Box<dyn Guest>)> {
+        let mut state = self.0.lock().unwrap();
+        state.ended = true;
+        std::mem::take(&mut state.started)
+    }
+}
+
+/// The way into JavaScript.
+#[derive(Clone, Copy)]
+struct Calls {
+    env: napi_env,
+    context: sys::napi_async_context,
+    drain: sys::napi_ref,
+    on_event: sys::napi_ref,
+}
+
+impl Calls {
+    fn drain(self) {
+        self.call(self.drain, |_| Ok([]));
+    }
+
+    fn event(self, id: u32, event: &Event) {
+        self.call(self.on_event, |env| {
+            let (kind, rc, payload) = match event {
+                Event::Ready(manifest) => ("ready", 0, manifest.as_str()),
+                Event::Failed(rc, error) => ("failed", *rc, error.0.as_str()),
+                Event::Died(error) => ("died", 0, error.0.as_str()),
+                Event::Closed => ("closed", 0, ""),
+            };
+            Ok([
+                napi::integer(env, id.into())?,
+                napi::string(env, kind)?,
+                napi::integer(env, rc.into())?,
+                napi::string(env, payload)?,
+            ])
+        });
+    }
+
+    /// Calls a function of JavaScript from the loop; promise reactions run before it returns.
+    fn call<const N: usize>(
+        self,
+        function: sys::napi_ref,
+        arguments: impl FnOnce(napi_env) -> Result<[napi_value; N]>,
+    ) {
+        let Self { env, context, .. } = self;
+        napi::scoped(env, || {
+            let called = arguments(env).and_then(|arguments| {
+                let function = napi::referenced(env, function)?;
+                let this = napi::value("global", |out| {
+                    // SAFETY: env is live.
+                    unsafe { sys::napi_get_global(env, out) }
+                })?;
+                // SAFETY: on the environment's thread in a scope of our own; all values are of this scope.
+                let status = unsafe {
+                    sys::napi_make_callback(
+                        env,
+                        context,
+                        this,
+                        function,
+                        N,
+                        arguments.as_ptr(),
+                        ptr::null_mut(),
+                    )
+                };
+                napi::check(status, "callback")
+            });
+            if called.is_err() {
+                raise(env);
+            }
+        });
+    }
+}
+
+/// A turn of the loop. JavaScript that it calls comes back into the hub through the exports, so no
+/// borrow of the hub lasts across such a call.
+///
+/// # Safety
+/// `hub` is live and this is its thread.
+unsafe fn turn(hub: *mut Hub) {
+    // SAFETY: promised by the caller; each use of `now` ends before JavaScript runs.
+    let now = || unsafe { &mut *hub };
+    now().counts.turns += 1;
+    let began = Instant::now();
+    loop {
+        if now().waiting() {
+            now().counts.drains += 1;
+            let calls = now().calls;
+            calls.drain();
+        } else if !now().spin() && now().sleep() {
+            return;
+        }
+        if began.elapsed() >= BUDGET {
+            return now().yield_turn();
+        }
+    }
+}
+
+/// Tells JavaScript of loads, deaths and unloads.
+///
+/// # Safety
+/// As [`turn`].
+unsafe fn deliver(hub: *mut Hub) {
+    // SAFETY: as in turn.
+    let now = || unsafe { &mut *hub };
+    let calls = now().calls;
+    for (id, event) in now().signals.take_events() {
+        if !matches!(event, Event::Died(_)) {
+            now().pending = now().pending.saturating_sub(1);
+        }
+        // What was answered and printed before the event comes before it.
+        calls.drain();
+        if matches!(event, Event::Closed | Event::Failed(..)) {
+            now().members.retain(|member| member.id != id);
+        }
+        calls.event(id, &event);
+    }
+}
+/// Passes an exception of a callback on as an uncaught one. Where the environment is ending none is
+/// pending, and nothing can be run.
+fn raise(env: napi_env) {
+    let mut pending = false;
+    // SAFETY: env is live.
+    unsafe {
+        if sys::napi_is_exception_pending(env, &raw mut pending) == sys::Status::napi_ok && pending {
+            let mut error = ptr::null_mut();
+            sys::napi_get_and_clear_last_exception(env, &raw mut error);
+            sys::napi_fatal_exception(env, error);
+        }
+    }
+}
+
+fn context(env: napi_env) -> Result<sys::napi_async_context> {
+    let name = napi::string(env, "polyloop")?;
+    let mut out = ptr::null_mut();
+    // SAFETY: env is live; no resource object is asked for.
+    napi::check(unsafe { sys::napi_async_init(env, ptr::null_mut(), name, &raw mut out) }, "async context")?;
+    Ok(out)
+}
+
+/// # Safety
+/// `handle` is one of a hub's, which is freed after the last of them is closed.
+unsafe fn hub(handle: *mut uv::Handle) -> *mut Hub {
+    // SAFETY: promised by the caller.
+    unsafe { uv::uv_handle_get_data(handle).cast() }
+}
+
+extern "C" fn on_prepare(handle: *mut uv::Handle) {
+    // STOP 8 drain
+    // SAFETY: libuv calls back with the hub's own handle, on its thread, one callback at a time.
+    unsafe { turn(hub(handle)) };
+}
+
+extern "C" fn on_check(handle: *mut uv::Handle) {
+    // SAFETY: as in on_prepare.
+    unsafe { (*hub(handle)).wake() };
+}
+
+extern "C" fn on_idle(_: *mut uv::Handle) {}
+
+extern "C" fn on_doorbell(handle: *mut uv::Handle) {
+    // SAFETY: as in on_prepare.
+    unsafe { deliver(hub(handle)) };
+}
+
+/// The environment ends: no more JavaScript. Guests are told to stop and finish on their own time;
+/// what they still use is theirs.
+unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *mut c_void) {
+    let this = data.cast::<Hub>();
+    // SAFETY: the hub lives until its last handle is closed.
+    let hub = unsafe { &mut *this };
+    hub.signals.close();
+    for member in &hub.members {
+        member.runtime.abandon();
+    }
+    for (id, guest) in hub.guests.end() {
+        if let Some(member) = hub.members.iter().find(|member| member.id == id) {
+            // Without a thread for it the guest is left as it is: stopped, its memory never freed.
+            let _ = unload(Arc::clone(&member.runtime), Some(guest));
+        }
+    }
+    hub.members.clear();
+    let Handles { doorbell, prepare, check, idle } = hub.handles;
+    hub.closing = 4;
+    for handle in [doorbell, prepare, check, idle] {
+        // SAFETY: open handles, on the loop's thread.
+        unsafe { uv::uv_close(handle, Some(on_close)) };
+    }
+}
+
+extern "C" fn on_close(handle: *mut uv::Handle) {
+    // SAFETY: libuv is done with the handle; the hub goes with the last one.
+    unsafe {
+        let this = uv::uv_handle_get_data(handle).cast::<Hub>();
+        (*this).closing -= 1;
+        if (*this).closing > 0 {
+            return;
+        }
+        let owned = Box::from_raw(this);
+        let Handles { doorbell, prepare, check, idle } = owned.handles;
+        uv::free(doorbell, uv::Type::Async);
+        uv::free(prepare, uv::Type::Prepare);
+        uv::free(check, uv::Type::Check);
+        uv::free(idle, uv::Type::Idle);
+        sys::napi_remove_async_cleanup_hook(owned.hook);
+    }
+}

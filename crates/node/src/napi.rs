@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Thin helpers over Node-API: arguments in, values out, failures as exceptions.
+
+use std::{ffi::c_void, ptr};
+
+use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
+
+/// What an exported function failed with: thrown as an `Error` in JavaScript.
+pub struct Failure(pub String);
+
+impl<T: ToString> From<T> for Failure {
+    fn from(message: T) -> Self {
+        Self(message.to_string())
+    }
+}
+
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// Turns a status into a result.
+pub fn check(status: sys::napi_status, what: &str) -> Result<()> {
+    if status == sys::Status::napi_ok {
+        Ok(())
+    } else {
+        Err(format!("{what}: Node-API status {status}").into())
+    }
+}
+
+/// Calls a function of Node-API that returns one value.
+pub fn value(what: &str, call: impl FnOnce(*mut napi_value) -> sys::napi_status) -> Result<napi_value> {
+    let mut out = ptr::null_mut();
+    check(call(&raw mut out), what)?;
+    Ok(out)
+}
+
+/// An exported function with up to `N` arguments.
+pub type Export<const N: usize> = fn(napi_env, [napi_value; N]) -> Result<Option<napi_value>>;
+
+/// Runs an export: reads its arguments, throws its failure.
+pub fn run<const N: usize>(env: napi_env, info: napi_callback_info, export: Export<N>) -> napi_value {
+    let mut arguments = [ptr::null_mut(); N];
+    let mut count = N;
+    // SAFETY: called by Node with its own env and info; the array has room for `count` values.
+    let status = unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &raw mut count,
+            arguments.as_mut_ptr(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    match check(status, "arguments").and_then(|()| export(env, arguments)) {
+        Ok(value) => value.unwrap_or(ptr::null_mut()),
+        Err(Failure(message)) => {
+            throw(env, &message);
+            ptr::null_mut()
+        }
+    }
+}
+
+fn throw(env: napi_env, message: &str) {
+    let Ok(text) = string(env, message) else { return };
+    let error = value("error", |out| {
+        // SAFETY: env is live, text a string.
+        unsafe { sys::napi_create_error(env, ptr::null_mut(), text, out) }
+    });
+    if let Ok(error) = error {
+        // SAFETY: env is live, error a value of this scope. Where it fails an exception is pending already.
+        unsafe { sys::napi_throw(env, error) };
+    }
+}
+
+/// A number as u32.
+pub fn number(env: napi_env, from: napi_value) -> Result<u32> {
+    let mut out = 0;
+    // SAFETY: env and value belong to the running callback.
+    check(unsafe { sys::napi_get_value_uint32(env, from, &raw mut out) }, "a number")?;
+    Ok(out)
+}
+
+/// A string's UTF-8.
+pub fn text(env: napi_env, from: napi_value) -> Result<String> {
+    let mut len = 0;
+    // SAFETY: as in number; a null buffer asks for the length.
+    check(
+        unsafe { sys::napi_get_value_string_utf8(env, from, ptr::null_mut(), 0, &raw mut len) },
+        "a string",
+    )?;
+    let mut bytes = vec![0u8; len + 1];
+    // SAFETY: the buffer has room for len bytes and the terminator.
+    let status = unsafe {
+        sys::napi_get_value_string_utf8(env, from, bytes.as_mut_ptr().cast(), len + 1, &raw mut len)
+    };
+    check(status, "a string")?;
+    bytes.truncate(len);
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// A string for JavaScript.
+pub fn string(env: napi_env, text: &str) -> Result<napi_value> {
+    value("a string", |out| {
+        // SAFETY: the text is valid for the call, which copies it.
+        unsafe { sys::napi_create_string_utf8(env, text.as_ptr().cast(), text.len().cast_signed(), out) }
+    })
+}
+
+/// An integer for JavaScript.
+pub fn integer(env: napi_env, number: i64) -> Result<napi_value> {
+    // SAFETY: env is live.
+    value("a number", |out| unsafe { sys::napi_create_int64(env, number, out) })
+}
+
+/// A strong reference to a value.
+pub fn reference(env: napi_env, to: napi_value) -> Result<sys::napi_ref> {
+    let mut out = ptr::null_mut();
+    // SAFETY: env and value are live.
+    check(unsafe { sys::napi_create_reference(env, to, 1, &raw mut out) }, "a reference")?;
+    Ok(out)
+}
+
+/// What a reference refers to.
+pub fn referenced(env: napi_env, reference: sys::napi_ref) -> Result<napi_value> {
+    // SAFETY: the reference is strong and of this env.
+    value("a reference", |out| unsafe { sys::napi_get_reference_value(env, reference, out) })
+}
+
+/// An `ArrayBuffer` over memory of ours. `owner` is dropped on the environment's thread when the
+/// last view of it, or of what its memory was transferred to, is gone.
+///
+/// # Safety
+/// `start` points to `len` bytes that live as long as `owner`.
+pub unsafe fn external<T>(env: napi_env, start: *mut u8, len: usize, owner: T) -> Result<napi_value> {
+    unsafe extern "C" fn release<T>(_: napi_env, _: *mut c_void, owner: *mut c_void) {
+        // SAFETY: made by into_raw below, and Node finalizes once.
+        drop(unsafe { Box::from_raw(owner.cast::<T>()) });
+    }
+    let owner = Box::into_raw(Box::new(owner));
+    value("an external ArrayBuffer (does this Node.js forbid them?)", |out| {
+        // SAFETY: promised by the caller. Where it fails the owner leaks, which is the safe side.
+        unsafe {
+            sys::napi_create_external_arraybuffer(
+                env,
+                start.cast(),
+                len,
+                Some(release::<T>),
+                owner.cast(),
+                out,
+            )
+        }
+    })
+}
+
+/// Opens a handle scope for work that Node did not call us for.
+pub fn scoped(env: napi_env, work: impl FnOnce()) {
+    let mut scope = ptr::null_mut();
+    // SAFETY: on the environment's thread; closed below in order.
+    if unsafe { sys::napi_open_handle_scope(env, &raw mut scope) } == sys::Status::napi_ok {
+        work();
+        // SAFETY: opened above.
+        unsafe { sys::napi_close_handle_scope(env, scope) };
+    }
+}

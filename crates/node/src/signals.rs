@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What other threads may do to a hub: wake it and leave an event.
+
+use std::sync::{Arc, Mutex};
+
+use polyloop_runtime::{Event, Host};
+
+use crate::uv;
+
+/// A hub's mailbox. It outlives the hub: guest threads may finish after their environment.
+#[derive(Default)]
+pub struct Signals(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    doorbell: Option<Doorbell>,
+    events: Vec<(u32, Event)>,
+}
+
+struct Doorbell(*mut uv::Handle);
+
+// SAFETY: uv_async_send is the one function of libuv that any thread may call; the handle is removed
+// from here, under the lock, before it is closed.
+unsafe impl Send for Doorbell {}
+
+impl Signals {
+    pub fn new(doorbell: *mut uv::Handle) -> Self {
+        Self(Mutex::new(State { doorbell: Some(Doorbell(doorbell)), events: Vec::new() }))
+    }
+
+    fn wake(&self) {
+        if let Some(doorbell) = &self.0.lock().unwrap().doorbell {
+            // SAFETY: the handle is open while it is in here.
+            unsafe { uv::uv_async_send(doorbell.0) };
+        }
+    }
+
+    fn post(&self, id: u32, event: Event) {
+        self.0.lock().unwrap().events.push((id, event));
+        self.wake();
+    }
+
+    pub fn take_events(&self) -> Vec<(u32, Event)> {
+        std::mem::take(&mut self.0.lock().unwrap().events)
+    }
+
+    /// The loop ends: from now on nobody touches the handle.
+    pub fn close(&self) {
+        self.0.lock().unwrap().doorbell = None;
+    }
+}
+
+/// The host of one runtime.
+pub struct RuntimeHost {
+    pub id: u32,
+    pub signals: Arc<Signals>,
+}
+
+impl Host for RuntimeHost {
+    fn wake(&self) {
+        self.signals.wake();
+    }
+
+    fn event(&self, event: Event) {
+        self.signals.post(self.id, event);
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What must hold with every interpreter; each case runs in a process of its own.
+
+mod calls;
+mod errors;
+mod load;
+mod output;
+mod runtimes;
+mod views;
+
+use crate::host::{self, Load, Runtime};
+use serde_json::Value;
+
+/// The interpreter at hand.
+pub struct Env {
+    pub python: String,
+    pub probe: Value,
+}
+
+pub type Case = (&'static str, fn(&Env));
+
+pub fn find(name: &str) -> Option<fn(&Env)> {
+    let groups = [calls::ALL, errors::ALL, load::ALL, output::ALL, runtimes::ALL, views::ALL];
+    groups.iter().copied().flatten().find(|(case, _)| *case == name).map(|(_, run)| *run)
+}
+
+impl Env {
+    pub fn load(&self, name: &str) -> Runtime {
+        self.try_load(name, "", "json").unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub fn try_load(&self, name: &str, config: &str, codec: &str) -> Result<Runtime, Value> {
+        let loader = host::file(&self.probe, &fixture(name));
+        Runtime::load(&Load { loader, config, codec, threads: 0 })
+    }
+
+    /// Writes a guest into a fresh folder and loads it.
+    pub fn write_and_load(&self, source: &str) -> Result<Runtime, Value> {
+        let folder = scratch("guest");
+        let path = format!("{folder}/written.py");
+        std::fs::write(&path, source).expect("the guest is written");
+        Runtime::load(&Load { loader: host::file(&self.probe, &path), config: "", codec: "json", threads: 0 })
+    }
+}
+
+/// The path of a test guest.
+pub fn fixture(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guests/fixtures/python");
+    let folder = std::fs::canonicalize(folder).expect("the fixtures are there");
+    folder.join(name).display().to_string()
+}
+
+/// A fresh folder.
+pub fn scratch(name: &str) -> String {
+    let folder = std::env::temp_dir().join(format!("polyloop-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::canonicalize(folder).expect("the folder").display().to_string()
+}
+
+/// Whether the text of `value` holds `part`; what it is otherwise, for the failed assertion.
+pub fn assert_has(value: &Value, part: &str) {
+    let text = value.as_str().unwrap_or_else(|| panic!("not text: {value}"));
+    assert!(text.contains(part), "{text:?} does not hold {part:?}");
+}

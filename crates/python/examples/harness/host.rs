@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A host in memory, for tests: queues instead of rings, and requests that fault once they are over.
+
+use polyloop_abi::{
+    ABI_VERSION, Bytes, FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD, Host, Join, KIND_CALL, RuntimeHandle, STATUS_OK,
+    Start, StartInfo, TAKE_EMPTY, TAKE_STOPPED, TAKE_TASK, Task,
+};
+use serde_json::{Value, json};
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{CStr, CString, c_void};
+use std::ptr;
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a test waits for anything: a watchdog, not a claim about speed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Task>,
+    pages: HashMap<u64, Page>,
+    responses: HashMap<u64, Reply>,
+    logs: Vec<(u32, String)>,
+    manifest: Option<Value>,
+    failure: Option<Value>,
+    next: u64,
+    held: usize,
+    releases: usize,
+    stopped: bool,
+}
+
+// SAFETY: the pointers are to mappings, which belong to no thread.
+unsafe impl Send for State {}
+
+/// What a task was answered with.
+pub type Reply = Result<Output, Value>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    Bytes(Vec<u8>),
+    Encoded(Vec<u8>),
+    Empty,
+}
+
+/// What a task is given.
+pub enum Input<'a> {
+    Bytes(&'a [u8]),
+    One(&'a [u8]),
+    Spread(&'a [u8]),
+    Empty,
+}
+
+/// A request in pages of its own, so that touching it afterwards is a fault.
+struct Page {
+    data: *mut u8,
+    len: usize,
+    held: bool,
+    answered: bool,
+}
+
+impl Page {
+    fn new(bytes: &[u8]) -> Self {
+        let len = bytes.len().max(1);
+        // SAFETY: a fresh anonymous mapping, as large as what is copied into it.
+        let data = unsafe {
+            let (access, kind) =
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let data: *mut u8 = libc::mmap(ptr::null_mut(), len, access, kind, -1, 0).cast();
+            ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+            libc::mprotect(data.cast(), len, libc::PROT_READ);
+            data
+        };
+        Self { data, len, held: false, answered: false }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // Kept mapped without access: the address must not come back as something else.
+        // SAFETY: the mapping made in `new`.
+        unsafe { libc::mprotect(self.data.cast(), self.len, libc::PROT_NONE) };
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// A loaded guest.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    guest: usize,
+    pub manifest: Value,
+}
+
+/// What to load.
+pub struct Load<'a> {
+    pub loader: Value,
+    pub config: &'a str,
+    pub codec: &'a str,
+    pub threads: u32,
+}
+
+struct Library {
+    start: Start,
+    join: Join,
+}
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let mut folder = std::env::current_exe().expect("own path");
+    folder.pop();
+    // Not the copy above `deps`: `cargo test` does not renew that one.
+    let path = folder.join("../deps/libpolyloop_python.so");
+    let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("path");
+    // SAFETY: the loader as built, which exports these two with these types.
+    unsafe {
+        let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+        assert!(!handle.is_null(), "{}", CStr::from_ptr(libc::dlerror()).to_string_lossy());
+        Library {
+            start: std::mem::transmute::<*mut c_void, Start>(libc::dlsym(
+                handle,
+                c"polyloop_guest_start".as_ptr(),
+            )),
+            join: std::mem::transmute::<*mut c_void, Join>(libc::dlsym(
+                handle,
+                c"polyloop_guest_join".as_ptr(),
+            )),
+        }
+    }
+});
+
+pub static HOST: Host =
+    Host { size: size_of::<Host>() as u32, abi: ABI_VERSION, take, respond, hold, release, ready, fail, log };
+
+/// Starts the guest on a thread of its own, as a host does.
+///
+/// # Safety
+/// `host` and `handle` fit each other.
+pub unsafe fn start(host: &'static Host, handle: usize, load: &Load) -> (i32, usize) {
+    let loader = load.loader.to_string();
+    std::thread::scope(|scope| {
+        let started = scope.spawn(|| {
+            let info = StartInfo {
+                size: size_of::<StartInfo>() as u32,
+                threads: load.threads,
+                config: bytes(load.config.as_bytes()),
+                codec: bytes(load.codec.as_bytes()),
+                loader: bytes(loader.as_bytes()),
+            };
+            let mut guest = ptr::null_mut();
+            // SAFETY: as the ABI says.
+            let rc =
+                unsafe { (LIBRARY.start)(host, handle as RuntimeHandle, &raw const info, &raw mut guest) };
+            (rc, guest as usize)
+        });
+        started.join().expect("start")
+    })
+}
+
+pub fn join(guest: usize) {
+    // SAFETY: a guest that was started, joined once.
+    unsafe { (LIBRARY.join)(guest as *mut c_void) };
+}
+
+impl Runtime {
+    pub fn load(load: &Load) -> Result<Self, Value> {
+        let shared = Arc::<Shared>::default();
+        // SAFETY: the pointer is alive until the guest is joined; leaked, since views may outlive that.
+        let (rc, guest) = unsafe { start(&HOST, Arc::into_raw(Arc::clone(&shared)) as usize, load) };
+        let mut state = shared.state.lock().expect("state");
+        if rc != 0 {
+            return Err(state.failure.take().expect("a failed start says why"));
+        }
+        let manifest = state.manifest.take().expect("a start declares a manifest");
+        drop(state);
+        Ok(Self { shared, guest, manifest })
+    }
+
+    pub fn method(&self, name: &str) -> u16 {
+        let methods = self.manifest["methods"].as_array().expect("methods");
+        methods.iter().position(|method| method["name"] == name).unwrap_or_else(|| panic!("no {name}")) as u16
+    }
+
+    pub fn post(&self, name: &str, input: &Input) -> u64 {
+        self.post_number(self.method(name), input)
+    }
+
+    pub fn post_number(&self, method: u16, input: &Input) -> u64 {
+        let (flags, payload): (u8, &[u8]) = match input {
+            Input::Bytes(bytes) => (FLAG_BYTES, bytes),
+            Input::One(encoded) => (0, encoded),
+            Input::Spread(encoded) => (FLAG_SPREAD, encoded),
+            Input::Empty => (FLAG_EMPTY, &[]),
+        };
+        let mut state = self.shared.state.lock().expect("state");
+        state.next += 1;
+        let (id, page) = (state.next, Page::new(payload));
+        state.queue.push_back(Task {
+            id,
+            kind: KIND_CALL,
+            flags,
+            method,
+            stream: 0,
+            data: page.data,
+            len: payload.len() as u64,
+            deadline_ns: 0,
+            reserved: 0,
+        });
+        state.pages.insert(id, page);
+        self.shared.changed.notify_all();
+        id
+    }
+
+    /// Waits until `probe` finds what it looks for.
+    fn until<T>(&self, what: &str, mut probe: impl FnMut(&mut State) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.shared.state.lock().expect("state");
+        loop {
+            if let Some(found) = probe(&mut state) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {what} in {PATIENCE:?}");
+            state = self.shared.changed.wait_timeout(state, left).expect("state").0;
+        }
+    }
+
+    pub fn wait(&self, id: u64) -> Reply {
+        self.until("response", |state| state.responses.remove(&id))
+    }
+
+    pub fn is_answered(&self, id: u64) -> bool {
+        self.shared.state.lock().expect("state").responses.contains_key(&id)
+    }
+
+    pub fn call(&self, name: &str, input: &Input) -> Reply {
+        self.wait(self.post(name, input))
+    }
+
+    /// Calls with JSON arguments by position, and expects a JSON result.
+    pub fn ask(&self, name: &str, arguments: &Value) -> Value {
+        match self.call(name, &Input::Spread(arguments.to_string().as_bytes())) {
+            Ok(Output::Encoded(json)) => serde_json::from_slice(&json).expect("JSON"),
+            Ok(Output::Empty) => Value::Null,
+            other => panic!("{name}({arguments}) answered {other:?}"),
+        }
+    }
+
+    /// Calls with JSON arguments by position, and expects an error.
+    pub fn blame(&self, name: &str, arguments: &Value) -> Value {
+        match self.call(name, &Input::Spread(arguments.to_string().as_bytes())) {
+            Err(error) => error,
+            other => panic!("{name}({arguments}) answered {other:?}"),
+        }
+    }
+
+    /// Everything logged so far on `stream`.
+    pub fn logged(&self, stream: u32) -> String {
+        let state = self.shared.state.lock().expect("state");
+        state.logs.iter().filter(|(number, _)| *number == stream).map(|(_, text)| text.as_str()).collect()
+    }
+
+    pub fn failure(&self) -> Value {
+        self.until("failure", |state| state.failure.take())
+    }
+
+    /// Requests that are held now, and how many were released so far.
+    pub fn holds(&self) -> (usize, usize) {
+        let state = self.shared.state.lock().expect("state");
+        (state.held, state.releases)
+    }
+
+    /// Requests whose memory the guest still may touch.
+    pub fn pages(&self) -> usize {
+        self.shared.state.lock().expect("state").pages.len()
+    }
+
+    pub fn stop(&self) {
+        self.shared.state.lock().expect("state").stopped = true;
+        self.shared.changed.notify_all();
+    }
+
+    pub fn unload(self) {
+        let left = self.unload_and_count();
+        assert_eq!(left, 0, "requests still held, or unanswered, after the unload");
+    }
+
+    /// Unloads, and counts the requests whose memory the guest did not give back.
+    pub fn unload_and_count(self) -> usize {
+        self.stop();
+        join(self.guest);
+        self.pages()
+    }
+}
+
+pub fn file(probe: &Value, path: &str) -> Value {
+    json!({ "module": null, "file": path, "probe": probe })
+}
+
+fn bytes(bytes: &[u8]) -> Bytes {
+    Bytes { data: bytes.as_ptr(), len: bytes.len() }
+}
+
+fn shared(handle: RuntimeHandle) -> &'static Shared {
+    // SAFETY: made by Arc::into_raw in `load`, and never given back.
+    unsafe { &*handle.cast::<Shared>() }
+}
+
+fn slice<'a>(data: *const u8, len: usize) -> &'a [u8] {
+    // SAFETY: what the guest passes is readable while it is copied.
+    if len == 0 { &[] } else { unsafe { std::slice::from_raw_parts(data, len) } }
+}
+
+unsafe extern "C" fn take(handle: RuntimeHandle, out: *mut Task, wait: u32) -> i32 {
+    let shared = shared(handle);
+    let mut state = shared.state.lock().expect("state");
+    loop {
+        if let Some(task) = state.queue.pop_front() {
+            // SAFETY: a place to write to.
+            unsafe { out.write(task) };
+            return TAKE_TASK;
+        }
+        if state.stopped {
+            return TAKE_STOPPED;
+        }
+        if wait == 0 {
+            return TAKE_EMPTY;
+        }
+        state = shared.changed.wait(state).expect("state");
+    }
+}
+
+unsafe extern "C" fn respond(
+    handle: RuntimeHandle,
+    task: u64,
+    status: u32,
+    flags: u32,
+    data: *const u8,
+    len: usize,
+) -> i32 {
+    let shared = shared(handle);
+    let payload = slice(data, len);
+    let reply = if status != STATUS_OK {
+        Err(serde_json::from_slice(payload).expect("an error is JSON"))
+    } else if flags & u32::from(FLAG_EMPTY) != 0 {
+        Ok(Output::Empty)
+    } else if flags & u32::from(FLAG_BYTES) != 0 {
+        Ok(Output::Bytes(payload.to_vec()))
+    } else {
+        Ok(Output::Encoded(payload.to_vec()))
+    };
+    let mut state = shared.state.lock().expect("state");
+    let page = state.pages.get_mut(&task).expect("a task in flight");
+    assert!(!page.answered, "task {task} answered twice");
+    page.answered = true;
+    if !page.held {
+        state.pages.remove(&task);
+    }
+    state.responses.insert(task, reply);
+    shared.changed.notify_all();
+    0
+}
+
+unsafe extern "C" fn hold(handle: RuntimeHandle, task: u64) -> i32 {
+    let mut state = shared(handle).state.lock().expect("state");
+    state.held += 1;
+    let page = state.pages.get_mut(&task).expect("a task in flight");
+    assert!(!page.answered && !page.held, "task {task} held late or twice");
+    page.held = true;
+    0
+}
+
+unsafe extern "C" fn release(handle: RuntimeHandle, task: u64) -> i32 {
+    let mut state = shared(handle).state.lock().expect("state");
+    let page = state.pages.remove(&task).expect("a held task");
+    assert!(page.held, "task {task} released but not held");
+    state.held -= 1;
+    state.releases += 1;
+    0
+}
+
+unsafe extern "C" fn ready(handle: RuntimeHandle, manifest: Bytes) -> i32 {
+    let manifest = serde_json::from_slice(slice(manifest.data, manifest.len)).expect("a manifest is JSON");
+    shared(handle).state.lock().expect("state").manifest = Some(manifest);
+    0
+}
+
+unsafe extern "C" fn fail(handle: RuntimeHandle, error: Bytes) -> i32 {
+    let shared = shared(handle);
+    let error = serde_json::from_slice(slice(error.data, error.len)).expect("an error is JSON");
+    shared.state.lock().expect("state").failure = Some(error);
+    shared.changed.notify_all();
+    0
+}
+
+unsafe extern "C" fn log(handle: RuntimeHandle, stream: u32, text: Bytes) -> i32 {
+    let text = String::from_utf8(slice(text.data, text.len).to_vec()).expect("UTF-8");
+    assert!(text.ends_with('\n'), "not whole lines: {text:?}");
+    shared(handle).state.lock().expect("state").logs.push((stream, text));
+    0
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Runs one case, or the benchmark, with one interpreter: `harness PYTHON CASE`. Not shipped; the
+//! tests run it in a child process, since a process holds one interpreter.
+
+mod bench;
+mod cases;
+mod host;
+
+use serde_json::Value;
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [python, case, ..] = arguments.as_slice() else {
+        eprintln!("usage: harness PYTHON CASE");
+        return ExitCode::FAILURE;
+    };
+    let env = cases::Env { python: python.clone(), probe: probe(python) };
+    if case == "bench" {
+        bench::run(&env);
+        return ExitCode::SUCCESS;
+    }
+    let Some(run) = cases::find(case) else {
+        eprintln!("no case {case}");
+        return ExitCode::FAILURE;
+    };
+    run(&env);
+    println!("passed {case}");
+    ExitCode::SUCCESS
+}
+
+fn probe(python: &str) -> Value {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guests/python/polyloop/_probe.py");
+    let output = Command::new(python).arg(script).output().expect("the interpreter runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("the probe prints JSON")
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The Python loader: a guest of the C ABI that runs Python modules in the host's process.
+//!
+//! It links to no libpython. The host passes what `_probe.py` said of an interpreter; the loader
+//! opens that interpreter's libpython, initialises it once for the process, loads the module and
+//! serves its functions: `def` on a pool of threads, `async def` on one asyncio loop a runtime.
+//!
+//! What is not worth speed is Python, in `guests/python`, and travels inside this library.
+
+mod api;
+mod codec;
+mod failure;
+mod guest;
+mod interpreter;
+mod invoke;
+mod kit;
+mod native;
+mod object;
+mod plan;
+mod probe;
+mod request;
+mod runtime;
+mod worker;
+
+use failure::Failure;
+use guest::{Guest, Options};
+use polyloop_abi::{ABI_VERSION, Host, RuntimeHandle, StartInfo};
+use runtime::Runtime;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Starts a guest; see [`polyloop_abi::Start`].
+///
+/// # Safety
+/// The arguments are as the ABI says; called on a thread that may block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn polyloop_guest_start(
+    host: *const Host,
+    handle: RuntimeHandle,
+    info: *const StartInfo,
+    guest: *mut *mut c_void,
+) -> i32 {
+    // SAFETY: both outlive this call, as the ABI says.
+    let (abi, options) = unsafe { ((*host).abi, Options::read(&*info)) };
+    // SAFETY: as above.
+    let runtime = unsafe { Runtime::new(host, handle) };
+    let started = if abi == ABI_VERSION {
+        let start = || Guest::start(&runtime, &options);
+        catch_unwind(AssertUnwindSafe(start))
+            .unwrap_or_else(|_| Err(Failure::new("RuntimeError", "the Python loader panicked: report this")))
+    } else {
+        let message =
+            format!("the host speaks ABI {abi}, this loader {ABI_VERSION}: install one version of both");
+        Err(Failure::new("RuntimeError", message))
+    };
+    match started {
+        Ok(started) => {
+            // SAFETY: a place to write to.
+            unsafe { *guest = Box::into_raw(Box::new(started)).cast() };
+            0
+        }
+        Err(failure) => {
+            // Without effect where it was said, and the runtime closed, with Python attached.
+            runtime.fail(failure.json.as_bytes());
+            failure.rc
+        }
+    }
+}
+
+/// Waits for a guest to end; see [`polyloop_abi::Join`].
+///
+/// # Safety
+/// `guest` is what a successful start wrote; called once, on a thread that may block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn polyloop_guest_join(guest: *mut c_void) {
+    // SAFETY: made by Box::into_raw in start.
+    let guest = unsafe { Box::from_raw(guest.cast::<Guest>()) };
+    // Nothing to be done where it panics: the runtime is not used again either way.
+    let _ = catch_unwind(AssertUnwindSafe(|| guest.join()));
+}

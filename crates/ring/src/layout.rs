@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where everything lies in a block.
+//!
+//! Words that different sides write stand 128 bytes apart: the adjacent-line prefetcher of x86
+//! pulls lines in pairs, and 128 is the line of several arm64 cores (the same choice and source as
+//! crossbeam's `CachePadded`).
+
+use crate::sync::{AtomicU32, Ordering};
+
+/// Bytes between two words of the header.
+pub const LINE: usize = 128;
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 16 * LINE;
+/// First word of a block: "PLRB".
+pub const MAGIC: u32 = 0x4252_4c50;
+/// Version of this layout.
+pub const VERSION: u32 = 1;
+/// Bytes of a ring entry.
+pub const ENTRY_BYTES: usize = 32;
+/// Requests up to this size are copied into their slot; larger ones are pinned.
+pub const REQUEST_BYTES: usize = 4096;
+/// Responses up to this size are written into their slot; larger ones go to a slab.
+pub const RESPONSE_BYTES: usize = 1024;
+/// Most slots a block can have.
+pub const MAX_SLOTS: usize = 65_536;
+
+/// A word on a line of its own.
+#[repr(C, align(128))]
+pub struct Line(pub(crate) AtomicU32);
+
+impl Line {
+    /// The word as the thread that alone writes it, or that needs no order, sees it.
+    #[inline]
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the block says of itself, written once by its maker. All in bytes but the counts.
+#[repr(C, align(128))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Constants {
+    /// [`MAGIC`].
+    pub magic: u32,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Slots: the most calls in flight. A power of two.
+    pub slots: u32,
+    /// Entries of the submission ring.
+    pub sq_entries: u32,
+    /// Entries of the completion ring.
+    pub cq_entries: u32,
+    /// Offset of the submission ring.
+    pub sq_offset: u32,
+    /// Offset of the completion ring.
+    pub cq_offset: u32,
+    /// Offset of a byte a slot: 1 while the host keeps the slot's request pinned.
+    pub pins_offset: u32,
+    /// Offset of the request payloads, [`REQUEST_BYTES`] a slot.
+    pub requests_offset: u32,
+    /// Offset of the response payloads, [`RESPONSE_BYTES`] a slot.
+    pub responses_offset: u32,
+    /// Bytes of the block.
+    pub total: u32,
+}
+
+/// The header: 16 lines of 128 bytes.
+#[repr(C)]
+pub struct Header {
+    /// Line 0.
+    pub constants: Constants,
+    /// Line 1. Written by the host: entries submitted, wrapping.
+    pub sq_tail: Line,
+    /// Line 2. Written by guest threads: entries taken, wrapping.
+    pub sq_head: Line,
+    /// Line 3. 1 while the poller sleeps: the doorbell must be rung.
+    pub sleep: Line,
+    /// Line 4. Written by guest threads: entries completed, wrapping.
+    pub cq_tail: Line,
+    /// Line 5. Written by the host: completions drained, wrapping.
+    pub cq_head: Line,
+    /// Line 6. 1 while the host's loop sleeps: its doorbell must be rung.
+    pub armed: Line,
+    /// Line 7. 1 once the runtime is unloaded.
+    pub stop: Line,
+    /// Line 8. Processor that the host's loop last ran on.
+    pub host_cpu: Line,
+    /// Line 9. Processor that the poller last ran on.
+    pub guest_cpu: Line,
+    /// Line 10. 1 while a guest thread polls (or sleeps on `sleep`).
+    pub poller: Line,
+    /// Line 11. Guest threads that sleep as followers.
+    pub idle: Line,
+    /// Line 12. Bumped to wake a follower.
+    pub idle_seq: Line,
+    /// Line 13. The host's own: word 0, calls outstanding; word 1, 1 while the loop is kept alive.
+    pub host: Line,
+    /// Lines 14 and 15.
+    pub reserved: [Line; 2],
+}
+
+#[cfg(not(loom))]
+const _: () = {
+    assert!(size_of::<Header>() == HEADER_BYTES);
+    assert!(std::mem::offset_of!(Header, sq_tail) == LINE);
+    assert!(std::mem::offset_of!(Header, cq_tail) == 4 * LINE);
+    assert!(std::mem::offset_of!(Header, idle_seq) == 12 * LINE);
+    assert!(std::mem::offset_of!(Header, host) == 13 * LINE);
+};
+
+/// Nobody's processor: the value of `host_cpu` and `guest_cpu` before they are known.
+pub const NO_CPU: u32 = u32::MAX;
+
+impl Header {
+    /// A header in its first state.
+    pub fn new(constants: Constants) -> Self {
+        let line = |value| Line(AtomicU32::new(value));
+        Self {
+            constants,
+            sq_tail: line(0),
+            sq_head: line(0),
+            sleep: line(0),
+            cq_tail: line(0),
+            cq_head: line(0),
+            armed: line(0),
+            stop: line(0),
+            host_cpu: line(NO_CPU),
+            guest_cpu: line(NO_CPU),
+            poller: line(0),
+            idle: line(0),
+            idle_seq: line(0),
+            host: line(0),
+            reserved: [line(0), line(0)],
+        }
+    }
+}
+
+/// Sizes and offsets of a block with a given number of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout(Constants);
+
+impl Layout {
+    /// The layout for at least `calls` calls in flight, 1 to [`MAX_SLOTS`].
+    ///
+    /// The submission ring holds two entries a slot (a call, and what may still be said of it); the
+    /// completion ring four (a response, the release of a held request, the seal of a slab and a
+    /// line of log), so that neither can overflow.
+    ///
+    /// # Panics
+    /// Where `calls` is out of range.
+    pub fn new(calls: usize) -> Self {
+        assert!((1..=MAX_SLOTS).contains(&calls), "a block has 1 to {MAX_SLOTS} slots");
+        let slots = calls.next_power_of_two();
+        let (sq_entries, cq_entries) = (slots * 2, slots * 4);
+        let sq_offset = HEADER_BYTES;
+        let cq_offset = sq_offset + sq_entries * ENTRY_BYTES;
+        let pins_offset = cq_offset + cq_entries * ENTRY_BYTES;
+        let requests_offset = (pins_offset + slots).next_multiple_of(4096);
+        let responses_offset = requests_offset + slots * REQUEST_BYTES;
+        let total = responses_offset + slots * RESPONSE_BYTES;
+        Self(Constants {
+            magic: MAGIC,
+            version: VERSION,
+            slots: slots as u32,
+            sq_entries: sq_entries as u32,
+            cq_entries: cq_entries as u32,
+            sq_offset: sq_offset as u32,
+            cq_offset: cq_offset as u32,
+            pins_offset: pins_offset as u32,
+            requests_offset: requests_offset as u32,
+            responses_offset: responses_offset as u32,
+            total: total.next_multiple_of(4096) as u32,
+        })
+    }
+
+    /// What the header's first line says.
+    pub fn constants(&self) -> Constants {
+        self.0
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Shared-memory rings, doorbells and slabs.
+//!
+//! One block of memory joins a host's event loop to the threads of a guest: a header whose words
+//! stand on 128-byte lines, a submission ring (host to guest), a completion ring (guest to host)
+//! and a payload area a slot. [`layout`] gives every offset; `abi/ring.json` repeats them for the
+//! other languages. This crate is the only place of the project that uses atomics.
+//!
+//! Every acquire/release or sequentially consistent pair carries a `SYNC POINT name` on both halves:
+//! - `submit`: the host publishes an entry with `sq_tail`, a guest thread reads it.
+//! - `guest-sleep`: the host's store of `sq_tail` and load of `sleep` against the poller's store of
+//!   `sleep` and second look at `sq_tail` (Dekker; sequentially consistent).
+//! - `idle`: the same between the host's look at `idle` and a follower's second look at the ring.
+//! - `complete`: a guest thread publishes an entry with `cq_tail`, the host reads it.
+//! - `host-sleep`: the guest's store of `cq_tail` and exchange of `armed` against the host's store
+//!   of `armed` and second look at `cq_tail` (Dekker; sequentially consistent).
+//! - `stop`: the host raises `stop`, guest threads leave.
+
+pub mod completion;
+mod counter;
+pub mod entry;
+pub mod futex;
+pub mod layout;
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(not(loom))]
+pub mod region;
+#[cfg(not(loom))]
+pub mod slab;
+pub mod spin;
+pub mod submission;
+mod sync;
+pub mod take;
+pub mod tasks;
+
+pub use counter::Counter;
+pub use entry::{Completion, Entry, Submission};
+pub use layout::{Header, Layout};
+pub use spin::Window;
+pub use take::{Taken, Taker};
+
+/// The two rings and the header of one block, wherever they lie.
+#[derive(Clone, Copy)]
+pub struct Rings<'a> {
+    /// Shared words.
+    pub header: &'a Header,
+    /// Submission ring; its length is a power of two.
+    pub sq: &'a [Entry],
+    /// Completion ring; its length is a power of two.
+    pub cq: &'a [Entry],
+}

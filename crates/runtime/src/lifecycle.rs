@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Start and end of a runtime, each on a thread of its own: opening a library, importing a module
+//! and waiting for guest threads may take long, and no event loop waits for them.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
+
+use crate::{
+    error::ErrorObject,
+    runtime::{Event, Runtime},
+};
+
+/// What a guest is told at its start.
+#[derive(Clone, Debug, Default)]
+pub struct StartOptions {
+    /// Threads for sync functions; 0 leaves it to the guest.
+    pub threads: u32,
+    /// Configuration in JSON, or empty.
+    pub config: String,
+    /// Name of the codec.
+    pub codec: String,
+    /// The loader's own options in JSON, or empty.
+    pub loader: String,
+}
+
+/// A library that takes tasks of a runtime.
+pub trait Guest: Send {
+    /// Initialises it; tasks may be taken from now on.
+    ///
+    /// # Errors
+    /// The rc that it failed with; the error object where it did not report one by [`Runtime::fail`].
+    fn start(&mut self, runtime: &Arc<Runtime>, options: &StartOptions) -> Result<(), (i32, ErrorObject)>;
+
+    /// Blocks until it uses the runtime no more.
+    fn join(self: Box<Self>);
+}
+
+/// Opens a guest and starts it; the runtime's host hears [`Event::Ready`] or [`Event::Failed`].
+/// The guest is handed to `keep` before the host hears of it, for [`unload`].
+///
+/// # Errors
+/// Where no thread can be started.
+pub fn load<Open, Keep>(
+    runtime: Arc<Runtime>,
+    options: StartOptions,
+    open: Open,
+    keep: Keep,
+) -> std::io::Result<()>
+where
+    Open: FnOnce() -> Result<Box<dyn Guest>, ErrorObject> + Send + 'static,
+    Keep: FnOnce(Box<dyn Guest>) + Send + 'static,
+{
+    let work = move || {
+        let event = match catch_unwind(AssertUnwindSafe(|| start(&runtime, &options, open, keep))) {
+            Ok(Ok(manifest)) => Event::Ready(manifest),
+            Ok(Err((rc, error))) => Event::Failed(rc, error),
+            Err(panic) => Event::Failed(1, ErrorObject::new("init-failed", &said(panic.as_ref()))),
+        };
+        runtime.event(event);
+    };
+    thread::Builder::new().name("polyloop-load".into()).spawn(work).map(drop)
+}
+
+fn start<Open, Keep>(
+    runtime: &Arc<Runtime>,
+    options: &StartOptions,
+    open: Open,
+    keep: Keep,
+) -> Result<String, (i32, ErrorObject)>
+where
+    Open: FnOnce() -> Result<Box<dyn Guest>, ErrorObject>,
+    Keep: FnOnce(Box<dyn Guest>),
+{
+    let mut guest = open().map_err(|error| (0, error))?;
+    let started = guest.start(runtime, options);
+    started.map_err(|(rc, error)| (rc, runtime.failure().cloned().unwrap_or(error)))?;
+    keep(guest);
+    runtime.manifest().map(str::to_owned).ok_or_else(|| {
+        (1, ErrorObject::new("protocol", "the guest's start succeeded without a call of ready()"))
+    })
+}
+
+/// Stops a runtime, whose host hears [`Event::Closed`] once the guest has let go of it.
+///
+/// # Errors
+/// Where no thread can be started.
+pub fn unload(runtime: Arc<Runtime>, guest: Option<Box<dyn Guest>>) -> std::io::Result<()> {
+    let work = move || {
+        runtime.stop();
+        if let Some(guest) = guest {
+            guest.join();
+        }
+        runtime.event(Event::Closed);
+    };
+    thread::Builder::new().name("polyloop-unload".into()).spawn(work).map(drop)
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("the guest's start panicked: {}", text.unwrap_or("without a message"))
+}

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The asyncio loop of a runtime, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import json
+import threading
+import traceback
+from collections.abc import Coroutine
+from typing import Any, Callable
+
+from . import _native, _output
+
+#: Seconds that tasks of the guest's own, and its executor, get to end after their cancellation.
+GRACE = 2.0
+
+
+class LoopThread:
+    """Runs async functions; one a runtime, made when its module turns out to have any."""
+
+    def __init__(self, runtime: Any, name: str, context: contextvars.Context) -> None:
+        self.runtime = runtime
+        self.context = context
+        self.loop = asyncio.new_event_loop()
+        self.calls: set[asyncio.Task[None]] = set()
+        self.stopping = False
+        self.loop.add_reader(_native.bell(runtime), self._drain)
+        self.thread = threading.Thread(target=self._main, name=f"polyloop-{name}-asyncio", daemon=True)
+        self.thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Runs a coroutine to its end while this thread waits."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def _drain(self) -> None:
+        # What the loop starts inherits from the context of the module.
+        self.context.run(_native.drain, self.runtime)
+
+    def spawn(self, token: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Starts one call, which answers its task at its end. On the loop's thread."""
+        task = self.loop.create_task(self._serve(token, function, arguments))
+        self.calls.add(task)
+        task.add_done_callback(self.calls.discard)
+
+    async def _serve(self, token: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        try:
+            coroutine = function(*arguments)
+            # Views of the request that only the arguments kept are gone when the function ends.
+            del arguments
+            # In a list, out of which the loader takes it: here, too, no reference is left behind.
+            result = [await coroutine]
+        except BaseException as error:
+            # SystemExit and its like, too: they end the call, not the loop.
+            _output.flush()
+            _native.answer_error(self.runtime, token, error)
+        else:
+            _output.flush()
+            _native.answer(self.runtime, token, result)
+
+    def stop(self) -> None:
+        """Waits for the calls, then ends the loop. From another thread."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._stop_soon)
+        self.thread.join()
+
+    def _stop_soon(self) -> None:
+        self._finishing = self.loop.create_task(self._finish_calls())
+
+    async def _finish_calls(self) -> None:
+        self._drain()
+        while self.calls:
+            await asyncio.wait(self.calls)
+        self.stopping = True
+        self.loop.stop()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        while not self._runs_to_its_end():
+            pass
+        self.loop.remove_reader(_native.bell(self.runtime))
+        if not self.stopping:
+            self._report_death()
+        with contextlib.suppress(BaseException):
+            self.loop.run_until_complete(self._tidy())
+        with contextlib.suppress(BaseException):
+            self.loop.close()
+        _native.refuse(self.runtime)
+
+    def _runs_to_its_end(self) -> bool:
+        try:
+            self.loop.run_forever()
+        except BaseException:
+            # A task of the guest's own raised SystemExit or the like: that is no reason to end.
+            self.context.copy().run(traceback.print_exc)
+            return self.loop.is_closed()
+        return True
+
+    def _report_death(self) -> None:
+        message = "the guest stopped its asyncio loop: async functions cannot run any more; load it anew"
+        _native.crashed(self.runtime, json.dumps({"type": "RuntimeError", "message": message, "rc": 1}))
+
+    async def _tidy(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=GRACE)
+        await self.loop.shutdown_asyncgens()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.loop.shutdown_default_executor(), GRACE)

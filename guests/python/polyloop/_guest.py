@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ties the pieces of the kit together: what the loader starts and ends a runtime with."""
+
+from __future__ import annotations
+
+import contextvars
+import gc
+import inspect
+import json
+import os
+import platform
+import site
+import sys
+import threading
+from types import ModuleType
+from typing import Any, Callable
+
+from . import _aio, _codec, _errors, _module, _native, _output
+
+DEFAULT_THREADS = 8
+
+describe = _errors.describe
+
+
+def adopt(loader: dict[str, Any]) -> None:
+    """Makes the interpreter what the one that was probed is, where its initialisation did not."""
+    probe = loader["probe"]
+    sys.argv = [loader.get("file") or loader.get("module") or ""]
+    if (sys.prefix, sys.base_prefix) != (probe["prefix"], probe["base_prefix"]):
+        sys.prefix, sys.exec_prefix = probe["prefix"], probe["prefix"]
+        sys.base_prefix, sys.base_exec_prefix = probe["base_prefix"], probe["base_prefix"]
+        site.main()
+        sys.path[:] = probe["path"]
+    sys.executable = probe["executable"]
+    _output.install()
+
+
+class Guest:
+    """A loaded module. The loader reads its attributes and calls its methods by name."""
+
+    def __init__(self, runtime: Any, loader: dict[str, Any], codec: str, threads: int) -> None:
+        self.runtime = runtime
+        self.name = os.path.basename(loader["file"] or loader["module"])
+        self.threads = threads or DEFAULT_THREADS
+        self.is_file = loader["file"] is not None
+        self.context = contextvars.Context()
+        self.context.run(_output.route.set, runtime)
+        self.loop: _aio.LoopThread | None = None
+        self.pool: list[threading.Thread] = []
+        self.module: ModuleType | None = None
+        self.describe = _errors.describe
+        self.unfit = _errors.unfit
+        self.flush = _output.flush
+        self._use(_codec.named(codec))
+        _output.begin(runtime)
+
+    def _use(self, codec: _codec.Codec) -> None:
+        self.is_text, self.decode, self.encode = codec.is_text, codec.decode, codec.encode
+        self.scan, self.make_chunks = codec.scan, codec.make_chunks
+
+    def load(self, loader: dict[str, Any], config: Any) -> None:
+        """Loads the module and runs its `init`."""
+        if self.is_file:
+            self.module = self.context.run(_module.load_file, loader["file"])
+        else:
+            self.module = self.context.run(_module.load_module, loader["module"])
+        functions = self.context.run(_module.functions, self.module)
+        if not functions:
+            raise TypeError(
+                f"{self.name} has no public functions: define one whose name has no leading underscore, "
+                "or list it in __all__"
+            )
+        self.methods = tuple((function, _module.is_async(function)) for function in functions.values())
+        self.handle = list(functions).index("handle") if "handle" in functions else -1
+        self.manifest = self._manifest(functions)
+        init = getattr(self.module, "init", None)
+        if any(is_async for _, is_async in self.methods) or (callable(init) and _module.is_async(init)):
+            self.loop = _aio.LoopThread(self.runtime, self.name, self.context)
+        if callable(init):
+            self.context.run(self._run_init, init, config)
+        _output.flush()
+
+    def _run_init(self, init: Callable[..., Any], config: Any) -> None:
+        result = init(config) if _module.parameters(init) else init()
+        if inspect.isawaitable(result):
+            if self.loop is None:
+                self.loop = _aio.LoopThread(self.runtime, self.name, self.context)
+            self.loop.run(_await(result))
+
+    def _manifest(self, functions: dict[str, Callable[..., Any]]) -> str:
+        methods = [
+            {"name": name, "params": _module.parameters(function), "async": _module.is_async(function)}
+            for name, function in functions.items()
+        ]
+        info = {
+            "python": platform.python_version(),
+            "executable": sys.executable,
+            "prefix": sys.prefix,
+            "module": self.module.__name__ if self.module else None,
+        }
+        return json.dumps({"methods": methods, "info": info})
+
+    def begin(self) -> None:
+        """Starts the pool; one thread is enough to hand async calls over."""
+        is_all_async = all(is_async for _, is_async in self.methods)
+        for number in range(1 if is_all_async else self.threads):
+            name = f"polyloop-{self.name}-{number + 1}"
+            thread = threading.Thread(target=_native.work, args=(self.runtime,), name=name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # No more threads to be had: fewer do, none does not.
+                if not self.pool:
+                    raise
+                break
+            self.pool.append(thread)
+
+    def spawn(self, token: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        if self.loop is None:
+            raise RuntimeError("the guest has no asyncio loop")
+        self.loop.spawn(token, function, arguments)
+
+    def stop(self) -> None:
+        """Waits for the pool, which ends when the host stops the runtime, then for the loop."""
+        for thread in self.pool:
+            thread.join()
+        if self.loop is not None:
+            self.loop.stop()
+
+    def close(self) -> None:
+        """Forgets the module, and with it views of requests that it kept."""
+        if self.module is not None and self.is_file:
+            _module.forget(self.module)
+        self.__dict__.update(module=None, methods=(), loop=None, pool=[])
+        _output.end(self.runtime)
+        gc.collect()
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def start(runtime: Any, loader_json: str, config_json: str, codec: str, threads: int) -> Guest:
+    """Loads a guest; whatever it raises is what the host is told."""
+    loader = {"module": None, "file": None, **json.loads(loader_json)}
+    config = json.loads(config_json) if config_json else None
+    guest = Guest(runtime, loader, codec, threads)
+    try:
+        guest.load(loader, config)
+    except BaseException:
+        _output.flush()
+        guest.stop()
+        guest.close()
+        raise
+    return guest

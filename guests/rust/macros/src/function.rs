@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One function of the module: what it takes, and the code that calls it.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Attribute, Error, FnArg, GenericParam, ItemFn, Result, ReturnType, Safety, Signature, Visibility};
+
+use crate::parameter::Parameter;
+
+/// A `pub fn` of the module.
+pub struct Function {
+    cfgs: Vec<Attribute>,
+    ident: Ident,
+    parameters: Vec<Parameter>,
+    /// Where the type of the result stands: what is wrong with it is shown there.
+    result: Span,
+    is_async: bool,
+}
+
+impl Function {
+    /// Reads a function; `None` for one that is not `pub`.
+    pub fn new(item: &ItemFn) -> Result<Option<Self>> {
+        if !matches!(item.vis, Visibility::Public(_)) {
+            return Ok(None);
+        }
+        callable(&item.sig)?;
+        Ok(Some(Self {
+            cfgs: item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect(),
+            ident: item.sig.ident.clone(),
+            parameters: parameters(&item.sig)?,
+            result: result(&item.sig),
+            is_async: item.sig.asyncness.is_some(),
+        }))
+    }
+
+    /// Whether this is the function that runs once, at the start.
+    pub fn is_init(&self) -> bool {
+        self.ident == "init"
+    }
+
+    /// Its entry in the table of methods.
+    pub fn method(&self) -> TokenStream {
+        let Self { cfgs, is_async, .. } = self;
+        let signature = self.signature();
+        let entry = if self.is_async { self.async_entry() } else { self.sync_entry() };
+        quote! {
+            #(#cfgs)*
+            __kit::Method { signature: #signature, is_async: #is_async, entry: { #entry entry } }
+        }
+    }
+
+    /// Its entry in the table of inits, where it is `init`.
+    ///
+    /// # Errors
+    /// Where it takes more than the config.
+    pub fn init(&self) -> Result<TokenStream> {
+        if self.parameters.len() > 1 {
+            return Err(Error::new(self.ident.span(), "`init` takes one argument, the config, or none"));
+        }
+        let Self { cfgs, is_async, .. } = self;
+        let (signature, arguments, invocation) = (self.signature(), self.arguments(), self.invocation());
+        let value =
+            if self.is_async { quote!(__polyloop::__wait!(call, #invocation)) } else { quote!(#invocation) };
+        Ok(quote! {
+            #(#cfgs)*
+            __kit::Init { signature: #signature, is_async: #is_async, entry: {
+                fn entry(call: &__kit::Setup<'_>) -> __kit::Result<(), __kit::Failure> {
+                    #arguments
+                    __polyloop::__outcome!(#value).map(|_| ())
+                }
+                entry
+            } }
+        })
+    }
+
+    fn sync_entry(&self) -> TokenStream {
+        let (arguments, invocation) = (self.arguments(), self.invocation());
+        let answer = quote_spanned!(self.result=> __polyloop::__answer!(call, value));
+        quote! {
+            fn entry(call: __kit::Call<'_>) {
+                __kit::run(call, |call| { #arguments let value = #invocation; #answer });
+            }
+        }
+    }
+
+    fn async_entry(&self) -> TokenStream {
+        let (arguments, invocation) = (self.arguments(), self.invocation());
+        let answer = quote_spanned!(self.result=> __polyloop::__answer!(call, value));
+        let spawn = quote_spanned!(self.ident.span()=> __polyloop::__spawn!(call, body));
+        quote! {
+            async fn body(call: &__kit::Call<'_>) -> __kit::Result<(), __kit::Failure> {
+                #arguments
+                let value = #invocation.await;
+                #answer
+            }
+            fn entry(call: __kit::Call<'_>) { #spawn }
+        }
+    }
+
+    fn signature(&self) -> TokenStream {
+        let name = plain(&self.ident);
+        let parameters = self.parameters.iter().map(|parameter| &parameter.name);
+        quote!(__kit::Signature { name: #name, parameters: &[#(#parameters),*] })
+    }
+
+    fn arguments(&self) -> TokenStream {
+        let variables = self.variables();
+        let seeds = self.parameters.iter().map(Parameter::seed);
+        quote!(let (#(#variables,)*) = call.arguments((#(#seeds,)*))?;)
+    }
+
+    fn invocation(&self) -> TokenStream {
+        let ident = &self.ident;
+        let variables = self.variables();
+        let passed =
+            self.parameters.iter().zip(&variables).map(|(parameter, it)| parameter.pass(&quote!(#it)));
+        quote!(self::#ident(#(#passed),*))
+    }
+
+    fn variables(&self) -> Vec<Ident> {
+        (0..self.parameters.len()).map(|index| format_ident!("argument_{index}")).collect()
+    }
+}
+
+fn result(signature: &Signature) -> Span {
+    match &signature.output {
+        ReturnType::Default => signature.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    }
+}
+
+/// The name without `r#`.
+pub fn plain(ident: &Ident) -> String {
+    ident.unraw().to_string()
+}
+
+fn callable(signature: &Signature) -> Result<()> {
+    let generic = |parameter: &&GenericParam| !matches!(parameter, GenericParam::Lifetime(_));
+    if let Some(parameter) = signature.generics.params.iter().find(generic) {
+        return Err(Error::new(
+            parameter.span(),
+            "an exported function has concrete types: the host cannot choose one (a helper need not be `pub`)",
+        ));
+    }
+    if let Safety::Unsafe(keyword) = &signature.safety {
+        return Err(Error::new(
+            keyword.span(),
+            "an exported function is safe: any caller may give any arguments",
+        ));
+    }
+    if let Some(abi) = &signature.abi {
+        return Err(Error::new(abi.span(), "write a plain `pub fn`: the attribute makes what C needs"));
+    }
+    if signature.inputs.len() > 12 {
+        return Err(Error::new(signature.inputs.span(), "at most 12 arguments: take a struct"));
+    }
+    Ok(())
+}
+
+fn parameters(signature: &Signature) -> Result<Vec<Parameter>> {
+    let arguments = signature.inputs.iter().enumerate().map(|(index, argument)| match argument {
+        FnArg::Typed(typed) => Parameter::new(index, typed),
+        FnArg::Receiver(receiver) => {
+            Err(Error::new(receiver.span(), "an exported function has no `self`: keep state in a static"))
+        }
+    });
+    arguments.collect()
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Async functions run on a tokio runtime of the guest's, which exists only where it has one.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::thread::available_parallelism;
+
+pub use tokio::runtime::Handle;
+
+use crate::call::Call;
+use crate::error::Failure;
+use crate::panics;
+use crate::runtime::Runtime;
+
+/// More workers than this only help guests that compute in async functions.
+const MOST_WORKERS: usize = 4;
+
+/// The tokio runtime. Dropped after the last async call has ended.
+pub type Executor = tokio::runtime::Runtime;
+
+/// Starts it, for `runtime`.
+///
+/// # Errors
+/// Where the system refuses threads or a poller.
+pub fn start(runtime: &Arc<Runtime>) -> Result<Executor, Failure> {
+    let workers = available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
+    let owner: Weak<Runtime> = Arc::downgrade(runtime);
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("polyloop-tokio")
+        .on_thread_start(move || Runtime::adopt_thread(&owner))
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(&error, Some("io::Error")))?;
+    let _ = runtime.executor.set(tokio.handle().clone());
+    Ok(tokio)
+}
+
+/// Ends it: tasks that the guest spawned and left are dropped, blocking ones are waited for.
+pub fn stop(executor: Option<Executor>) {
+    drop(executor);
+}
+
+/// Lets `tokio::spawn` and the like work on the calling thread, where the guest has a tokio runtime.
+pub fn enter(handle: Option<&Handle>) -> Option<impl Sized> {
+    handle.map(Handle::enter)
+}
+
+/// Runs a future to its end on the calling thread.
+///
+/// # Panics
+/// Without a handle: `start` makes one for every guest that has an `async fn`.
+pub fn wait<F: Future>(handle: Option<&Handle>, future: F) -> F::Output {
+    handle.expect("a guest with an async init has an executor").block_on(future)
+}
+
+/// Runs the body of an async function, which answers the call by itself.
+pub fn spawn<F: Future<Output = ()> + Send + 'static>(handle: &Handle, future: F) {
+    drop(handle.spawn(future));
+}
+
+/// The executor that async calls run on.
+///
+/// # Panics
+/// Without one: `start` makes one for every guest that has an `async fn`.
+pub fn handle_of(call: &Call<'_>) -> Handle {
+    call.runtime().executor.get().expect("a guest with async functions has an executor").clone()
+}
+
+/// Runs a future whose panic becomes an error.
+///
+/// # Errors
+/// The panic. The future is gone by then, and with it what it borrowed from the request.
+pub async fn caught<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let mut future = pin!(future);
+    poll_fn(|context| match panics::catch(|| future.as_mut().poll(context)) {
+        Ok(poll) => poll.map(Ok),
+        Err(failure) => std::task::Poll::Ready(Err(failure)),
+    })
+    .await
+}
+
+/// Runs the async function `$body` of `$call` on tokio.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __spawn {
+    ($call:ident, $body:ident) => {
+        if let ::core::option::Option::Some(call) = $call.leased() {
+            let handle = $crate::__private::handle_of(&call);
+            $crate::__private::spawn(&handle, async move {
+                let outcome = $crate::__private::caught($body(&call)).await;
+                call.settle(outcome);
+            });
+        }
+    };
+}
+
+/// Waits for an async `init`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __wait {
+    ($setup:ident, $future:expr) => {
+        $crate::__private::wait($setup.executor(), $future)
+    };
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a call allocates in the kit, counted: the hot path is a number that noise cannot move.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use polyloop_abi::*;
+
+#[polyloop::guest]
+mod functions {
+    pub fn echo(data: &[u8]) -> &[u8] {
+        data
+    }
+    pub fn add(a: i64, b: i64) -> i64 {
+        a + b
+    }
+    pub fn greet(name: &str) -> String {
+        format!("Hello, {name}!")
+    }
+}
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator does the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, SeqCst);
+        // SAFETY: the caller's word.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's word.
+        unsafe { System.dealloc(memory, layout) }
+    }
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, SeqCst);
+        // SAFETY: the caller's word.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A host that hands out the same task again and again, and allocates nothing.
+struct Host1 {
+    task: Task,
+    left: AtomicUsize,
+    /// The address of the first answer's data.
+    answered_from: AtomicUsize,
+    answers: AtomicUsize,
+    before: AtomicUsize,
+    after: AtomicUsize,
+}
+
+const WARM: usize = 10;
+const CALLS: usize = 1000;
+
+fn of<'a>(runtime: RuntimeHandle) -> &'a Host1 {
+    // SAFETY: it lives until after `join`.
+    unsafe { &*runtime.cast::<Host1>() }
+}
+
+unsafe extern "C" fn take(runtime: RuntimeHandle, out: *mut Task, _: u32) -> i32 {
+    let host = of(runtime);
+    match host.left.load(SeqCst) {
+        0 => {
+            host.after.store(ALLOCATIONS.load(SeqCst), SeqCst);
+            return TAKE_STOPPED;
+        }
+        CALLS => host.before.store(ALLOCATIONS.load(SeqCst), SeqCst),
+        _ => {}
+    }
+    host.left.fetch_sub(1, SeqCst);
+    // SAFETY: the guest's own.
+    unsafe { out.write(host.task) };
+    TAKE_TASK
+}
+
+unsafe extern "C" fn respond(
+    runtime: RuntimeHandle,
+    _: u64,
+    status: u32,
+    _: u32,
+    data: *const u8,
+    _: usize,
+) -> i32 {
+    assert_eq!(status, STATUS_OK);
+    of(runtime).answered_from.store(data as usize, SeqCst);
+    of(runtime).answers.fetch_add(1, SeqCst);
+    0
+}
+
+unsafe extern "C" fn task(_: RuntimeHandle, _: u64) -> i32 {
+    panic!("nothing is held")
+}
+unsafe extern "C" fn bytes(_: RuntimeHandle, _: Bytes) -> i32 {
+    0
+}
+unsafe extern "C" fn log(_: RuntimeHandle, _: u32, _: Bytes) -> i32 {
+    0
+}
+
+unsafe extern "C" {
+    fn polyloop_guest_start(
+        h: *const Host,
+        r: RuntimeHandle,
+        i: *const StartInfo,
+        g: *mut *mut c_void,
+    ) -> i32;
+    fn polyloop_guest_join(guest: *mut c_void);
+}
+
+/// Allocations of `CALLS` calls, and whether the answers were the requests' own memory.
+fn measured(method: u16, flags: u8, payload: &'static [u8]) -> (usize, bool) {
+    let (data, len) = (payload.as_ptr(), payload.len() as u64);
+    let task_ =
+        Task { id: 1, kind: KIND_CALL, flags, method, stream: 0, data, len, deadline_ns: 0, reserved: 0 };
+    let zero = || AtomicUsize::new(0);
+    let left = AtomicUsize::new(WARM + CALLS);
+    let host =
+        Host1 { task: task_, left, answered_from: zero(), answers: zero(), before: zero(), after: zero() };
+    let size = size_of::<Host>() as u32;
+    let table = Host {
+        size,
+        abi: ABI_VERSION,
+        take,
+        respond,
+        hold: task,
+        release: task,
+        ready: bytes,
+        fail: bytes,
+        log,
+    };
+    let none = Bytes { data: std::ptr::null(), len: 0 };
+    let info = StartInfo {
+        size: size_of::<StartInfo>() as u32,
+        threads: 1,
+        config: none,
+        codec: none,
+        loader: none,
+    };
+    let mut guest = null_mut();
+    let handle: RuntimeHandle = (&raw const host).cast_mut().cast();
+    // SAFETY: all of it lives until after `join`.
+    unsafe {
+        assert_eq!(polyloop_guest_start(&raw const table, handle, &raw const info, &raw mut guest), 0);
+        polyloop_guest_join(guest);
+    }
+    assert_eq!(host.answers.load(SeqCst), WARM + CALLS);
+    let count = host.after.load(SeqCst) - host.before.load(SeqCst);
+    (count, host.answered_from.load(SeqCst) == data as usize)
+}
+
+/// One test: the counter is the process's.
+#[test]
+fn bytes_and_numbers_allocate_nothing_and_bytes_are_answered_from_the_request() {
+    assert_eq!(measured(0, FLAG_BYTES, b"some bytes"), (0, true), "echo(&[u8]) -> &[u8]");
+    assert_eq!(measured(1, FLAG_SPREAD, b"[2, 40]"), (0, false), "add(i64, i64) -> i64 in JSON");
+    // The String that it returns, and nothing else.
+    let (greet, _) = measured(2, 0, b"\"Ada\"");
+    assert!(greet <= 2 * CALLS, "greet(&str) -> String in JSON: {greet} allocations in {CALLS} calls");
+    println!("allocations per {CALLS} calls: echo 0, add 0, greet {greet}");
+}

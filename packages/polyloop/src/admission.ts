@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+import { PolyloopError } from './errors.ts'
+import type { Task } from './task.ts'
+
+export interface Bounds {
+  /** Calls in flight. */
+  readonly maxCalls: number
+  /** Bytes of requests in flight. */
+  readonly maxBytes: number
+  /** Bytes of one request or response. */
+  readonly maxPayload: number
+  /** What a call beyond the bounds does. */
+  readonly whenFull: 'wait' | 'fail'
+}
+
+/**
+ * Lets calls in as long as the bounds allow, the others wait in order. A request larger than
+ * `maxBytes` is let in when nothing else is in flight.
+ */
+export class Admission {
+  readonly #bounds: Bounds
+  #calls = 0
+  #bytes = 0
+  #queue: Task[] = []
+  #next = 0
+
+  constructor(bounds: Bounds) {
+    this.#bounds = bounds
+  }
+
+  /** Calls in flight. */
+  get calls(): number {
+    return this.#calls
+  }
+
+  /** Bytes of requests in flight. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Calls that wait. */
+  get waiting(): number {
+    return this.#queue.length - this.#next
+  }
+
+  /**
+   * Whether a call may go now; otherwise it waits, and {@link next} hands it out later.
+   *
+   * @throws too-large, or overloaded where callers are not to wait
+   */
+  admit(task: Task): boolean {
+    // STOP 3 admit
+    const { maxPayload } = this.#bounds
+    if (task.size > maxPayload) {
+      const advice = 'raise maxPayload, or send less at a time'
+      throw new PolyloopError(
+        'too-large',
+        `the request has ${task.size} bytes and maxPayload is ${maxPayload}: ${advice}`,
+      )
+    }
+    if (this.#next === this.#queue.length && this.#fits(task.size)) {
+      this.#calls++
+      return true
+    }
+    if (this.#bounds.whenFull === 'fail') throw this.#overloaded()
+    this.#queue.push(task)
+    return false
+  }
+
+  /** An admitted task has its place: `bytes` of payload are in flight. */
+  count(bytes: number): void {
+    this.#bytes += bytes
+  }
+
+  /** A call of so many bytes is over. */
+  leave(bytes: number): void {
+    this.#calls--
+    this.#bytes -= bytes
+  }
+
+  /** The call that has waited longest and may go now. */
+  next(): Task | undefined {
+    while (this.#next < this.#queue.length) {
+      const task = this.#queue[this.#next] as Task
+      if (!task.abandoned && !this.#fits(task.size)) return undefined
+      this.#shift()
+      if (task.abandoned) continue
+      this.#calls++
+      return task
+    }
+    return undefined
+  }
+
+  /** Takes all waiting calls out. */
+  clear(): Task[] {
+    const tasks = this.#queue.slice(this.#next).filter((task) => !task.abandoned)
+    this.#queue = []
+    this.#next = 0
+    return tasks
+  }
+
+  #fits(size: number): boolean {
+    const { maxCalls, maxBytes } = this.#bounds
+    return this.#calls < maxCalls && (this.#calls === 0 || this.#bytes + size <= maxBytes)
+  }
+
+  #shift(): void {
+    this.#next++
+    // Amortised: half of the array is gone whenever it is moved.
+    if (this.#next * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#next)
+      this.#next = 0
+    }
+  }
+
+  #overloaded(): PolyloopError {
+    const { maxCalls, maxBytes } = this.#bounds
+    const state = `${this.#calls} calls and ${this.#bytes} bytes are in flight, maxCalls is ${maxCalls} and maxBytes ${maxBytes}`
+    return new PolyloopError('overloaded', `${state}: call less, raise the bounds, or set whenFull to 'wait'`)
+  }
+}

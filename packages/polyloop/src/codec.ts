@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+import { flag } from './block.ts'
+import { PolyloopError } from './errors.ts'
+
+/** Turns values into bytes and back; the guest's kit must know it by the same name. */
+export interface Codec {
+  /** `msgpack`, or a name that the guest's kit was taught. */
+  readonly name: string
+  /** May throw: the call then rejects with `invalid-argument`. */
+  encode(value: unknown): Uint8Array
+  /** May throw: the call then rejects with `protocol`. The bytes may be reused after it returns. */
+  decode(bytes: Uint8Array): unknown
+}
+
+/** What a codec makes of a value: JSON stays a string until its bytes have a place. */
+export type Payload = string | Uint8Array | undefined
+
+/** The codec as the runtime uses it. */
+export interface Encoding {
+  readonly name: string
+  encode(value: unknown): Payload
+  decode(bytes: Buffer, start: number, end: number): unknown
+}
+
+/** JSON: the default. */
+const json: Encoding = {
+  name: 'json',
+  encode: (value) => JSON.stringify(value),
+  decode: (bytes, start, end) => JSON.parse(bytes.toString('utf8', start, end)) as unknown,
+}
+
+/** @throws invalid-argument where it is not a codec */
+export function toEncoding(codec: 'json' | Codec): Encoding {
+  if (codec === 'json') return json
+  if (typeof codec?.name !== 'string' || typeof codec.encode !== 'function' || typeof codec.decode !== 'function') {
+    throw new PolyloopError('invalid-argument', "codec is neither 'json' nor an object with name, encode and decode")
+  }
+  return {
+    name: codec.name,
+    encode: (value) => codec.encode(value),
+    decode: (bytes, start, end) => codec.decode(bytes.subarray(start, end)),
+  }
+}
+
+/** Arguments of a call as they travel. */
+export interface Encoded {
+  readonly flags: number
+  readonly payload: Payload
+}
+
+const nothing: Encoded = { flags: flag.empty, payload: undefined }
+
+/**
+ * Encodes the arguments of a call: none, one (bytes travel untouched), or several as an array.
+ *
+ * @throws invalid-argument where the codec cannot encode them, too-large where the text would be too long
+ */
+export function encodeArguments(encoding: Encoding, args: readonly unknown[]): Encoded {
+  if (args.length === 0) return nothing
+  const value = args.length === 1 ? args[0] : args
+  // STOP 2 encode
+  const bytes = asBytes(value)
+  if (bytes !== undefined) return { flags: flag.bytes, payload: bytes }
+  const payload = encode(encoding, value)
+  if (payload === undefined) return args.length === 1 && value === undefined ? nothing : refuse(value)
+  return { flags: args.length === 1 ? 0 : flag.spread, payload }
+}
+
+/** A view of the bytes of a Buffer, ArrayBuffer or view; undefined for anything else. */
+export function asBytes(value: unknown): Uint8Array | undefined {
+  if (value instanceof Uint8Array) return value
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value)
+  return undefined
+}
+
+function encode(encoding: Encoding, value: unknown): Payload {
+  try {
+    return encoding.encode(value)
+  } catch (cause) {
+    if (cause instanceof RangeError && /string length/.test(cause.message)) {
+      throw new PolyloopError('too-large', 'the argument is too large for one text of JSON: send bytes', { cause })
+    }
+    const reason = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause)
+    const advice = 'pass what the codec can carry (JSON: no cycles, no BigInt), or bytes'
+    throw new PolyloopError(
+      'invalid-argument',
+      `the argument cannot be encoded as ${encoding.name}: ${reason}; ${advice}`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+function refuse(value: unknown): never {
+  throw new PolyloopError('invalid-argument', `a ${typeof value} cannot be encoded as JSON: pass plain data or bytes`)
+}

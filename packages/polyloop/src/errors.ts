@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** Every code that a {@link PolyloopError} can have. */
+export const errorCodes = [
+  'not-found',
+  'init-failed',
+  'invalid-argument',
+  'too-large',
+  'overloaded',
+  'deadline',
+  'cancelled',
+  'unloaded',
+  'guest-error',
+  'guest-crashed',
+  'protocol',
+] as const
+
+export type PolyloopErrorCode = (typeof errorCodes)[number]
+
+/** An error as the guest's own language has it. */
+export interface GuestError {
+  /** The type's name: `ValueError`, `std::io::Error`. */
+  readonly type: string
+  readonly message: string
+  /** The trace as the language prints it, where there is one. */
+  readonly stack?: string
+  /** A code that the guest's author gave it. */
+  readonly code?: string
+}
+
+/** What an error object of the ABI holds; see `polyloop_abi::Host::respond`. */
+interface ErrorObject {
+  code?: unknown
+  type?: unknown
+  message?: unknown
+  stack?: unknown
+  rc?: unknown
+  cause?: unknown
+}
+
+interface Details {
+  cause?: unknown
+  rc?: number
+  guest?: GuestError
+}
+
+/** The one class of errors that Polyloop rejects and throws with. */
+export class PolyloopError extends Error {
+  override readonly name = 'PolyloopError'
+  readonly code: PolyloopErrorCode
+  /** The number that the guest failed with: 1 unless its author chose another. */
+  readonly rc?: number
+  /** The error that was thrown in the guest. */
+  readonly guest?: GuestError
+
+  constructor(code: PolyloopErrorCode, message: string, details: Details = {}) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    this.code = code
+    if (details.rc !== undefined) this.rc = details.rc
+    if (details.guest !== undefined) this.guest = details.guest
+  }
+
+  /** The error for an error object in JSON; `code` is the one for errors of the guest's own. */
+  static fromGuest(code: PolyloopErrorCode, json: string, rc?: number): PolyloopError {
+    let object: unknown
+    try {
+      object = JSON.parse(json)
+    } catch (cause) {
+      return new PolyloopError('protocol', `the guest reported an error that is not JSON: ${json.slice(0, 200)}`, {
+        cause,
+      })
+    }
+    return fromObject(code, object as ErrorObject, rc)
+  }
+
+  /** The error for an error object of the host's own native side, which names one of our codes. */
+  static fromHost(json: string): PolyloopError {
+    const object = JSON.parse(json) as ErrorObject
+    return new PolyloopError(object.code as PolyloopErrorCode, String(object.message))
+  }
+}
+
+function fromObject(code: PolyloopErrorCode, object: ErrorObject, rc?: number): PolyloopError {
+  const { type, message } = object
+  if (type === 'PolyloopError' && isCode(object.code)) return new PolyloopError(object.code, String(message))
+  const guest: { -readonly [K in keyof GuestError]: GuestError[K] } = { type: String(type), message: String(message) }
+  if (typeof object.stack === 'string') guest.stack = object.stack
+  if (typeof object.code === 'string') guest.code = object.code
+  const details: Details = { guest, rc: rc ?? (typeof object.rc === 'number' ? object.rc : 1) }
+  if (typeof object.cause === 'object' && object.cause !== null) details.cause = fromObject(code, object.cause)
+  // An argument that the guest's kit could not turn into its function's parameter is the caller's mistake.
+  const own = guest.code === 'invalid-argument' ? 'invalid-argument' : code
+  const error = new PolyloopError(own, guest.type ? `${guest.type}: ${guest.message}` : guest.message, details)
+  // The frames here are those of the loop's drain and tell nobody anything: the guest's do.
+  error.stack = `${error.name}: ${error.message}${guest.stack === undefined ? '' : `\n${indent(guest.stack)}`}`
+  return error
+}
+
+function isCode(code: unknown): code is PolyloopErrorCode {
+  return (errorCodes as readonly unknown[]).includes(code)
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^(?=.)/gm, '    ').trimEnd()
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Method, RuntimeCore, Stats } from './runtime.ts'
+import type { CallOptions } from './task.ts'
+
+/** The guest's functions as local async functions: each returns a promise of what it returns. */
+export type Methods<T> = {
+  readonly [K in keyof T as T[K] extends (...args: never[]) => unknown ? K : never]: T[K] extends (
+    ...args: infer A
+  ) => infer R
+    ? (...args: A) => Promise<Awaited<R>>
+    : never
+}
+
+/** A guest whose functions were not described: any name, any arguments. */
+export type Untyped = Record<string, (...args: unknown[]) => unknown>
+
+type FunctionName<T> = Extract<keyof Methods<T>, string>
+type Argument<T, K extends keyof T> = T[K] extends (...args: infer A) => unknown ? A[0] : never
+type Result<T, K extends keyof T> = T[K] extends (...args: never[]) => infer R ? Awaited<R> : never
+
+/** What every runtime has beside the guest's own functions. */
+export interface RuntimeFace<T> extends AsyncDisposable {
+  /**
+   * Calls a function of the guest with one argument, or none.
+   *
+   * @param name - the function
+   * @param argument - any value that the codec carries, or bytes
+   * @throws not-found, invalid-argument, too-large, overloaded, deadline, cancelled, unloaded,
+   * guest-error, guest-crashed, protocol: as a rejection, never at once
+   */
+  call<K extends FunctionName<T>>(name: K, argument?: Argument<T, K>, options?: CallOptions): Promise<Result<T, K>>
+  /** Sends bytes to the guest's function `handle` and returns the bytes, or the value, that it answers with. */
+  send(bytes: Uint8Array | ArrayBuffer | ArrayBufferView, options?: CallOptions): Promise<Buffer>
+  /** Counts since the load. */
+  stats(): Stats
+  /** Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again. */
+  unload(): Promise<void>
+  /** The functions that the guest declares. */
+  readonly methods: readonly Method[]
+  /** What the guest tells of itself, such as its language's version. */
+  readonly info: Readonly<Record<string, unknown>>
+}
+
+/** A loaded guest. */
+export type Runtime<T = Untyped> = RuntimeFace<T> & Methods<T>
+
+/** Asked for by the language, by promises and by inspecting tools: not functions of a guest. */
+const foreign = new Set([
+  'then',
+  'toJSON',
+  'toString',
+  'valueOf',
+  'constructor',
+  'inspect',
+  'nodeType',
+  'asymmetricMatch',
+])
+
+/** A face for a runtime that has started. */
+export function face<T>(core: RuntimeCore): Runtime<T> {
+  const own: RuntimeFace<Untyped> = {
+    call: (name, ...rest) =>
+      rest[0] === undefined ? core.call(name, [], rest[1]) : core.call(name, [rest[0]], rest[1]),
+    send: (bytes, options) => core.send(bytes, options) as Promise<Buffer>,
+    stats: () => core.stats(),
+    unload: () => core.unload(),
+    methods: core.methods,
+    info: core.info,
+    [Symbol.asyncDispose]: () => core.unload(),
+  }
+  const runtime = Object.assign(Object.create(missing(core)) as object, own)
+  for (const { name } of core.methods) {
+    if (name in own || foreign.has(name)) continue
+    const method = (...args: unknown[]): Promise<unknown> => core.call(name, args)
+    Object.defineProperty(runtime, name, { value: method, enumerable: true })
+  }
+  return Object.freeze(runtime) as unknown as Runtime<T>
+}
+
+/** Answers a function that the guest does not have with a rejection that names those it has. */
+function missing(core: RuntimeCore): object {
+  return new Proxy(Object.create(null) as object, {
+    get: (_, name) => {
+      if (typeof name === 'symbol' || foreign.has(name) || /^[_$@]/.test(name)) return undefined
+      return (...args: unknown[]) => core.call(name, args)
+    },
+  })
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type BindingEvent, native } from './native.ts'
+
+/** What the hub serves: a runtime, or one that is still loading. */
+export interface HubMember {
+  /** Drains some completions; returns whether more wait. */
+  drain(limit: number): boolean
+  event(kind: BindingEvent, rc: number, payload: string): void
+  /** Hands on what was printed and not read yet. */
+  flushLog(): void
+}
+
+/** Completions that one runtime may settle before the next one has its turn. */
+const turn = 256
+
+const members = new Map<number, HubMember>()
+/** `words[0]`: 1 while the add-on keeps the loop alive. */
+let words: Int32Array | undefined
+
+/** Called by the add-on in the loop's prepare phase while completions wait. */
+function drain(): void {
+  // STOP 8 drain
+  for (const member of members.values()) member.drain(turn)
+}
+
+function onEvent(id: number, kind: BindingEvent, rc: number, payload: string): void {
+  const member = members.get(id)
+  if (kind === 'closed' || kind === 'failed') members.delete(id)
+  member?.event(kind, rc, payload)
+}
+
+let lastId = 0
+
+/** A number for a runtime of this thread. */
+export function nextId(): number {
+  return ++lastId
+}
+
+/** Has the hub serve a runtime, until it is closed. */
+export function join(id: number, member: HubMember): void {
+  members.set(id, member)
+}
+
+/** Opens the hub of this thread, once. */
+export function open(): void {
+  if (words !== undefined) return
+  words = new Int32Array(native.open(drain, onEvent))
+  // What guests printed last: no turn of the loop will come for it.
+  process.on('exit', () => {
+    for (const member of members.values()) member.flushLog()
+  })
+}
+
+/** Keeps the loop alive while calls are outstanding; the add-on lets go by itself. */
+export function keepAlive(): void {
+  if (words !== undefined && words[0] === 0) native.hold()
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from 'node:fs'
+import { PolyloopError } from './errors.ts'
+import { face, type Runtime, type Untyped } from './face.ts'
+import { type Locator, parseLocator } from './locator.ts'
+import { native, nativeFile } from './native.ts'
+import { differences, type LoadOptions, type Settings, settle } from './options.ts'
+import { interpreter, probe } from './python.ts'
+import { RuntimeCore } from './runtime.ts'
+
+interface Loaded {
+  readonly settings: Settings
+  readonly core: RuntimeCore
+  readonly runtime: Promise<Runtime>
+}
+
+/** Runtimes of this thread by locator and configuration. */
+const loaded = new Map<string, Loaded>()
+
+/**
+ * Loads a guest and initialises it. The same locator and configuration give the same runtime.
+ *
+ * @param locator - `python:module`, `python:./file.py`, `rust:./libx.so`, or the path of a library
+ * @throws invalid-argument for a wrong locator or option, or options that differ from the first load's;
+ * not-found where there is no such library, module or interpreter; init-failed where it does not start
+ */
+export async function load<T = Untyped>(locator: string, options: LoadOptions = {}): Promise<Runtime<T>> {
+  const parsed = parseLocator(locator)
+  const settings = settle(options)
+  const key = `${parsed.key}\n${settings.config}`
+  for (let known = loaded.get(key); known !== undefined; known = loaded.get(key)) {
+    if (known.core.open) return again(locator, known, settings) as Promise<Runtime<T>>
+    // It is being unloaded, or has died: the next one starts when it is gone.
+    await known.core.unload()
+    if (loaded.get(key) === known) loaded.delete(key)
+  }
+  return first(locator, parsed, key, settings) as Promise<Runtime<T>>
+}
+
+function again(locator: string, known: Loaded, settings: Settings): Promise<Runtime> {
+  const different = differences(known.settings, settings)
+  if (different.length === 0) return known.runtime
+  const advice = 'load it with the same options, unload it first, or give it another config'
+  const message = `${locator} is loaded already with another ${different.join(' and ')}: ${advice}`
+  return Promise.reject(new PolyloopError('invalid-argument', message))
+}
+
+function first(locator: string, parsed: Locator, key: string, settings: Settings): Promise<Runtime> {
+  const core = new RuntimeCore(locator, settings)
+  const runtime = begin(core, parsed).catch((error: unknown) => {
+    loaded.delete(key)
+    throw error
+  })
+  loaded.set(key, { settings, core, runtime })
+  return runtime
+}
+
+async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
+  try {
+    const { threads, config, encoding } = core.settings
+    const guest = parsed.kind === 'python' ? await pythonGuest(parsed, core.settings) : libraryGuest(parsed.path)
+    native.start(core.id, JSON.stringify({ ...guest, threads, config, codec: encoding.name }))
+  } catch (error) {
+    native.close(core.id)
+    throw error
+  }
+  await core.started.promise
+  return face<Untyped>(core)
+}
+
+interface GuestStart {
+  readonly library: string
+  readonly loader: string
+}
+
+function libraryGuest(library: string): GuestStart {
+  return { library, loader: '' }
+}
+
+async function pythonGuest(parsed: Locator & { kind: 'python' }, settings: Settings): Promise<GuestStart> {
+  if (parsed.file !== undefined && !existsSync(parsed.file)) {
+    throw new PolyloopError(
+      'not-found',
+      `there is no Python file at ${parsed.file}: correct the path, which is relative to the working directory`,
+    )
+  }
+  const found = await probe(interpreter(settings))
+  const loader = { module: parsed.module ?? null, file: parsed.file ?? null, probe: found }
+  return { library: nativeFile('libpolyloop_python.so'), loader: JSON.stringify(loader) }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+/** The Node-API add-on: `crates/node/src/exports.rs`. One instance a thread. */
+export interface BindingNative {
+  open(drain: () => void, onEvent: (id: number, kind: BindingEvent, rc: number, payload: string) => void): ArrayBuffer
+  create(id: number, options: string): ArrayBuffer
+  start(id: number, options: string): void
+  close(id: number): void
+  doorbell(id: number): void
+  hold(): void
+  pin(id: number, slot: number, index: number, view: Uint8Array): void
+  slab(id: number, slab: number): ArrayBuffer
+  takeLog(id: number): string
+  counts(id: number): string
+}
+
+/** What the add-on tells of a runtime outside its rings. */
+export type BindingEvent = 'ready' | 'failed' | 'died' | 'closed'
+
+/** What `counts` returns, as JSON; the last four only for a runtime. */
+export interface BindingCounts {
+  pinsHold: boolean
+  nativeCalls: number
+  drains: number
+  doorbells: number
+  helps: number
+  turns: number
+  wakeups?: number
+  duplicates?: number
+  slabBytes?: number
+  pinned?: number
+}
+
+/** A file that is built beside the package: the add-on, the Python loader, its probe. */
+export function nativeFile(name: string): string {
+  return fileURLToPath(new URL(`../native/${name}`, import.meta.url))
+}
+
+export const native: BindingNative = createRequire(import.meta.url)(nativeFile('polyloop.node')) as BindingNative

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import { native } from './native.ts'
+
+interface Slab {
+  readonly memory: Buffer
+  taken: number
+  /** How many responses it holds, once the guest is done with it. */
+  total: number
+}
+
+/**
+ * The slabs that responses come in. A slab is mapped at its first response and forgotten after its
+ * last; its memory goes back when no view of it is left.
+ */
+export class Slabs {
+  readonly #id: number
+  readonly #open = new Map<number, Slab>()
+  #last = 0
+  #lastSlab: Slab | undefined
+
+  constructor(id: number) {
+    this.#id = id
+  }
+
+  /** The memory of a slab that responses share; counts one response as taken. */
+  shared(slab: number): Buffer {
+    const open = slab === this.#last && this.#lastSlab !== undefined ? this.#lastSlab : this.#find(slab)
+    open.taken++
+    if (open.taken === open.total) this.#forget(slab)
+    return open.memory
+  }
+
+  /** The memory of a slab that holds one response alone. */
+  own(slab: number): Buffer {
+    return Buffer.from(native.slab(this.#id, slab))
+  }
+
+  /** The guest is done with a slab that holds `total` responses. */
+  seal(slab: number, total: number): void {
+    const open = this.#find(slab)
+    open.total = total
+    if (open.taken === total) this.#forget(slab)
+  }
+
+  #find(slab: number): Slab {
+    let open = this.#open.get(slab)
+    if (open === undefined) {
+      open = { memory: Buffer.from(native.slab(this.#id, slab)), taken: 0, total: -1 }
+      this.#open.set(slab, open)
+    }
+    this.#last = slab
+    this.#lastSlab = open
+    return open
+  }
+
+  #forget(slab: number): void {
+    this.#open.delete(slab)
+    if (slab === this.#last) this.#lastSlab = undefined
+  }
+}

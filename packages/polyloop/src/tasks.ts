@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Admission, type Bounds } from './admission.ts'
+import { type Block, entryWords, flag, header, kind, responseBytes, status } from './block.ts'
+import type { Encoding } from './codec.ts'
+import { PolyloopError } from './errors.ts'
+import { Slabs } from './slabs.ts'
+import { SubmissionRing } from './submission.ts'
+import type { Task } from './task.ts'
+
+/** Counts since the load. */
+export interface TaskCounts {
+  calls: number
+  errors: number
+  late: number
+  bytesOut: number
+  bytesIn: number
+}
+
+/** The tasks of one runtime: in at one end, out at the other. */
+export class Tasks {
+  readonly admission: Admission
+  readonly counts: TaskCounts = { calls: 0, errors: 0, late: 0, bytesOut: 0, bytesIn: 0 }
+  readonly #block: Block
+  readonly #ring: SubmissionRing
+  readonly #slabs: Slabs
+  readonly #encoding: Encoding
+  /** Told when no call is in flight or waiting. */
+  #onIdle: (() => void) | undefined
+  readonly #tasks: (Task | undefined)[]
+  /** Free slots; the last one used is the warmest. */
+  readonly #free: Int32Array
+  #freeCount: number
+  /** Slots whose request the guest holds beyond the answer (1), or gave up before it came (-1). */
+  readonly #held = new Map<number, 1 | -1>()
+  #head = 0
+
+  constructor(id: number, block: Block, encoding: Encoding, bounds: Bounds) {
+    this.#block = block
+    this.#encoding = encoding
+    this.#ring = new SubmissionRing(id, block)
+    this.#slabs = new Slabs(id)
+    this.admission = new Admission(bounds)
+    this.#tasks = new Array<Task | undefined>(block.slots).fill(undefined)
+    this.#free = Int32Array.from({ length: block.slots }, (_, index) => block.slots - 1 - index)
+    this.#freeCount = block.slots
+  }
+
+  /**
+   * Submits a task, or lets it wait.
+   *
+   * @throws too-large, overloaded
+   */
+  run(task: Task): void {
+    if (this.admission.admit(task)) this.#submit(task)
+  }
+
+  #submit(task: Task): void {
+    const slot = this.#free[--this.#freeCount] as number
+    this.#tasks[slot] = task
+    task.size = this.#ring.push(slot, task.flags, task.method, task.payload, task.deadline)
+    this.admission.count(task.size)
+    this.counts.calls++
+    this.counts.bytesOut += task.size
+    this.#block.words[header.outstanding] = this.admission.calls
+  }
+
+  /** Drains at most `limit` completions. Returns whether more wait; `onLog` hears of lines of log. */
+  drain(limit: number, onLog: () => void): boolean {
+    const { words, cq, cqMask } = this.#block
+    // SYNC POINT complete
+    const tail = Atomics.load(words, header.cqTail)
+    let head = this.#head
+    for (let left = limit; head !== tail && left > 0; left--) {
+      const at = cq + (head & cqMask) * entryWords
+      head = (head + 1) | 0
+      const meta = words[at + 1] as number
+      if ((meta & 0xff) === kind.response) this.#settle(at, meta)
+      else this.#other(at, meta & 0xff, onLog)
+    }
+    this.#head = head
+    Atomics.store(words, header.cqHead, head)
+    this.#admitWaiting()
+    return head !== tail
+  }
+
+  #admitWaiting(): void {
+    for (let task = this.admission.next(); task !== undefined; task = this.admission.next()) this.#submit(task)
+    const calls = this.admission.calls
+    this.#block.words[header.outstanding] = calls
+    if (calls === 0) this.#onIdle?.()
+  }
+
+  /** A response has come. */
+  #settle(at: number, meta: number): void {
+    const words = this.#block.words
+    const slot = words[at] as number
+    const length = words[at + 3] as number
+    const task = this.#tasks[slot]
+    // After the guest's death everything is rejected: what its threads still answer is dropped.
+    if (task === undefined) return void this.counts.late++
+    const flags = (meta >>> 8) & 0xff
+    this.counts.bytesIn += length
+    // STOP 9 settle
+    try {
+      const value = this.#decode(at, slot, flags, length, meta >>> 16)
+      if (!task.abandoned) task.resolve(value)
+    } catch (error) {
+      this.counts.errors++
+      if (!task.abandoned) task.reject(error as PolyloopError)
+    }
+    if (task.abandoned) this.counts.late++
+    else task.release?.()
+    this.#tasks[slot] = undefined
+    this.admission.leave(task.size)
+    if ((flags & flag.held) === 0 || this.#held.get(slot) === -1) this.#recycle(slot)
+    else this.#held.set(slot, 1)
+  }
+
+  #recycle(slot: number): void {
+    this.#held.delete(slot)
+    this.#ring.free(slot)
+    this.#free[this.#freeCount++] = slot
+  }
+
+  #other(at: number, what: number, onLog: () => void): void {
+    const words = this.#block.words
+    if (what === kind.seal) this.#slabs.seal(words[at + 4] as number, words[at + 6] as number)
+    else if (what === kind.log) onLog()
+    else if (what === kind.release) this.#release(words[at] as number)
+  }
+
+  /** The guest has given up the request of an answered task; its answer may still be on its way. */
+  #release(slot: number): void {
+    if (this.#held.has(slot)) this.#recycle(slot)
+    else this.#held.set(slot, -1)
+  }
+
+  /** The value of a response, or its error thrown. The payload is copied or viewed, never kept here. */
+  #decode(at: number, slot: number, flags: number, length: number, code: number): unknown {
+    const words = this.#block.words
+    const slab = words[at + 4] as number
+    let memory = this.#block.bytes
+    let start = this.#block.responses + slot * responseBytes
+    if (slab !== 0) {
+      memory = (flags & flag.own) === 0 ? this.#slabs.shared(slab) : this.#slabs.own(slab)
+      start = words[at + 5] as number
+    }
+    if (code !== status.ok) throw toError(code, memory.toString('utf8', start, start + length))
+    if ((flags & flag.bytes) !== 0)
+      return slab === 0 ? copy(memory, start, length) : memory.subarray(start, start + length)
+    if ((flags & flag.empty) !== 0) return undefined
+    return this.#decodeValue(memory, start, length)
+  }
+
+  #decodeValue(memory: Buffer, start: number, length: number): unknown {
+    try {
+      return this.#encoding.decode(memory, start, start + length)
+    } catch (cause) {
+      const { name } = this.#encoding
+      throw new PolyloopError('protocol', `the guest's response is not ${name}: return plain data, or bytes`, { cause })
+    }
+  }
+
+  /** Told once, when no call is in flight or waiting; at once where none is. */
+  whenIdle(then: () => void): void {
+    this.#onIdle = () => {
+      this.#onIdle = undefined
+      then()
+    }
+    if (this.admission.calls === 0) this.#onIdle()
+  }
+
+  /** Rejects every call, in flight or waiting: no response will come. */
+  fail(error: () => PolyloopError): void {
+    for (const [slot, task] of this.#tasks.entries()) {
+      if (task === undefined) continue
+      this.#tasks[slot] = undefined
+      this.admission.leave(task.size)
+      if (!task.abandoned) task.abandon(error())
+    }
+    for (const task of this.admission.clear()) task.abandon(error())
+    this.#block.words[header.outstanding] = 0
+    this.#onIdle?.()
+  }
+}
+
+function copy(memory: Buffer, start: number, length: number): Buffer {
+  const out = Buffer.allocUnsafe(length)
+  memory.copy(out, 0, start, start + length)
+  return out
+}
+
+function toError(code: number, json: string): PolyloopError {
+  return code === status.hostError ? PolyloopError.fromHost(json) : PolyloopError.fromGuest('guest-error', json)
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checks of `npm run check`. Each is a suite of one test.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { exec, type Finished, root, tool } from './exec.ts'
+import { sources } from './files.ts'
+import { checkHeaders, SOURCE_EXTENSIONS } from './headers.ts'
+import { checkAtomics, checkCrates, checkPackages, type Metadata } from './layers.ts'
+import { checkLicences } from './licences.ts'
+import type { Suite } from './report.ts'
+import { checkStops } from './stops.ts'
+
+const FOLDERS = ['packages', 'crates', 'guests', 'scripts', 'benchmark', 'examples']
+
+const all = (folders: readonly string[], extensions: readonly string[]) =>
+  folders.flatMap((folder) => sources(folder, extensions))
+
+/** A check that a command makes. */
+function command(name: string, run: () => Promise<Finished>): Suite {
+  return {
+    name,
+    run: async () => {
+      const { ended, output } = await run()
+      return {
+        counts: { passed: ended === undefined ? 1 : 0, failed: ended === undefined ? 0 : 1, skipped: 0 },
+        ended,
+        output,
+      }
+    },
+  }
+}
+
+/** A check of our own: it fails if it finds a problem. */
+function own(name: string, find: () => string[] | Promise<string[]>): Suite {
+  return command(name, async () => {
+    const problems = await find()
+    const output = problems.join('\n')
+    return { stdout: output, output, ended: problems.length > 0 ? `${problems.length} problems` : undefined }
+  })
+}
+
+function stops(): string[] {
+  const architecture = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
+  return checkStops(architecture, all(['packages', 'crates', 'guests'], ['.ts', '.rs', '.py', '.c', '.h']))
+}
+
+async function licences(): Promise<string[]> {
+  const args = ['tree', '--workspace', '--edges=normal', '--prefix=none', '--locked', '--format={p}|{l}']
+  const { stdout, ended, output } = await exec('cargo', args)
+  return ended === undefined ? checkLicences(stdout) : [output]
+}
+
+async function layers(): Promise<string[]> {
+  const { stdout, ended, output } = await exec('cargo', ['metadata', '--no-deps', '--locked', '--format-version=1'])
+  if (ended !== undefined) return [output]
+  return [
+    ...checkCrates(JSON.parse(stdout) as Metadata, root),
+    ...checkPackages(all(['packages', 'scripts', 'benchmark', 'examples'], ['.ts'])),
+    ...checkAtomics(all(['crates', 'guests'], ['.rs'])),
+  ]
+}
+
+/** In the order of what fails soonest. */
+export const checks: readonly Suite[] = [
+  command('biome', () => tool('@biomejs/biome/bin/biome', ['ci', '--error-on-warnings', '--colors=off', '.'])),
+  command('rustfmt', () => exec('cargo', ['fmt', '--all', '--check'])),
+  own('stops', stops),
+  own('layers', layers),
+  own('licences', licences),
+  own('spdx', () => checkHeaders(all(FOLDERS, SOURCE_EXTENSIONS))),
+  command('types', () => tool('typescript/bin/tsc', ['-b', '--pretty', 'false'])),
+  command('knip', () => tool('knip/bin/knip.js', ['--no-progress'])),
+  command('publint', () => tool('publint/src/cli.js', ['--strict', 'packages/polyloop'])),
+  command('attw', () =>
+    tool('@arethetypeswrong/cli/dist/index.js', [
+      '--pack',
+      'packages/polyloop',
+      '--profile',
+      'esm-only',
+      '--no-color',
+      '--no-emoji',
+    ]),
+  ),
+  command('clippy', () =>
+    exec('cargo', ['clippy', '--workspace', '--all-targets', '--locked', '--quiet', '--', '-D', 'warnings']),
+  ),
+  command('rustdoc', () =>
+    exec('cargo', ['doc', '--workspace', '--no-deps', '--locked', '--quiet'], { env: { RUSTDOCFLAGS: '-D warnings' } }),
+  ),
+]

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every suite of `npm test`.
+import { checks } from './checks.ts'
+import { cargoCounts, sum } from './counts.ts'
+import { exec, type Finished, tool } from './exec.ts'
+import { type Source, sources } from './files.ts'
+import type { Result, Suite } from './report.ts'
+import { typeTestCounts } from './typetests.ts'
+import { versions } from './versions.ts'
+import { vitest } from './vitest.ts'
+
+async function cargo(args: readonly string[], env: Record<string, string> = {}): Promise<Result> {
+  const { stdout, output, ended } = await exec('cargo', ['test', '--locked', '--no-fail-fast', ...args], { env })
+  return { counts: cargoCounts(stdout), output, ended }
+}
+
+/** Every interleaving of the rings' models. Its own target folder: the flag would rebuild the other one each time. */
+const loom = (): Promise<Result> =>
+  cargo(['-p', 'polyloop-ring', '--release', '--target-dir', 'target/loom', '--lib', '--tests'], {
+    RUSTFLAGS: '--cfg loom',
+    // Models need a quick program, not the smallest: linking it takes longer than running it.
+    CARGO_PROFILE_RELEASE_LTO: 'off',
+    CARGO_PROFILE_RELEASE_DEBUG: 'false',
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16',
+  })
+
+const tsc = (project: string): Promise<Finished> =>
+  tool('typescript/bin/tsc', ['--pretty', 'false', '-p', `packages/polyloop/${project}`])
+
+/** The type tests, and some that must fail, which shows that they can. */
+async function types(): Promise<Result> {
+  const good = await tsc('tsconfig.types.json')
+  const bad = await tsc('type-tests/must-fail/tsconfig.json')
+  const files = sources('packages/polyloop', ['.ts']).filter(({ path }) => path.endsWith('.test-d.ts'))
+  const mustFail = ({ path }: Source): boolean => path.includes('/must-fail/')
+  const wrong = typeTestCounts(files.filter(mustFail), bad.output)
+  const right = typeTestCounts(
+    files.filter((file) => !mustFail(file)),
+    good.output,
+  )
+  const inverted = { passed: wrong.failed, failed: wrong.passed, skipped: 0 }
+  return {
+    counts: sum([right, inverted]),
+    output: `${good.output}\nof the tests that must fail:\n${bad.output}`,
+    ended: good.ended,
+  }
+}
+
+/** What `npm test` runs, after the checks; the host's tests run once for each version of Node.js. */
+export const suites: readonly Suite[] = [
+  ...checks,
+  { name: 'rust', run: () => cargo(['--workspace']) },
+  { name: 'loom', run: loom },
+  { name: 'type-tests', run: types },
+  { name: 'vitest', run: () => vitest(['scripts', 'benchmark', 'examples']) },
+  ...versions,
+]
