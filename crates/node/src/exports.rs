@@ -96,10 +96,8 @@ fn open(env: napi_env, [drain, on_event]: [napi_value; 2]) -> Result<Option<napi
     let hub = Hub::start(env, drain, on_event)?;
     let data = Box::into_raw(Box::new(Instance { hub }));
     // SAFETY: env is live, data is given away.
-    napi::check(
-        unsafe { sys::napi_set_instance_data(env, data.cast(), Some(forget), ptr::null_mut()) },
-        "instance",
-    )?;
+    let status = unsafe { sys::napi_set_instance_data(env, data.cast(), Some(forget), ptr::null_mut()) };
+    napi::check(status, "instance")?;
     // SAFETY: the hub was just made; its words are leaked with the environment.
     let (words, len) = unsafe { (*hub).words() };
     // SAFETY: as above.
@@ -209,10 +207,7 @@ fn keep(
     if slot >= constants.slots || index >= constants.sq_entries {
         return Err(format!("there is no slot {slot} or entry {index}").into());
     }
-    if member.pins.len() >= 64 {
-        member.sweep();
-    }
-    member.pins.push((slot, pin));
+    member.pin(slot, pin);
     let block = member.runtime.block();
     let entry = constants.sq_offset as usize + index as usize * ENTRY_BYTES;
     // SAFETY: the entry and the byte lie in the block; the entry is not published yet, so this
@@ -255,11 +250,11 @@ fn counts(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     });
     if id != 0 {
         let member = hub.member(id)?;
-        member.sweep();
+        let pinned = member.sweep();
         json["wakeups"] = member.runtime.counters.wakeups.get().into();
         json["duplicates"] = member.runtime.counters.duplicates.get().into();
         json["slabBytes"] = member.runtime.slabs().bytes().into();
-        json["pinned"] = member.pins.len().into();
+        json["pinned"] = pinned.into();
     }
     napi::string(env, &json.to_string()).map(Some)
 }

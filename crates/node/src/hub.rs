@@ -37,7 +37,8 @@ pub struct Member {
     pub id: u32,
     pub runtime: Arc<Runtime>,
     pub spins: bool,
-    pub pins: Vec<(u32, Pin)>,
+    pins: Vec<Option<Pin>>,
+    pinned: Vec<u32>,
     window: Window,
     seen: (u32, Option<Instant>),
 }
@@ -83,7 +84,15 @@ pub struct Hub {
 
 impl Member {
     pub fn new(id: u32, runtime: Arc<Runtime>, spins: bool) -> Self {
-        Self { id, runtime, spins, pins: Vec::new(), window: Window::default(), seen: (0, None) }
+        Self {
+            id,
+            runtime,
+            spins,
+            pins: Vec::new(),
+            pinned: Vec::new(),
+            window: Window::default(),
+            seen: (0, None),
+        }
     }
 
     fn header(&self) -> &Header {
@@ -94,11 +103,37 @@ impl Member {
         self.header().host.get() > 0
     }
 
-    /// Drops the pins of requests that were answered.
-    pub fn sweep(&mut self) {
+    /// Keeps the memory of a slot's request, in place of that of its last one.
+    pub fn pin(&mut self, slot: u32, pin: Pin) {
+        let index = slot as usize;
+        if self.pins.len() <= index {
+            self.pins.resize_with(index + 1, || None);
+        }
+        if self.pins[index].replace(pin).is_none() {
+            self.pinned.push(slot);
+        }
+    }
+
+    /// Takes out the pins of requests that the guest may still read.
+    fn lent(&mut self) -> Vec<Option<Pin>> {
+        self.sweep();
+        self.pinned.clear();
+        std::mem::take(&mut self.pins)
+    }
+
+    /// Lets go of the requests that were answered; how many are left.
+    pub fn sweep(&mut self) -> usize {
         let block = self.runtime.block();
-        // SAFETY: JavaScript, on this same thread, writes the byte.
-        self.pins.retain(|(slot, _)| unsafe { block.pin(*slot).read() } != 0);
+        let pins = &mut self.pins;
+        self.pinned.retain(|slot| {
+            // SAFETY: JavaScript, on this same thread, writes the byte.
+            let kept = unsafe { block.pin(*slot).read() } != 0;
+            if !kept {
+                pins[*slot as usize] = None;
+            }
+            kept
+        });
+        self.pinned.len()
     }
 
     /// Whether tasks wait and none was taken for a while.
@@ -194,6 +229,13 @@ impl Hub {
         self.members.iter().any(|member| completion::waiting(member.header()))
     }
 
+    fn gather(&self) {
+        // With several runtimes there is enough to drain.
+        if let [member] = self.members.as_slice() {
+            completion::gather(member.header());
+        }
+    }
+
     /// Keeps the loop alive from now on.
     pub fn hold(&mut self) {
         // SAFETY: the handle is open; words belong to this thread.
@@ -224,6 +266,7 @@ impl Hub {
     fn yield_turn(&mut self) {
         self.idle(true);
         for member in &mut self.members {
+            member.sweep();
             if member.outstanding() && member.stuck() {
                 self.counts.helps += u64::from(submission::help(member.runtime.block().rings().header));
             }
@@ -276,7 +319,6 @@ impl Hub {
             member.sweep();
             let header = member.runtime.block().rings().header;
             spin::publish(&header.host_cpu);
-            self.counts.helps += u64::from(submission::help(header));
         }
         match (self.alive(), self.held()) {
             (true, false) => self.hold(),
@@ -287,6 +329,8 @@ impl Hub {
         let mut quiet = true;
         for member in &self.members {
             quiet &= completion::arm(member.header());
+            // Only now: a poller that leaves from here on sees that the host sleeps, and helps itself.
+            self.counts.helps += u64::from(submission::help(member.header()));
         }
         if !quiet {
             self.wake();
@@ -302,10 +346,11 @@ impl Hub {
 
     /// Takes hold of what a runtime's guest has left to do, and unloads it.
     pub fn unload(&mut self, id: u32) -> Result<()> {
-        let runtime = Arc::clone(&self.member(id)?.runtime);
+        let member = self.member(id)?;
+        let (runtime, lent) = (Arc::clone(&member.runtime), member.lent());
         self.pending += 1;
         self.hold();
-        Ok(unload(runtime, self.guests.take(id))?)
+        Ok(unload(runtime, self.guests.take(id), lent)?)
     }
 }
 
@@ -325,7 +370,7 @@ impl Guests {
         let mut state = self.0.lock().unwrap();
         if state.ended {
             // Without a thread for it the guest is left as it is: stopped, its memory never freed.
-            let _ = unload(runtime, Some(guest));
+            let _ = unload(runtime, Some(guest), ());
         } else {
             state.started.push((id, guest));
         }
@@ -422,6 +467,7 @@ unsafe fn turn(hub: *mut Hub) {
     loop {
         if now().waiting() {
             now().counts.drains += 1;
+            now().gather();
             let calls = now().calls;
             calls.drain();
         } else if !now().spin() && now().sleep() {
@@ -507,16 +553,15 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
     // SAFETY: the hub lives until its last handle is closed.
     let hub = unsafe { &mut *this };
     hub.signals.close();
-    for member in &hub.members {
+    let mut guests = hub.guests.end();
+    for mut member in hub.members.drain(..) {
         member.runtime.abandon();
+        let guest =
+            guests.iter().position(|(id, _)| *id == member.id).map(|index| guests.swap_remove(index).1);
+        let lent = member.lent();
+        // Without a thread for it the guest is left as it is: stopped, its memory never freed.
+        let _ = unload(member.runtime, guest, lent);
     }
-    for (id, guest) in hub.guests.end() {
-        if let Some(member) = hub.members.iter().find(|member| member.id == id) {
-            // Without a thread for it the guest is left as it is: stopped, its memory never freed.
-            let _ = unload(Arc::clone(&member.runtime), Some(guest));
-        }
-    }
-    hub.members.clear();
     let Handles { doorbell, prepare, check, idle } = hub.handles;
     hub.closing = 4;
     for handle in [doorbell, prepare, check, idle] {

@@ -83,10 +83,8 @@ pub fn number(env: napi_env, from: napi_value) -> Result<u32> {
 pub fn text(env: napi_env, from: napi_value) -> Result<String> {
     let mut len = 0;
     // SAFETY: as in number; a null buffer asks for the length.
-    check(
-        unsafe { sys::napi_get_value_string_utf8(env, from, ptr::null_mut(), 0, &raw mut len) },
-        "a string",
-    )?;
+    let status = unsafe { sys::napi_get_value_string_utf8(env, from, ptr::null_mut(), 0, &raw mut len) };
+    check(status, "a string")?;
     let mut bytes = vec![0u8; len + 1];
     // SAFETY: the buffer has room for len bytes and the terminator.
     let status = unsafe {

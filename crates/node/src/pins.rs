@@ -39,6 +39,9 @@ pub struct Store {
     release: Release,
 }
 
+// SAFETY: the count of a shared_ptr is atomic, and V8 itself frees backing stores on other threads.
+unsafe impl Send for Store {}
+
 impl Drop for Store {
     fn drop(&mut self) {
         // SAFETY: the control block that GetBackingStore returned, released once.

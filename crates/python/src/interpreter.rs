@@ -28,6 +28,7 @@ pub fn ensure(
     if let (Some(interpreter), Some(api)) = (&*current, Api::get()) {
         return interpreter.serves(probe).map(|()| api);
     }
+    stay();
     let library = open(probe)?;
     // SAFETY: a libpython, as its version said.
     let api = unsafe { Api::load(library.handle) }
@@ -109,9 +110,22 @@ fn open_one(path: &Path, version: &str) -> Result<*mut c_void, String> {
 fn resident() -> Option<PathBuf> {
     // SAFETY: a C string; the pseudo handle needs no opening.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"Py_GetVersion".as_ptr()) };
-    if address.is_null() {
-        return None;
+    if address.is_null() { None } else { file_of(address) }
+}
+
+/// Makes this library stay even if the host closes it: the interpreter keeps pointers to its functions.
+fn stay() {
+    let here = stay as fn();
+    let Some(file) = file_of(here as *mut c_void) else { return };
+    if let Ok(name) = CString::new(file.as_os_str().as_encoded_bytes()) {
+        let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
+        // SAFETY: a C string; nothing is loaded, a library that is stays.
+        unsafe { libc::dlopen(name.as_ptr(), flags) };
     }
+}
+
+/// The file that the object at `address` was loaded from.
+fn file_of(address: *mut c_void) -> Option<PathBuf> {
     let mut info = libc::Dl_info {
         dli_fname: std::ptr::null(),
         dli_fbase: std::ptr::null_mut(),

@@ -136,6 +136,7 @@ cases! {
     calls_in_flight_finish_before_an_unload: "unload_in_flight";
     a_guest_that_stops_its_loop_is_reported_and_nothing_hangs: "crash";
     calls_of_all_kinds_at_once_are_answered_each_by_its_own: "stress";
+    a_process_may_exit_with_calls_in_flight: "exit";
 }
 
 #[test]

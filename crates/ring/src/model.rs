@@ -108,21 +108,7 @@ fn a_task_behind_a_busy_poller_is_taken_by_a_follower_that_the_host_wakes() {
     check(2, || {
         let memory = Memory::new(2);
         let done = Arc::new((Mutex::new(0), Condvar::new()));
-        let guests: Vec<_> = (0..2)
-            .map(|_| {
-                let (memory, done) = (Arc::clone(&memory), Arc::clone(&done));
-                thread::spawn(move || {
-                    assert!(matches!(Taker::default().take(memory.rings(), true), Taken::Task(_)));
-                    // Each function ends only once both have begun: one thread cannot run both.
-                    let mut begun = done.0.lock().unwrap();
-                    *begun += 1;
-                    done.1.notify_all();
-                    while *begun < 2 {
-                        begun = done.1.wait(begun).unwrap();
-                    }
-                })
-            })
-            .collect();
+        let guests: Vec<_> = (0..2).map(|_| thread::spawn(meet(&memory, &done))).collect();
         let mut host = Submitter::new(memory.rings());
         submit(&memory, &mut host, 1);
         submit(&memory, &mut host, 2);
@@ -135,6 +121,38 @@ fn a_task_behind_a_busy_poller_is_taken_by_a_follower_that_the_host_wakes() {
             guest.join().unwrap();
         }
     });
+}
+
+#[test]
+fn a_host_that_sleeps_after_one_look_leaves_no_task_behind_a_busy_poller() {
+    check(2, || {
+        let memory = Memory::new(2);
+        let done = Arc::new((Mutex::new(0), Condvar::new()));
+        let guests: Vec<_> = (0..2).map(|_| thread::spawn(meet(&memory, &done))).collect();
+        let mut host = Submitter::new(memory.rings());
+        submit(&memory, &mut host, 1);
+        submit(&memory, &mut host, 2);
+        // No completion comes before both functions have begun: the host sleeps.
+        assert!(completion::arm(&memory.header));
+        submission::help(&memory.header);
+        for guest in guests {
+            guest.join().unwrap();
+        }
+    });
+}
+
+/// A thread that takes a task whose function ends once two have begun.
+fn meet(memory: &Arc<Memory>, begun: &Arc<(Mutex<u32>, Condvar)>) -> impl FnOnce() + use<> {
+    let (memory, done) = (Arc::clone(memory), Arc::clone(begun));
+    move || {
+        assert!(matches!(Taker::default().take(memory.rings(), true), Taken::Task(_)));
+        let mut begun = done.0.lock().unwrap();
+        *begun += 1;
+        done.1.notify_all();
+        while *begun < 2 {
+            begun = done.1.wait(begun).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -10,9 +10,8 @@ use crate::{
 
 /// The longest that either side spins before it sleeps.
 pub const LONGEST: Duration = Duration::from_micros(50);
-/// A partner that last ran on our own processor gets it after this long.
-const SHARED: Duration = Duration::from_nanos(500);
-/// A partner that seems to have a processor of its own: it may have lost it, so yield now and then.
+/// A partner that last ran on our own processor gets it at once; one that seems to have a processor
+/// of its own may have lost it, so yield now and then.
 const APART: Duration = Duration::from_micros(10);
 /// After this many misses in a row only one wait in `PROBE` spins.
 const MISSES: u32 = 8;
@@ -72,8 +71,8 @@ pub fn spin(window: Duration, mine: &Line, theirs: &Line, mut done: impl FnMut()
         if spent >= window {
             return false;
         }
-        let patience = if publish(mine) == theirs.0.load(Ordering::Relaxed) { SHARED } else { APART };
-        if spent.saturating_sub(yielded) >= patience {
+        let together = publish(mine) == theirs.0.load(Ordering::Relaxed);
+        if together || spent.saturating_sub(yielded) >= APART {
             yield_now();
             yielded = spent;
         }

@@ -55,8 +55,9 @@ pub fn ring(header: &Header) -> bool {
 }
 
 /// Wakes one follower where tasks wait and no thread polls, because the poller is busy with a task.
+/// A host that is about to sleep calls it once more after [`crate::completion::arm`].
 pub fn help(header: &Header) -> bool {
-    // SYNC POINT idle
+    // SYNC POINT idle; SYNC POINT help
     let stuck = !is_empty(header)
         && header.poller.0.load(Ordering::SeqCst) == 0
         && header.idle.0.load(Ordering::SeqCst) > 0;
@@ -80,6 +81,11 @@ pub fn is_empty(header: &Header) -> bool {
 /// How many submissions were taken so far, wrapping.
 pub fn taken(header: &Header) -> u32 {
     header.sq_head.0.load(Ordering::Relaxed)
+}
+
+/// Takes what no guest thread has taken yet, and drops it.
+pub fn discard(rings: Rings<'_>) {
+    while pop(rings).is_some() {}
 }
 
 /// Tells every guest thread to leave once the ring is empty.

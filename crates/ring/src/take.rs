@@ -5,7 +5,8 @@
 //! submission. A poller that takes a task gives the role up; whoever finishes next takes it over.
 //! All other threads sleep as followers. A host that sees tasks waiting while no thread polls (the
 //! last poller is in a slow function) wakes one follower by [`crate::submission::help`]; a follower
-//! that was woken and finds more tasks than its own wakes the next before it starts.
+//! that was woken and finds more tasks than its own wakes the next before it starts, and so does a
+//! poller that leaves while the host sleeps.
 
 use crate::{
     Rings,
@@ -58,15 +59,17 @@ impl Taker {
             }
             if become_poller(rings.header) {
                 self.poll(rings.header);
-                // SYNC POINT idle
-                rings.header.poller.0.store(0, Ordering::SeqCst);
+                // SYNC POINT idle; SYNC POINT help
+                store_before_looking(&rings.header.poller.0, 0);
+                // A host that sleeps has looked before: it does not see that nobody polls any more.
+                self.helping |= rings.header.armed.0.load(Ordering::SeqCst) == 1;
             } else {
                 self.helping |= follow(rings.header);
             }
         }
     }
 
-    /// Wakes the next follower where this one was woken and there is more to do than it can.
+    /// Wakes the next follower where there is more to do than this thread can, and the host may not see it.
     fn share(&mut self, header: &Header) {
         if std::mem::take(&mut self.helping) && !is_empty(header) && header.idle.0.load(Ordering::SeqCst) > 0
         {

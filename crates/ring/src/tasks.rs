@@ -62,6 +62,11 @@ impl Tasks {
         (before & TAKEN == 0).then(|| split(task).0 as u32)
     }
 
+    /// Whether the guest still uses a request, answered or not.
+    pub fn in_use(&self) -> bool {
+        self.0.iter().any(|state| state.load(Ordering::Acquire) & (TAKEN | HELD) != 0)
+    }
+
     /// Applies `edit` to the bits of a task that has all of `needed`; the bits before.
     fn change(&self, task: u64, needed: u32, edit: impl Fn(u32) -> u32) -> Option<u32> {
         let (slot, generation) = split(task);

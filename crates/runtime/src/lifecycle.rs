@@ -4,6 +4,7 @@
 
 use std::{
     any::Any,
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -84,15 +85,27 @@ where
     })
 }
 
-/// Stops a runtime, whose host hears [`Event::Closed`] once the guest has let go of it.
+/// Stops a runtime, whose host hears [`Event::Closed`] once the guest has let go of it. `lent` is
+/// what the guest may still read until then: it is dropped after that.
 ///
 /// # Errors
-/// Where no thread can be started.
-pub fn unload(runtime: Arc<Runtime>, guest: Option<Box<dyn Guest>>) -> std::io::Result<()> {
+/// Where no thread can be started; the guest is then left as it is, and `lent` is never dropped.
+pub fn unload<Lent>(runtime: Arc<Runtime>, guest: Option<Box<dyn Guest>>, lent: Lent) -> std::io::Result<()>
+where
+    Lent: Send + 'static,
+{
+    // Neither is dropped unless the guest was joined, whatever fails before.
+    let mut rest = ManuallyDrop::new((guest, lent));
     let work = move || {
         runtime.stop();
-        if let Some(guest) = guest {
+        if let Some(guest) = rest.0.take() {
             guest.join();
+        }
+        if runtime.lends() {
+            // A view of a request that the guest keeps for good: its memory is never given back.
+            std::mem::forget(Arc::clone(&runtime));
+        } else {
+            drop(ManuallyDrop::into_inner(rest));
         }
         runtime.event(Event::Closed);
     };

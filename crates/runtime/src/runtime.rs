@@ -228,6 +228,11 @@ impl Runtime {
         }
     }
 
+    /// Whether the guest still uses memory of a request: then it must outlive the runtime.
+    pub fn lends(&self) -> bool {
+        self.tasks.in_use()
+    }
+
     /// Keeps what a guest prints for the host's streams.
     pub fn log(&self, stream: u32, text: &[u8]) {
         if !text.is_empty() && self.log.push(stream, text) {
@@ -272,9 +277,11 @@ impl Runtime {
         submission::stop(self.block.rings().header);
     }
 
-    /// The host's loop has ended: nobody drains any more.
+    /// The host's loop has ended: nobody drains any more, and what no guest thread has taken yet is
+    /// not begun.
     pub fn abandon(&self) {
         self.stop();
+        submission::discard(self.block.rings());
         self.log.close();
     }
 }

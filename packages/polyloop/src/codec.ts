@@ -8,25 +8,28 @@ export interface Codec {
   readonly name: string
   /** May throw: the call then rejects with `invalid-argument`. */
   encode(value: unknown): Uint8Array
-  /** May throw: the call then rejects with `protocol`. The bytes may be reused after it returns. */
+  /** May throw: the call then rejects with `protocol`. The bytes are the codec's to keep. */
   decode(bytes: Uint8Array): unknown
 }
 
 /** What a codec makes of a value: JSON stays a string until its bytes have a place. */
 export type Payload = string | Uint8Array | undefined
 
-/** The codec as the runtime uses it. */
-export interface Encoding {
+/** The codec as the runtime uses it: one of text, or one of bytes that are its own to keep. */
+export type Encoding = {
   readonly name: string
   encode(value: unknown): Payload
-  decode(bytes: Buffer, start: number, end: number): unknown
-}
+} & (
+  | { readonly carries: 'text'; decode(text: string): unknown }
+  | { readonly carries: 'bytes'; decode(bytes: Buffer): unknown }
+)
 
 /** JSON: the default. */
 const json: Encoding = {
   name: 'json',
+  carries: 'text',
   encode: (value) => JSON.stringify(value),
-  decode: (bytes, start, end) => JSON.parse(bytes.toString('utf8', start, end)) as unknown,
+  decode: (text) => JSON.parse(text) as unknown,
 }
 
 /** @throws invalid-argument where it is not a codec */
@@ -37,8 +40,9 @@ export function toEncoding(codec: 'json' | Codec): Encoding {
   }
   return {
     name: codec.name,
+    carries: 'bytes',
     encode: (value) => codec.encode(value),
-    decode: (bytes, start, end) => codec.decode(bytes.subarray(start, end)),
+    decode: (bytes) => codec.decode(bytes),
   }
 }
 

@@ -77,6 +77,8 @@ export class RuntimeCore implements HubMember {
   readonly started: Deferred<Manifest> = deferred()
   readonly #closed: Deferred<void> = deferred()
   readonly #methods = new Map<string, number>()
+  /** The method that {@link send} calls. */
+  #handle: number | undefined = rawMethod
   #manifest: Manifest = { methods: [] }
   #state: State = 'loading'
   #failure: PolyloopError | undefined
@@ -130,10 +132,9 @@ export class RuntimeCore implements HubMember {
       const message = `send takes a Buffer, typed array or ArrayBuffer and got ${typeof bytes}: use call() for values`
       return Promise.reject(new PolyloopError('invalid-argument', message))
     }
-    const method = this.#methods.size === 0 ? rawMethod : this.#methods.get('handle')
-    if (method === undefined) return Promise.reject(this.#missing('handle'))
+    if (this.#handle === undefined) return Promise.reject(this.#missing('handle'))
     try {
-      return this.#submit(method, { flags: flag.bytes, payload }, options)
+      return this.#submit(this.#handle, { flags: flag.bytes, payload }, options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -143,7 +144,13 @@ export class RuntimeCore implements HubMember {
     if (this.#state !== 'ready') throw this.#refusal()
     const task = new Task(method, flags, payload)
     if (options !== undefined) limit(task, options)
-    this.tasks.run(task)
+    try {
+      this.tasks.run(task)
+    } catch (error) {
+      // Refused: nobody has its promise, so its signal and timer must not reject it.
+      task.release?.()
+      throw error
+    }
     keepAlive()
     return task.promise
   }
@@ -203,6 +210,7 @@ export class RuntimeCore implements HubMember {
       return
     }
     for (const [index, method] of this.#manifest.methods.entries()) this.#methods.set(method.name, index)
+    this.#handle = this.#methods.size === 0 ? rawMethod : this.#methods.get('handle')
     this.#state = 'ready'
     this.started.resolve(this.#manifest)
   }
@@ -229,7 +237,9 @@ export class RuntimeCore implements HubMember {
 
   async #end(): Promise<void> {
     if (this.#state === 'ready') this.#state = 'unloading'
-    await new Promise<void>((resolve) => this.tasks.whenIdle(resolve))
+    const idle = new Promise<void>((resolve) => this.tasks.whenIdle(resolve))
+    keepAlive()
+    await idle
     this.#lastStats = this.stats()
     native.close(this.id)
     await this.closed

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { native } from './native.ts'
 
-interface Slab {
-  readonly memory: Buffer
+/** Memory that responses lie in, as bytes to decode and as what views are made of. */
+export interface SlabMemory {
+  readonly bytes: Buffer
+  readonly memory: ArrayBuffer
+}
+
+interface Slab extends SlabMemory {
   taken: number
   /** How many responses it holds, once the guest is done with it. */
   total: number
@@ -23,16 +28,17 @@ export class Slabs {
   }
 
   /** The memory of a slab that responses share; counts one response as taken. */
-  shared(slab: number): Buffer {
+  shared(slab: number): SlabMemory {
     const open = slab === this.#last && this.#lastSlab !== undefined ? this.#lastSlab : this.#find(slab)
     open.taken++
     if (open.taken === open.total) this.#forget(slab)
-    return open.memory
+    return open
   }
 
   /** The memory of a slab that holds one response alone. */
-  own(slab: number): Buffer {
-    return Buffer.from(native.slab(this.#id, slab))
+  own(slab: number): SlabMemory {
+    const memory = native.slab(this.#id, slab)
+    return { memory, bytes: Buffer.from(memory) }
   }
 
   /** The guest is done with a slab that holds `total` responses. */
@@ -45,7 +51,7 @@ export class Slabs {
   #find(slab: number): Slab {
     let open = this.#open.get(slab)
     if (open === undefined) {
-      open = { memory: Buffer.from(native.slab(this.#id, slab)), taken: 0, total: -1 }
+      open = { ...this.own(slab), taken: 0, total: -1 }
       this.#open.set(slab, open)
     }
     this.#last = slab

@@ -42,7 +42,7 @@ export class SubmissionRing {
     words[at + 4] = 0
     words[at + 5] = 0
     words[at + 6] = deadline
-    words[at + 7] = deadline / 0x1_0000_0000
+    words[at + 7] = deadline === 0 ? 0 : deadline / 0x1_0000_0000
     const length = payload === undefined ? 0 : this.#place(slot, index, payload)
     words[at + 3] = length
     this.#tail = (this.#tail + 1) | 0

@@ -28,8 +28,10 @@ export class Task {
   deadline = 0
   /** Settled before its response: what comes is dropped. */
   abandoned = false
-  /** Detaches it from its signal and its timer. */
+  /** Detaches it from its signal and its timer; only tasks that have one can be abandoned by their caller. */
   release: (() => void) | undefined = undefined
+  /** Told when it is abandoned. */
+  onAbandon: (() => void) | undefined = undefined
 
   constructor(method: number, flags: number, payload: Payload) {
     this.method = method
@@ -46,6 +48,7 @@ export class Task {
   abandon(error: PolyloopError): void {
     this.abandoned = true
     this.release?.()
+    this.onAbandon?.()
     this.reject(error)
   }
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Admission, type Bounds } from './admission.ts'
 import { type Block, entryWords, flag, header, kind, responseBytes, status } from './block.ts'
+import { Pool, view } from './bytes.ts'
 import type { Encoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
-import { Slabs } from './slabs.ts'
+import { type SlabMemory, Slabs } from './slabs.ts'
 import { SubmissionRing } from './submission.ts'
 import type { Task } from './task.ts'
+
+const pool = new Pool()
 
 /** Counts since the load. */
 export interface TaskCounts {
@@ -32,7 +35,15 @@ export class Tasks {
   #freeCount: number
   /** Slots whose request the guest holds beyond the answer (1), or gave up before it came (-1). */
   readonly #held = new Map<number, 1 | -1>()
+  /** The last small response of each slot, as a view. */
+  readonly #views: (Uint8Array | undefined)[]
   #head = 0
+  /** Calls that have not settled. They keep the loop alive; an abandoned one does not, which may never end. */
+  #awaited = 0
+  readonly #abandoned = (): void => {
+    this.#awaited--
+    this.#publish()
+  }
 
   constructor(id: number, block: Block, encoding: Encoding, bounds: Bounds) {
     this.#block = block
@@ -41,6 +52,7 @@ export class Tasks {
     this.#slabs = new Slabs(id)
     this.admission = new Admission(bounds)
     this.#tasks = new Array<Task | undefined>(block.slots).fill(undefined)
+    this.#views = new Array<Uint8Array | undefined>(block.slots).fill(undefined)
     this.#free = Int32Array.from({ length: block.slots }, (_, index) => block.slots - 1 - index)
     this.#freeCount = block.slots
   }
@@ -51,7 +63,16 @@ export class Tasks {
    * @throws too-large, overloaded
    */
   run(task: Task): void {
-    if (this.admission.admit(task)) this.#submit(task)
+    const goes = this.admission.admit(task)
+    if (task.release !== undefined) task.onAbandon = this.#abandoned
+    this.#awaited++
+    if (goes) this.#submit(task)
+    this.#publish()
+  }
+
+  /** Tells the hub how many calls are outstanding: an unload waits for abandoned ones, too. */
+  #publish(): void {
+    this.#block.words[header.outstanding] = this.#onIdle === undefined ? this.#awaited : this.admission.calls
   }
 
   #submit(task: Task): void {
@@ -61,7 +82,6 @@ export class Tasks {
     this.admission.count(task.size)
     this.counts.calls++
     this.counts.bytesOut += task.size
-    this.#block.words[header.outstanding] = this.admission.calls
   }
 
   /** Drains at most `limit` completions. Returns whether more wait; `onLog` hears of lines of log. */
@@ -75,7 +95,11 @@ export class Tasks {
       head = (head + 1) | 0
       const meta = words[at + 1] as number
       if ((meta & 0xff) === kind.response) this.#settle(at, meta)
-      else this.#other(at, meta & 0xff, onLog)
+      else {
+        // The caller's log may throw: what came before it is settled, and must not be again.
+        this.#head = head
+        this.#other(at, meta & 0xff, onLog)
+      }
     }
     this.#head = head
     Atomics.store(words, header.cqHead, head)
@@ -85,9 +109,8 @@ export class Tasks {
 
   #admitWaiting(): void {
     for (let task = this.admission.next(); task !== undefined; task = this.admission.next()) this.#submit(task)
-    const calls = this.admission.calls
-    this.#block.words[header.outstanding] = calls
-    if (calls === 0) this.#onIdle?.()
+    this.#publish()
+    if (this.admission.calls === 0) this.#onIdle?.()
   }
 
   /** A response has come. */
@@ -109,15 +132,18 @@ export class Tasks {
       if (!task.abandoned) task.reject(error as PolyloopError)
     }
     if (task.abandoned) this.counts.late++
-    else task.release?.()
+    else {
+      this.#awaited--
+      task.release?.()
+    }
     this.#tasks[slot] = undefined
     this.admission.leave(task.size)
-    if ((flags & flag.held) === 0 || this.#held.get(slot) === -1) this.#recycle(slot)
+    if ((flags & flag.held) === 0) this.#recycle(slot)
+    else if (this.#held.delete(slot)) this.#recycle(slot)
     else this.#held.set(slot, 1)
   }
 
   #recycle(slot: number): void {
-    this.#held.delete(slot)
     this.#ring.free(slot)
     this.#free[this.#freeCount++] = slot
   }
@@ -131,30 +157,43 @@ export class Tasks {
 
   /** The guest has given up the request of an answered task; its answer may still be on its way. */
   #release(slot: number): void {
-    if (this.#held.has(slot)) this.#recycle(slot)
+    if (this.#held.delete(slot)) this.#recycle(slot)
     else this.#held.set(slot, -1)
   }
 
   /** The value of a response, or its error thrown. The payload is copied or viewed, never kept here. */
   #decode(at: number, slot: number, flags: number, length: number, code: number): unknown {
     const words = this.#block.words
-    const slab = words[at + 4] as number
-    let memory = this.#block.bytes
-    let start = this.#block.responses + slot * responseBytes
-    if (slab !== 0) {
-      memory = (flags & flag.own) === 0 ? this.#slabs.shared(slab) : this.#slabs.own(slab)
-      start = words[at + 5] as number
-    }
-    if (code !== status.ok) throw toError(code, memory.toString('utf8', start, start + length))
-    if ((flags & flag.bytes) !== 0)
-      return slab === 0 ? copy(memory, start, length) : memory.subarray(start, start + length)
+    const number = words[at + 4] as number
+    const start = number === 0 ? this.#block.responses + slot * responseBytes : (words[at + 5] as number)
+    let slab: SlabMemory | undefined
+    if (number !== 0) slab = (flags & flag.own) === 0 ? this.#slabs.shared(number) : this.#slabs.own(number)
+    const bytes = slab === undefined ? this.#block.bytes : slab.bytes
+    if (code !== status.ok) throw toError(code, bytes.toString('utf8', start, start + length))
     if ((flags & flag.empty) !== 0) return undefined
-    return this.#decodeValue(memory, start, length)
+    const encoding = this.#encoding
+    if ((flags & flag.bytes) === 0 && encoding.carries === 'text') {
+      return this.#decodeValue(() => encoding.decode(bytes.toString('utf8', start, start + length)))
+    }
+    const own = slab === undefined ? this.#copy(slot, start, length) : view(slab.memory, start, length)
+    if ((flags & flag.bytes) !== 0 || encoding.carries === 'text') return own
+    return this.#decodeValue(() => encoding.decode(own))
   }
 
-  #decodeValue(memory: Buffer, start: number, length: number): unknown {
+  /** A copy of a small response: its slot is used again. */
+  #copy(slot: number, start: number, length: number): Buffer {
+    let last = this.#views[slot]
+    // Responses of one runtime are often of one size, and making a view costs as much as the copy.
+    if (last === undefined || last.length !== length) {
+      last = this.#block.bytes.subarray(start, start + length)
+      this.#views[slot] = last
+    }
+    return pool.copy(last)
+  }
+
+  #decodeValue(decode: () => unknown): unknown {
     try {
-      return this.#encoding.decode(memory, start, start + length)
+      return decode()
     } catch (cause) {
       const { name } = this.#encoding
       throw new PolyloopError('protocol', `the guest's response is not ${name}: return plain data, or bytes`, { cause })
@@ -167,6 +206,7 @@ export class Tasks {
       this.#onIdle = undefined
       then()
     }
+    this.#publish()
     if (this.admission.calls === 0) this.#onIdle()
   }
 
@@ -179,15 +219,10 @@ export class Tasks {
       if (!task.abandoned) task.abandon(error())
     }
     for (const task of this.admission.clear()) task.abandon(error())
-    this.#block.words[header.outstanding] = 0
+    this.#awaited = 0
+    this.#publish()
     this.#onIdle?.()
   }
-}
-
-function copy(memory: Buffer, start: number, length: number): Buffer {
-  const out = Buffer.allocUnsafe(length)
-  memory.copy(out, 0, start, start + length)
-  return out
 }
 
 function toError(code: number, json: string): PolyloopError {

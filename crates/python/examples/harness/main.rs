@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     run(&env);
+    cases::clean();
     println!("passed {case}");
     ExitCode::SUCCESS
 }

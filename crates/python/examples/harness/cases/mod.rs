@@ -10,6 +10,7 @@ mod views;
 
 use crate::host::{self, Load, Runtime};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// The interpreter at hand.
 pub struct Env {
@@ -50,12 +51,21 @@ pub fn fixture(name: &str) -> String {
     folder.join(name).display().to_string()
 }
 
-/// A fresh folder.
+/// A fresh folder, until `clean`.
 pub fn scratch(name: &str) -> String {
-    let folder = std::env::temp_dir().join(format!("polyloop-{name}-{}", std::process::id()));
+    let folder = scratch_root().join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::canonicalize(folder).expect("the folder").display().to_string()
+}
+
+fn scratch_root() -> PathBuf {
+    std::env::temp_dir().join(format!("polyloop-harness-{}", std::process::id()))
+}
+
+/// Removes what the case wrote.
+pub fn clean() {
+    let _ = std::fs::remove_dir_all(scratch_root());
 }
 
 /// Whether the text of `value` holds `part`; what it is otherwise, for the failed assertion.

@@ -10,6 +10,7 @@ pub const ALL: &[Case] = &[
     ("unload_in_flight", in_flight),
     ("crash", crash),
     ("stress", stress),
+    ("exit", exit),
 ];
 
 fn two(env: &Env) {
@@ -113,4 +114,15 @@ fn stress(env: &Env) {
     guest.ask("drop_kept", &json!([]));
     assert_eq!((guest.holds().0, guest.pages()), (0, 0));
     guest.unload();
+}
+
+/// Leaves with calls in flight and nothing unloaded; how the process ends is for the test to see.
+fn exit(env: &Env) {
+    let guest = env.load("basic.py");
+    for name in ["sleep_ms", "sleep_async", "hold_gil"] {
+        guest.post(name, &Input::One(b"3"));
+    }
+    let threads = guest.post("print_lines", &Input::One(b"100000"));
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!guest.is_answered(threads), "the GIL is held for three seconds");
 }
