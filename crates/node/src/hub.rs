@@ -17,7 +17,12 @@ use std::{
 };
 
 use napi_sys::{self as sys, napi_env, napi_value};
-use polyloop_ring::{Window, completion, layout::Header, spin, submission};
+use polyloop_ring::{
+    Window, completion,
+    layout::Header,
+    spin::{self, Spun},
+    submission,
+};
 use polyloop_runtime::{Event, Guest, Runtime, unload};
 
 use crate::{
@@ -302,14 +307,18 @@ impl Hub {
         }
         let Some(partner) = partner.filter(|_| !longest.is_zero()) else { return false };
         let header = self.members[partner].header();
-        let hit = spin::spin(longest, &header.host_cpu, &header.guest_cpu, || self.waiting());
+        let spun = spin::spin(longest, &header.host_cpu, &header.guest_cpu, || self.waiting());
         for member in &mut self.members {
-            let met = completion::waiting(member.header());
-            if met || (!hit && member.spins && member.outstanding()) {
-                member.window.met(met);
+            let waiting = completion::waiting(member.header());
+            if spun == Spun::Crowded {
+                member.window.learn(spun);
+            } else if waiting {
+                member.window.learn(Spun::Met);
+            } else if spun == Spun::Missed && member.spins && member.outstanding() {
+                member.window.learn(spun);
             }
         }
-        hit
+        self.waiting()
     }
 
     /// Gets ready for the loop to sleep; `false` where completions have come meanwhile.

@@ -16,26 +16,47 @@ const APART: Duration = Duration::from_micros(10);
 /// After this many misses in a row only one wait in `PROBE` spins.
 const MISSES: u32 = 8;
 const PROBE: u32 = 64;
+/// A yield that takes this long went to neither side: others want the processors, and to them a
+/// spinner that yields comes last, while a sleeper that is woken comes first.
+const CROWDED: Duration = Duration::from_millis(1);
+/// How long a crowded side does not spin, at first and at most.
+const REST: Duration = Duration::from_millis(10);
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// How long to spin: the whole window while spinning pays, seldom once it does not.
+/// How a spin ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spun {
+    /// What it waited for has come.
+    Met,
+    /// The window is over.
+    Missed,
+    /// Others have the processors, whether it has come or not.
+    Crowded,
+}
+
+/// How long to spin: the whole window while spinning pays, seldom once it does not, and not at all
+/// for a while where the processors are busy with others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Window {
     misses: u32,
     never: bool,
+    rest: Duration,
+    until: Option<Instant>,
 }
 
 impl Window {
     /// A window that stays shut.
     pub fn never() -> Self {
-        Self { misses: 0, never: true }
+        Self { never: true, ..Self::default() }
     }
 
     /// The time to spin now; zero: sleep at once.
     pub fn length(&mut self) -> Duration {
         // A model has no time: it sleeps at once, which is the part that can go wrong.
-        if cfg!(loom) || self.never {
+        if cfg!(loom) || self.never || self.until.is_some_and(|until| Instant::now() < until) {
             return Duration::ZERO;
         }
+        self.until = None;
         if self.misses < MISSES || self.misses.is_multiple_of(PROBE) {
             return LONGEST;
         }
@@ -43,20 +64,27 @@ impl Window {
         Duration::ZERO
     }
 
-    /// Says whether the last spin met what it waited for.
-    pub fn met(&mut self, hit: bool) {
-        self.misses = if hit { 0 } else { self.misses.wrapping_add(1).max(1) };
+    /// Learns from a spin.
+    pub fn learn(&mut self, spun: Spun) {
+        match spun {
+            Spun::Met => (self.misses, self.rest) = (0, Duration::ZERO),
+            Spun::Missed => self.misses = self.misses.wrapping_add(1).max(1),
+            Spun::Crowded => {
+                self.rest = (self.rest * 2).clamp(REST, LONGEST_REST);
+                self.until = Some(Instant::now() + self.rest);
+            }
+        }
     }
 }
 
 /// Spins until `done`, `window` at most. `mine` is told where this thread runs, `theirs` tells where
 /// the partner does: two spinners on one processor would each keep the other from its work.
-pub fn spin(window: Duration, mine: &Line, theirs: &Line, mut done: impl FnMut() -> bool) -> bool {
+pub fn spin(window: Duration, mine: &Line, theirs: &Line, mut done: impl FnMut() -> bool) -> Spun {
     if done() {
-        return true;
+        return Spun::Met;
     }
     if window.is_zero() {
-        return false;
+        return Spun::Missed;
     }
     let start = Instant::now();
     let mut yielded = Duration::ZERO;
@@ -64,17 +92,20 @@ pub fn spin(window: Duration, mine: &Line, theirs: &Line, mut done: impl FnMut()
         for _ in 0..4 {
             relax();
             if done() {
-                return true;
+                return Spun::Met;
             }
         }
         let spent = start.elapsed();
         if spent >= window {
-            return false;
+            return Spun::Missed;
         }
         let together = publish(mine) == theirs.0.load(Ordering::Relaxed);
         if together || spent.saturating_sub(yielded) >= APART {
             yield_now();
-            yielded = spent;
+            yielded = start.elapsed();
+            if yielded.saturating_sub(spent) >= CROWDED {
+                return Spun::Crowded;
+            }
         }
     }
 }

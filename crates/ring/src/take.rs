@@ -13,7 +13,7 @@ use crate::{
     entry::Submission,
     futex,
     layout::Header,
-    spin::{self, Window},
+    spin::{self, Spun, Window},
     submission::{is_empty, pop, stopped, wake_follower},
     sync::{Ordering, add_before_looking, relax, store_before_looking},
 };
@@ -83,9 +83,9 @@ impl Taker {
         let window = self.window.length();
         self.move_away(header);
         if !window.is_zero() {
-            let hit = spin::spin(window, &header.guest_cpu, &header.host_cpu, awaited);
-            self.window.met(hit);
-            if hit {
+            let spun = spin::spin(window, &header.guest_cpu, &header.host_cpu, awaited);
+            self.window.learn(spun);
+            if spun == Spun::Met {
                 return;
             }
         }
