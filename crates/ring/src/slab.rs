@@ -150,3 +150,65 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses_share_a_slab_until_it_is_full_which_is_then_sealed_with_their_count() {
+        let slabs = Slabs::default();
+        let first = slabs.place(SHARED_LIMIT).unwrap();
+        for _ in 0..3 {
+            let next = slabs.place(SHARED_LIMIT).unwrap();
+            assert_eq!((next.slab, next.own, next.sealed), (first.slab, false, None));
+        }
+        let after = slabs.place(1).unwrap();
+        assert_ne!(after.slab, first.slab);
+        assert_eq!(after.sealed, Some((first.slab, 4)));
+    }
+
+    #[test]
+    fn places_do_not_overlap_and_are_aligned() {
+        let slabs = Slabs::default();
+        let mut end = 0;
+        for len in [2000, 1, 63, 64, 65, 4096] {
+            let place = slabs.place(len).unwrap();
+            assert!(place.offset as usize >= end && (place.offset as usize).is_multiple_of(ALIGN));
+            end = place.offset as usize + len;
+        }
+    }
+
+    #[test]
+    fn a_large_response_has_a_slab_of_its_own_that_the_next_of_its_size_gets_again() {
+        let slabs = Slabs::default();
+        let place = slabs.place(SHARED_LIMIT + 1).unwrap();
+        assert!(place.own);
+        assert_ne!(slabs.place(SHARED_LIMIT + 1).unwrap().slab, place.slab, "it is in use");
+        slabs.recycle(place.slab);
+        assert_eq!(slabs.place(SHARED_LIMIT + 100).unwrap().slab, place.slab);
+    }
+
+    #[test]
+    fn memory_that_the_host_still_maps_outlives_the_recycling() {
+        let slabs = Slabs::default();
+        let place = slabs.place(KEPT_BYTES + 1).unwrap();
+        let mapped = slabs.open(place.slab).unwrap();
+        // SAFETY: the place is ours.
+        unsafe { place.start.write(7) };
+        slabs.recycle(place.slab);
+        assert!(slabs.open(place.slab).is_none(), "too large to be kept for reuse");
+        // SAFETY: the mapping is held.
+        assert_eq!(unsafe { mapped.as_ptr().read() }, 7);
+    }
+
+    #[test]
+    fn unused_slabs_beyond_what_is_kept_are_given_back() {
+        let slabs = Slabs::default();
+        let places: Vec<_> = (0..20).map(|_| slabs.place(16 << 20).unwrap().slab).collect();
+        for slab in places {
+            slabs.recycle(slab);
+        }
+        assert!(slabs.bytes() <= KEPT_BYTES);
+    }
+}

@@ -136,3 +136,48 @@ fn yield_now() {
     #[cfg(loom)]
     loom::thread::yield_now();
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_shuts_after_misses_and_opens_with_the_first_hit() {
+        let mut window = Window::default();
+        for _ in 0..MISSES {
+            assert_eq!(window.length(), LONGEST);
+            window.learn(Spun::Missed);
+        }
+        let tries = (0..PROBE * 4).filter(|_| {
+            let open = !window.length().is_zero();
+            if open {
+                window.learn(Spun::Missed);
+            }
+            open
+        });
+        assert!(tries.count() <= 5, "it tries seldom while it misses");
+        window.learn(Spun::Met);
+        assert_eq!(window.length(), LONGEST);
+    }
+
+    #[test]
+    fn a_crowded_side_rests_and_longer_each_time() {
+        let mut window = Window::default();
+        window.learn(Spun::Crowded);
+        assert_eq!(window.length(), Duration::ZERO);
+        let first = window.rest;
+        window.learn(Spun::Crowded);
+        assert_eq!(window.rest, first * 2);
+        for _ in 0..20 {
+            window.learn(Spun::Crowded);
+        }
+        assert_eq!(window.rest, LONGEST_REST);
+    }
+
+    #[test]
+    fn a_window_that_stays_shut_never_opens() {
+        let mut window = Window::never();
+        window.learn(Spun::Met);
+        assert_eq!(window.length(), Duration::ZERO);
+    }
+}

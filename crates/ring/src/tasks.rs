@@ -80,3 +80,60 @@ impl Tasks {
             .map(|word| word & 3)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_answered_once() {
+        let tasks = Tasks::new(2);
+        let task = tasks.take(1).unwrap();
+        assert_eq!(tasks.answer(task), Some(Answered { slot: 1, held: false }));
+        assert_eq!(tasks.answer(task), None);
+    }
+
+    #[test]
+    fn the_name_of_a_slots_last_task_does_not_answer_the_next() {
+        let tasks = Tasks::new(1);
+        let first = tasks.take(0).unwrap();
+        tasks.answer(first).unwrap();
+        let second = tasks.take(0).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(tasks.answer(first), None);
+        assert!(tasks.answer(second).is_some());
+    }
+
+    #[test]
+    fn a_slot_is_not_taken_again_before_its_answer_and_the_release_of_its_request() {
+        let tasks = Tasks::new(1);
+        let task = tasks.take(0).unwrap();
+        assert!(tasks.hold(task));
+        assert_eq!(tasks.take(0), None);
+        assert!(tasks.answer(task).unwrap().held);
+        assert_eq!(tasks.take(0), None);
+        assert!(tasks.in_use());
+        assert_eq!(tasks.release(task), Some(0));
+        assert!(!tasks.in_use());
+        assert!(tasks.take(0).is_some());
+    }
+
+    #[test]
+    fn names_that_no_task_has_change_nothing() {
+        let tasks = Tasks::new(1);
+        for name in [0, 1, 2, u64::MAX, 1 << 32] {
+            assert_eq!(tasks.answer(name), None);
+            assert!(!tasks.hold(name));
+            assert_eq!(tasks.release(name), None);
+        }
+        assert_eq!(tasks.take(1), None, "there is no such slot");
+    }
+
+    #[test]
+    fn a_hold_after_the_answer_comes_too_late() {
+        let tasks = Tasks::new(1);
+        let task = tasks.take(0).unwrap();
+        tasks.answer(task).unwrap();
+        assert!(!tasks.hold(task));
+    }
+}

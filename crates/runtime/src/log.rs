@@ -76,3 +76,38 @@ fn write_directly(stream: u32, text: &[u8]) {
         _ => std::io::stdout().write_all(text).and_then(|()| std::io::stdout().flush()),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_announced_once_until_they_are_read() {
+        let log = Log::default();
+        assert!(log.push(1, b"a\n"));
+        assert!(!log.push(1, b"b\n"));
+        assert!(!log.push(2, b"c\n"));
+        let lines = log.take();
+        assert_eq!(lines.len(), 2, "lines of one stream in a row are one");
+        assert_eq!((lines[0].stream, lines[0].text.as_slice()), (1, b"a\nb\n".as_slice()));
+        assert_eq!((lines[1].stream, lines[1].text.as_slice()), (2, b"c\n".as_slice()));
+        assert!(log.push(1, b"d\n"));
+    }
+
+    #[test]
+    fn a_printing_thread_waits_while_a_megabyte_is_unread_and_no_longer_than_the_host() {
+        let log = std::sync::Arc::new(Log::default());
+        log.push(1, &vec![b'x'; UNREAD_LIMIT + 1]);
+        for end in [Log::take as fn(&Log) -> Vec<Line>, |log: &Log| {
+            log.close();
+            Vec::new()
+        }] {
+            let writer = std::thread::spawn({
+                let log = std::sync::Arc::clone(&log);
+                move || log.push(2, &vec![b'\n'; UNREAD_LIMIT + 1])
+            });
+            end(&log);
+            writer.join().unwrap();
+        }
+    }
+}

@@ -21,6 +21,10 @@ use crate::{
 /// Completion status of an error that is the host's own and not the guest's.
 const STATUS_HOST_ERROR: u16 = 2;
 
+/// An error object may be so long whatever the limit of payloads: why a call failed is not to be
+/// lost because it takes more words than the answer.
+const ERROR_BYTES: usize = 1 << 20;
+
 /// What a runtime tells its host outside the rings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -156,7 +160,8 @@ impl Runtime {
             status: if status == STATUS_OK { 0 } else { STATUS_ERROR as u16 },
             ..Completion::default()
         };
-        if data.len() > self.limits.payload {
+        let limit = if head.status == 0 { self.limits.payload } else { self.limits.payload.max(ERROR_BYTES) };
+        if data.len() > limit {
             self.refuse(head, "too-large", &self.too_large(data.len()));
         } else if let Err(error) = self.complete(head, data) {
             self.refuse(
