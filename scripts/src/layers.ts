@@ -26,6 +26,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Files outside crates/ring that use atomics, and why that is right. */
 const ATOMICS: Readonly<Record<string, string>> = {
+  'crates/node/src/pins.rs': 'not ours: the counts of a shared_ptr of C++',
   'crates/python/src/runtime.rs': 'a guest cannot use crates/ring; it counts who still uses its runtime handle',
   'guests/rust/src/call.rs': 'a guest cannot use crates/ring; a call remembers that it was answered',
 }

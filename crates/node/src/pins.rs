@@ -3,19 +3,20 @@
 //!
 //! A reference to a Buffer does not keep its memory: `postMessage` with a transfer list, or
 //! `ArrayBuffer.prototype.transfer`, moves it away and its new owner may free it while a guest reads.
-//! V8's backing store can be held instead. Node-API has no word for that, so three symbols of V8 and
-//! libstdc++ are looked up at run time and tried out once; where they are missing or do not answer
-//! as expected, requests are copied.
+//! V8's backing store can be held instead. Node-API has no word for that, so two symbols of V8 are
+//! looked up at run time, and they and the layout of libstdc++'s `shared_ptr` are tried out once;
+//! where they are missing or do not answer as expected, requests are copied.
 
 use std::{
     ffi::{CStr, c_void},
-    mem::MaybeUninit,
-    ptr,
+    mem::{ManuallyDrop, MaybeUninit},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicI32, Ordering},
 };
 
 use napi_sys::{self as sys, napi_env, napi_value};
 
-use crate::napi::{Result, check, value};
+use crate::napi::{Result, value};
 
 /// Memory that stays readable until it is dropped.
 pub enum Pin {
@@ -33,19 +34,52 @@ impl Pin {
     }
 }
 
-/// A `std::shared_ptr<v8::BackingStore>`.
-pub struct Store {
-    control: *mut c_void,
-    release: Release,
+/// One owner's share of a `std::shared_ptr<v8::BackingStore>`.
+pub struct Store(NonNull<Control>);
+
+/// libstdc++'s `_Sp_counted_base`, whose layout has been the same since GCC 5.
+#[repr(C)]
+struct Control {
+    functions: NonNull<Functions>,
+    owners: AtomicI32,
+    /// Weak owners, and one for all owners together.
+    watchers: AtomicI32,
 }
 
-// SAFETY: the count of a shared_ptr is atomic, and V8 itself frees backing stores on other threads.
+/// Its virtual functions.
+#[repr(C)]
+struct Functions {
+    destructors: [usize; 2],
+    /// Destroys the object.
+    dispose: unsafe extern "C" fn(NonNull<Control>),
+    /// Frees the control block.
+    destroy: unsafe extern "C" fn(NonNull<Control>),
+}
+
+// SAFETY: the counts are atomic, and V8 itself frees backing stores on other threads.
 unsafe impl Send for Store {}
+
+impl Store {
+    fn control(&self) -> &Control {
+        // SAFETY: the control block lives while this owner does.
+        unsafe { self.0.as_ref() }
+    }
+}
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // SAFETY: the control block that GetBackingStore returned, released once.
-        unsafe { (self.release)(self.control) };
+        let Control { functions, owners, watchers } = self.control();
+        // SAFETY: the table is static; `answers` has found it to be what it should be.
+        let Functions { dispose, destroy, .. } = *unsafe { functions.as_ref() };
+        // As `_M_release` does: the last owner destroys, the last watcher frees.
+        if owners.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // SAFETY: nobody owns the object any more.
+            unsafe { dispose(self.0) };
+            if watchers.fetch_sub(1, Ordering::AcqRel) == 1 {
+                // SAFETY: nobody knows the block any more; this owner does not touch it again.
+                unsafe { destroy(self.0) };
+            }
+        }
     }
 }
 
@@ -55,28 +89,24 @@ impl Drop for Store {
 struct Shared([MaybeUninit<usize>; 4]);
 
 type GetBackingStore = unsafe extern "C" fn(this: napi_value) -> Shared;
-type Release = unsafe extern "C" fn(control: *mut c_void);
 type Data = unsafe extern "C" fn(this: *const c_void) -> *mut c_void;
 
 /// How this process can pin.
 #[derive(Clone, Copy)]
 pub struct Pinner {
-    hold: Option<(GetBackingStore, Release)>,
+    get: Option<GetBackingStore>,
 }
 
 impl Pinner {
     /// Looks the symbols up and tries them on an `ArrayBuffer` of our own.
     pub fn probe(env: napi_env) -> Self {
-        Self {
-            hold: symbols()
-                .filter(|found| answers(env, *found).unwrap_or(false))
-                .map(|(get, release, _)| (get, release)),
-        }
+        let found = symbols().filter(|(get, data)| answers(env, *get, *data).unwrap_or(false));
+        Self { get: found.map(|(get, _)| get) }
     }
 
     /// Whether memory is held rather than copied.
     pub fn holds(self) -> bool {
-        self.hold.is_some()
+        self.get.is_some()
     }
 
     /// Pins the memory of a view: `start` and `len` are its bytes, `buffer` what it views.
@@ -84,7 +114,7 @@ impl Pinner {
         let mut plain = false;
         // SAFETY: env and buffer belong to the running callback. A SharedArrayBuffer is not plain.
         unsafe { sys::napi_is_arraybuffer(env, buffer, &raw mut plain) };
-        match self.hold.filter(|_| plain).and_then(|found| store(buffer, found)) {
+        match self.get.filter(|_| plain).and_then(|get| store(buffer, get)) {
             Some((_, store)) => Pin::Held { _store: store },
             // SAFETY: the view's memory, read before the callback returns.
             None => Pin::Copied(unsafe { std::slice::from_raw_parts(start, len) }.into()),
@@ -92,43 +122,53 @@ impl Pinner {
     }
 }
 
-fn store(buffer: napi_value, (get, release): (GetBackingStore, Release)) -> Option<(*const c_void, Store)> {
+/// The backing store of an `ArrayBuffer`, and this owner's share of it.
+fn store(buffer: napi_value, get: GetBackingStore) -> Option<(*const c_void, Store)> {
     // SAFETY: a napi_value is the address of a handle slot, as a v8::Local is; `this` of a handle's
     // class is that address. `answers` tried it; `pin` checked that it is an ArrayBuffer.
     let Shared([object, control, ..]) = unsafe { get(buffer) };
     // SAFETY: a shared_ptr is these two words.
     let (object, control) = unsafe { (object.assume_init(), control.assume_init()) };
-    (control != 0).then(|| (object as *const c_void, Store { control: control as *mut c_void, release }))
+    Some((object as *const c_void, Store(NonNull::new(control as *mut Control)?)))
 }
 
-fn symbols() -> Option<(GetBackingStore, Release, Data)> {
-    fn find(name: &CStr) -> Option<ptr::NonNull<c_void>> {
+fn symbols() -> Option<(GetBackingStore, Data)> {
+    fn find(name: &CStr) -> Option<NonNull<c_void>> {
         // SAFETY: a lookup by name in the global scope.
-        ptr::NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+        NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
     }
     let get = find(c"_ZN2v811ArrayBuffer15GetBackingStoreEv")?;
-    let release = find(c"_ZNSt16_Sp_counted_baseILN9__gnu_cxx12_Lock_policyE2EE10_M_releaseEv")?;
     let data = find(c"_ZNK2v812BackingStore4DataEv")?;
     // SAFETY: the mangled names give the functions' types; `answers` tries them.
     Some(unsafe {
         (
-            std::mem::transmute::<ptr::NonNull<c_void>, GetBackingStore>(get),
-            std::mem::transmute::<ptr::NonNull<c_void>, Release>(release),
-            std::mem::transmute::<ptr::NonNull<c_void>, Data>(data),
+            std::mem::transmute::<NonNull<c_void>, GetBackingStore>(get),
+            std::mem::transmute::<NonNull<c_void>, Data>(data),
         )
     })
 }
 
-/// Whether the store of a new `ArrayBuffer` is where Node-API says that its memory is.
-fn answers(env: napi_env, (get, release, data): (GetBackingStore, Release, Data)) -> Result<bool> {
+/// Whether the store of a new `ArrayBuffer` is where Node-API says that its memory is, and its owners
+/// are counted where we count. (libc++ keeps one count of 64 bits there: its upper half is never 1.)
+fn answers(env: napi_env, get: GetBackingStore, data: Data) -> Result<bool> {
     let mut start = ptr::null_mut();
     // SAFETY: env is live.
     let buffer =
         value("a buffer", |out| unsafe { sys::napi_create_arraybuffer(env, 64, &raw mut start, out) })?;
-    let mut len = 0;
-    // SAFETY: buffer was just made.
-    check(unsafe { sys::napi_get_arraybuffer_info(env, buffer, &raw mut start, &raw mut len) }, "a buffer")?;
-    let Some((object, _store)) = store(buffer, (get, release)) else { return Ok(false) };
-    // SAFETY: object is the BackingStore that _store keeps alive.
-    Ok(unsafe { data(object) } == start)
+    let (Some((object, first)), Some((same, second))) = (store(buffer, get), store(buffer, get)) else {
+        return Ok(false);
+    };
+    // SAFETY: object is the BackingStore that `first` keeps alive.
+    let there = object == same && unsafe { data(object) } == start;
+    // A share is dropped only once the counts are known to be ours.
+    let (first, second) = (ManuallyDrop::new(first), ManuallyDrop::new(second));
+    let Control { owners, watchers, .. } = first.control();
+    let counted = owners.load(Ordering::Relaxed) == 3 && watchers.load(Ordering::Relaxed) == 1;
+    if !there || !counted {
+        return Ok(false);
+    }
+    drop(ManuallyDrop::into_inner(second));
+    let dropped = owners.load(Ordering::Relaxed) == 2;
+    drop(ManuallyDrop::into_inner(first));
+    Ok(dropped)
 }

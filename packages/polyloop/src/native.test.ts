@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from 'vitest'
+import { open } from './hub.ts'
+import { type BindingCounts, native } from './native.ts'
+
+test('this version of Node.js lets the add-on hold the memory of a pinned request instead of copying it', () => {
+  open()
+  const counts = JSON.parse(native.counts(0)) as BindingCounts
+  expect(counts.pinsHold).toBe(true)
+})
+
+test('an environment has one hub', () => {
+  open()
+  expect(() => native.open(console.log, console.log)).toThrow('called before')
+})
+
+test('wrong arguments throw and crash nothing', () => {
+  open()
+  expect(() => native.doorbell('x' as unknown as number)).toThrow('a number')
+  expect(() => native.doorbell(4_000_000)).toThrow('there is no runtime')
+  expect(() => native.create(5, '{}')).toThrow('missing field')
+  expect(() => native.start(4_000_000, '{}')).toThrow('missing field')
+})
