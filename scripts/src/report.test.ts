@@ -30,6 +30,13 @@ test('what fails shows all that it printed', async () => {
   expect(lines.at(-1)).toBe('5 passed, 1 failed')
 })
 
+test('what could not be tested is said below the line of a suite that passes', async () => {
+  const run = async (): Promise<Result> => ({ ...(await suite('a', 2, 0).run()), note: 'not tested: b' })
+  const { good, lines } = await report([{ name: 'a', run }])
+  expect(good).toBe(true)
+  expect(lines.slice(1)).toEqual(['     not tested: b', '2 passed, 0 failed'])
+})
+
 test('a suite without tests fails the run', async () => {
   const { good, lines } = await report([suite('a', 2, 0), suite('b', 0, 0)])
   expect(good).toBe(false)

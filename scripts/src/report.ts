@@ -11,6 +11,8 @@ export interface Result {
   ended: string | undefined
   /** What stands in the line in place of the suite's name. */
   label?: string
+  /** A line below the suite's, whether it failed or not: something that was not tested, and why. */
+  note?: string
 }
 
 /** A runner of tests. */
@@ -27,11 +29,12 @@ const rejected = (error: unknown): Result => ({
 
 async function runSuite({ name, run }: Suite, print: (line: string) => void): Promise<Counts> {
   const start = performance.now()
-  const { counts: found, output, ended, label = name } = await run().catch(rejected)
+  const { counts: found, output, ended, label = name, note } = await run().catch(rejected)
   const { counts, reason } = judge(found, ended)
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
   const verdict = counts.failed > 0 ? 'FAIL' : 'ok'
   print(`${verdict.padEnd(4)} ${label.padEnd(20)} ${closingLine(counts).padEnd(34)} ${seconds.padStart(7)} s`)
+  if (note !== undefined) print(`     ${note}`)
   if (counts.failed > 0) print(`\n${[output.trimEnd(), reason && `${name}: ${reason}`].filter(Boolean).join('\n\n')}\n`)
   return counts
 }

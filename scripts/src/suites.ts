@@ -4,6 +4,7 @@ import { checks } from './checks.ts'
 import { cargoCounts, sum } from './counts.ts'
 import { exec, type Finished, tool } from './exec.ts'
 import { type Source, sources } from './files.ts'
+import { pythons } from './pythons.ts'
 import type { Result, Suite } from './report.ts'
 import { typeTestCounts } from './typetests.ts'
 import { versions } from './versions.ts'
@@ -12,6 +13,12 @@ import { vitest } from './vitest.ts'
 async function cargo(args: readonly string[], env: Record<string, string> = {}): Promise<Result> {
   const { stdout, output, ended } = await exec('cargo', ['test', '--locked', '--no-fail-fast', ...args], { env })
   return { counts: cargoCounts(stdout), output, ended }
+}
+
+/** The tests of the workspace; those of the Python loader with each version of Python. */
+async function rust(): Promise<Result> {
+  const { env, note } = await pythons()
+  return { ...(await cargo(['--workspace'], env)), ...(note !== undefined && { note }) }
 }
 
 /** Every interleaving of the rings' models. Its own target folder: the flag would rebuild the other one each time. */
@@ -49,7 +56,7 @@ async function types(): Promise<Result> {
 /** What `npm test` runs, after the checks; the host's tests run once for each version of Node.js. */
 export const suites: readonly Suite[] = [
   ...checks,
-  { name: 'rust', run: () => cargo(['--workspace']) },
+  { name: 'rust', run: rust },
   { name: 'loom', run: loom },
   { name: 'type-tests', run: types },
   { name: 'vitest', run: () => vitest(['scripts', 'benchmark', 'examples']) },
