@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { requestBytes } from './block.ts'
 import { PolyloopError } from './errors.ts'
 import type { Task } from './task.ts'
 
@@ -20,6 +21,7 @@ export interface Bounds {
 export class Admission {
   readonly #bounds: Bounds
   #calls = 0
+  #kept = 0
   #bytes = 0
   #queue: Task[] = []
   #next = 0
@@ -51,6 +53,9 @@ export class Admission {
   admit(task: Task): boolean {
     // STOP 3 admit
     const { maxPayload } = this.#bounds
+    if (typeof task.payload === 'string' && !this.#isSurelyShort(task.size)) {
+      task.size = Buffer.byteLength(task.payload)
+    }
     if (task.size > maxPayload) {
       const advice = 'raise maxPayload, or send less at a time'
       throw new PolyloopError(
@@ -78,6 +83,16 @@ export class Admission {
     this.#bytes -= bytes
   }
 
+  /** The guest keeps the request of an answered call, and with it the call's place. */
+  keep(): void {
+    this.#kept++
+  }
+
+  /** It has given such a request up. */
+  giveUp(): void {
+    this.#kept--
+  }
+
   /** The call that has waited longest and may go now. */
   next(): Task | undefined {
     while (this.#next < this.#queue.length) {
@@ -99,9 +114,16 @@ export class Admission {
     return tasks
   }
 
+  /** Whether a text of so many UTF-16 units, of 3 bytes at most, is within every bound: then its bytes need no count. */
+  #isSurelyShort(length: number): boolean {
+    const { maxBytes, maxPayload } = this.#bounds
+    const most = length * 3
+    return most <= requestBytes && most <= maxPayload && this.#bytes + most <= maxBytes && this.waiting === 0
+  }
+
   #fits(size: number): boolean {
     const { maxCalls, maxBytes } = this.#bounds
-    return this.#calls < maxCalls && (this.#calls === 0 || this.#bytes + size <= maxBytes)
+    return this.#calls + this.#kept < maxCalls && (this.#calls === 0 || this.#bytes + size <= maxBytes)
   }
 
   #shift(): void {
@@ -115,7 +137,10 @@ export class Admission {
 
   #overloaded(): PolyloopError {
     const { maxCalls, maxBytes } = this.#bounds
-    const state = `${this.#calls} calls and ${this.#bytes} bytes are in flight, maxCalls is ${maxCalls} and maxBytes ${maxBytes}`
-    return new PolyloopError('overloaded', `${state}: call less, raise the bounds, or set whenFull to 'wait'`)
+    const kept = this.#kept === 0 ? '' : `, the guest keeps the requests of ${this.#kept} more`
+    const state = `${this.#calls} calls and ${this.#bytes} bytes are in flight${kept}`
+    const bounds = `maxCalls is ${maxCalls} and maxBytes ${maxBytes}`
+    const advice = "call less, raise the bounds, or set whenFull to 'wait'"
+    return new PolyloopError('overloaded', `${state}; ${bounds}: ${advice}`)
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { markAsUntransferable } from 'node:worker_threads'
 
 type BufferClass = new (memory: ArrayBuffer, offset: number, length: number) => Buffer
 
@@ -30,6 +31,8 @@ export class Pool {
     const length = from.length
     if (this.#used + length > this.#memory.byteLength) {
       this.#memory = Buffer.allocUnsafeSlow(poolBytes).buffer as ArrayBuffer
+      // As Buffer's own pool: who transfers one response would take the others' memory away.
+      markAsUntransferable(this.#memory)
       this.#used = 0
     }
     const out = view(this.#memory, this.#used, length)

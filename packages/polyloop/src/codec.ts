@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { types } from 'node:util'
 import { flag } from './block.ts'
 import { PolyloopError } from './errors.ts'
 
@@ -35,13 +36,23 @@ const json: Encoding = {
 /** @throws invalid-argument where it is not a codec */
 export function toEncoding(codec: 'json' | Codec): Encoding {
   if (codec === 'json') return json
-  if (typeof codec?.name !== 'string' || typeof codec.encode !== 'function' || typeof codec.decode !== 'function') {
-    throw new PolyloopError('invalid-argument', "codec is neither 'json' nor an object with name, encode and decode")
+  if (
+    typeof codec?.name !== 'string' ||
+    codec.name === '' ||
+    typeof codec.encode !== 'function' ||
+    typeof codec.decode !== 'function'
+  ) {
+    const message = "codec is neither 'json' nor an object with name, encode and decode, as 'polyloop/msgpack' exports"
+    throw new PolyloopError('invalid-argument', message)
   }
   return {
     name: codec.name,
     carries: 'bytes',
-    encode: (value) => codec.encode(value),
+    encode: (value) => {
+      const bytes: unknown = codec.encode(value)
+      if (bytes instanceof Uint8Array) return bytes
+      throw new TypeError(`its encode returned ${typeof bytes}, not a Uint8Array`)
+    },
     decode: (bytes) => codec.decode(bytes),
   }
 }
@@ -60,21 +71,37 @@ const nothing: Encoded = { flags: flag.empty, payload: undefined }
  * @throws invalid-argument where the codec cannot encode them, too-large where the text would be too long
  */
 export function encodeArguments(encoding: Encoding, args: readonly unknown[]): Encoded {
-  if (args.length === 0) return nothing
-  const value = args.length === 1 ? args[0] : args
+  const value = args.length > 1 ? args : args[0]
+  if (value === undefined) return nothing
   // STOP 2 encode
   const bytes = asBytes(value)
   if (bytes !== undefined) return { flags: flag.bytes, payload: bytes }
+  if (args.length > 1 && encoding.carries === 'text') for (const one of args) checkText(one)
   const payload = encode(encoding, value)
-  if (payload === undefined) return args.length === 1 && value === undefined ? nothing : refuse(value)
-  return { flags: args.length === 1 ? 0 : flag.spread, payload }
+  if (payload === undefined) throw unfit(value)
+  return { flags: args.length > 1 ? flag.spread : 0, payload }
 }
 
-/** A view of the bytes of a Buffer, ArrayBuffer or view; undefined for anything else. */
+/**
+ * A view of the bytes of a Buffer, ArrayBuffer or view; undefined for anything else.
+ *
+ * @throws invalid-argument where they are detached
+ */
 export function asBytes(value: unknown): Uint8Array | undefined {
-  if (value instanceof Uint8Array) return value
+  // Detached bytes are empty, or throw when they are looked at.
+  if (value instanceof Uint8Array && value.length > 0) return value
+  try {
+    return view(value)
+  } catch (cause) {
+    const message = 'the bytes are detached: their memory was transferred before the call'
+    throw new PolyloopError('invalid-argument', message, { cause })
+  }
+}
+
+function view(value: unknown): Uint8Array | undefined {
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-  if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value)
+  // Not instanceof: those of another realm (a test runner's, say) are bytes just as well.
+  if (typeof value === 'object' && types.isAnyArrayBuffer(value)) return new Uint8Array(value)
   return undefined
 }
 
@@ -97,6 +124,15 @@ function encode(encoding: Encoding, value: unknown): Payload {
   }
 }
 
-function refuse(value: unknown): never {
-  throw new PolyloopError('invalid-argument', `a ${typeof value} cannot be encoded as JSON: pass plain data or bytes`)
+/** JSON.stringify leaves functions out of an array, and writes bytes as an object: neither is what was meant. */
+function checkText(value: unknown): void {
+  if (typeof value === 'function' || typeof value === 'symbol') throw unfit(value)
+  if (asBytes(value) === undefined) return
+  const advice = "pass them as the only argument, or load with the codec of 'polyloop/msgpack'"
+  throw new PolyloopError('invalid-argument', `bytes beside other arguments cannot be encoded as JSON: ${advice}`)
+}
+
+function unfit(value: unknown): PolyloopError {
+  const message = `a ${typeof value} cannot be encoded as JSON: pass plain data or bytes`
+  return new PolyloopError('invalid-argument', message)
 }

@@ -49,9 +49,9 @@ export class PolyloopError extends Error {
   override readonly name = 'PolyloopError'
   readonly code: PolyloopErrorCode
   /** The number that the guest failed with: 1 unless its author chose another. */
-  readonly rc?: number
+  declare readonly rc?: number
   /** The error that was thrown in the guest. */
-  readonly guest?: GuestError
+  declare readonly guest?: GuestError
 
   constructor(code: PolyloopErrorCode, message: string, details: Details = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined)
@@ -62,15 +62,14 @@ export class PolyloopError extends Error {
 
   /** The error for an error object in JSON; `code` is the one for errors of the guest's own. */
   static fromGuest(code: PolyloopErrorCode, json: string, rc?: number): PolyloopError {
-    let object: unknown
     try {
-      object = JSON.parse(json)
+      const object = JSON.parse(json) as unknown
+      if (typeof object === 'object' && object !== null) return fromObject(code, object, rc)
+      throw new TypeError('it is not an object')
     } catch (cause) {
-      return new PolyloopError('protocol', `the guest reported an error that is not JSON: ${json.slice(0, 200)}`, {
-        cause,
-      })
+      const message = `the guest reported an error that is not a JSON object: ${json.slice(0, 200)}`
+      return new PolyloopError('protocol', message, { cause })
     }
-    return fromObject(code, object as ErrorObject, rc)
   }
 
   /** The error for an error object of the host's own native side, which names one of our codes. */
@@ -81,19 +80,31 @@ export class PolyloopError extends Error {
 }
 
 function fromObject(code: PolyloopErrorCode, object: ErrorObject, rc?: number): PolyloopError {
-  const { type, message } = object
-  if (type === 'PolyloopError' && isCode(object.code)) return new PolyloopError(object.code, String(message))
-  const guest: { -readonly [K in keyof GuestError]: GuestError[K] } = { type: String(type), message: String(message) }
+  const type = typeof object.type === 'string' ? object.type : 'Error'
+  const message = typeof object.message === 'string' ? object.message : 'the guest gave no message'
+  if (type === 'PolyloopError' && isCode(object.code)) return new PolyloopError(object.code, message)
+  const guest: { -readonly [K in keyof GuestError]: GuestError[K] } = { type, message }
   if (typeof object.stack === 'string') guest.stack = object.stack
   if (typeof object.code === 'string') guest.code = object.code
   const details: Details = { guest, rc: rc ?? (typeof object.rc === 'number' ? object.rc : 1) }
   if (typeof object.cause === 'object' && object.cause !== null) details.cause = fromObject(code, object.cause)
-  // An argument that the guest's kit could not turn into its function's parameter is the caller's mistake.
-  const own = guest.code === 'invalid-argument' ? 'invalid-argument' : code
-  const error = new PolyloopError(own, guest.type ? `${guest.type}: ${guest.message}` : guest.message, details)
+  const error = new PolyloopError(
+    ownCode(code, guest.code),
+    guest.type ? `${guest.type}: ${guest.message}` : guest.message,
+    details,
+  )
   // The frames here are those of the loop's drain and tell nobody anything: the guest's do.
   error.stack = `${error.name}: ${error.message}${guest.stack === undefined ? '' : `\n${indent(guest.stack)}`}`
   return error
+}
+
+/** The code of ours for an error that its kit gave a code. */
+function ownCode(code: PolyloopErrorCode, guest: string | undefined): PolyloopErrorCode {
+  // An argument that the kit could not turn into its function's parameter is the caller's mistake.
+  if (code === 'guest-error' && guest === 'invalid-argument') return guest
+  // So is the name of a module that the loader does not find.
+  if (code === 'init-failed' && guest === 'not-found') return guest
+  return code
 }
 
 function isCode(code: unknown): code is PolyloopErrorCode {

@@ -52,6 +52,10 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
     throw error
   })
   loaded.set(key, { settings, core, runtime })
+  // Its block would stay mapped for as long as the entry stands.
+  void core.closed.then(() => {
+    if (loaded.get(key)?.core === core) loaded.delete(key)
+  })
   return runtime
 }
 

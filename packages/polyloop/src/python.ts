@@ -8,6 +8,8 @@ import { nativeFile } from './native.ts'
 
 const run = promisify(execFile)
 
+const advice = 'install Python 3.9 to 3.14, or name one by the option python or venv'
+
 /** What an interpreter says of itself, as `_probe.py` of the Python kit prints it; the loader reads it. */
 export type Probe = Readonly<Record<string, unknown>>
 
@@ -40,16 +42,16 @@ export async function probe(executable: string): Promise<Probe> {
   try {
     return JSON.parse(text) as Probe
   } catch (cause) {
-    const message = `'${executable}' is not a Python interpreter: it answered ${text.slice(0, 200)}`
+    const message = `'${executable}' is not a Python interpreter: it answered '${text.slice(0, 200)}'; ${advice}`
     throw new PolyloopError('init-failed', message, { cause })
   }
 }
 
 function unusable(executable: string, cause: NodeJS.ErrnoException & { stderr?: string }): PolyloopError {
   if (cause.code === 'ENOENT') {
-    const advice = 'install Python 3.9 to 3.14, or name one by the option python or venv'
     return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`, { cause })
   }
-  const said = (cause.stderr ?? cause.message).trim().split('\n').at(-1)
-  return new PolyloopError('init-failed', `'${executable}' cannot be used as a Python interpreter: ${said}`, { cause })
+  const said = (cause.stderr?.trim() || cause.message.trim()).split('\n').at(-1)
+  const message = `'${executable}' cannot be used as a Python interpreter: ${said}; ${advice}`
+  return new PolyloopError('init-failed', message, { cause })
 }

@@ -127,14 +127,9 @@ export class RuntimeCore implements HubMember {
 
   /** Sends bytes to the method `handle`, or to a guest without a manifest of methods. */
   send(bytes: unknown, options?: CallOptions): Promise<unknown> {
-    const payload = bytes instanceof Uint8Array ? bytes : asBytes(bytes)
-    if (payload === undefined) {
-      const message = `send takes a Buffer, typed array or ArrayBuffer and got ${typeof bytes}: use call() for values`
-      return Promise.reject(new PolyloopError('invalid-argument', message))
-    }
     if (this.#handle === undefined) return Promise.reject(this.#missing('handle'))
     try {
-      return this.#submit(this.#handle, { flags: flag.bytes, payload }, options)
+      return this.#submit(this.#handle, { flags: flag.bytes, payload: toBytes(bytes) }, options)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -181,7 +176,18 @@ export class RuntimeCore implements HubMember {
     for (const [stream, text] of lines) {
       const name = stream === 2 ? 'stderr' : 'stdout'
       if (this.settings.log === undefined) process[name].write(text)
-      else this.settings.log(text, name)
+      else this.#tell(this.settings.log, text, name)
+    }
+  }
+
+  /** What the caller's function throws is an uncaught exception of its own: the lines after it are told all the same. */
+  #tell(log: NonNullable<Settings['log']>, text: string, name: 'stdout' | 'stderr'): void {
+    try {
+      log(text, name)
+    } catch (error) {
+      process.nextTick(() => {
+        throw error
+      })
     }
   }
 
@@ -240,6 +246,8 @@ export class RuntimeCore implements HubMember {
     const idle = new Promise<void>((resolve) => this.tasks.whenIdle(resolve))
     keepAlive()
     await idle
+    // Calls may still wait where the guest keeps requests for good: no place will be free for them.
+    this.tasks.fail(() => this.#refusal())
     this.#lastStats = this.stats()
     native.close(this.id)
     await this.closed
@@ -267,6 +275,13 @@ export class RuntimeCore implements HubMember {
       thread: { nativeCalls, drains, doorbells, helps, turns },
     }
   }
+}
+
+function toBytes(value: unknown): Uint8Array {
+  const bytes = asBytes(value)
+  if (bytes !== undefined) return bytes
+  const message = `send takes a Buffer, typed array or ArrayBuffer and got ${typeof value}: use call() for values`
+  throw new PolyloopError('invalid-argument', message)
 }
 
 function toManifest(json: string): Manifest {

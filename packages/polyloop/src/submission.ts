@@ -6,6 +6,11 @@ import { native } from './native.ts'
 /** Texts up to this length fit a slot whatever they hold: 3 bytes of UTF-8 a UTF-16 unit at most. */
 const surelyFits = Math.floor(requestBytes / 3)
 
+/** Memory whose end may become unreadable, by `resize`, while it is pinned. */
+function isResizable({ buffer }: Uint8Array): boolean {
+  return (buffer as { readonly resizable?: boolean }).resizable === true
+}
+
 /** The host's end of the submission ring. */
 export class SubmissionRing {
   readonly #id: number
@@ -60,8 +65,10 @@ export class SubmissionRing {
       if (payload.length <= surelyFits) return this.#bytes.write(payload, start, requestBytes, 'utf8')
       return this.#place(slot, index, Buffer.from(payload))
     }
+    // Empty bytes may have been detached while the call waited.
+    if (payload.length === 0) return 0
     if (payload.length <= requestBytes) this.#bytes.set(payload, start)
-    else native.pin(this.#id, slot, index, payload)
+    else native.pin(this.#id, slot, index, isResizable(payload) ? Buffer.from(payload) : payload)
     return payload.length
   }
 

@@ -62,13 +62,14 @@ const longestTimer = 0x7fff_ffff
  * @throws invalid-argument where an option is not of its type; cancelled or deadline where it is over already
  */
 export function limit(task: Task, options: CallOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new PolyloopError('invalid-argument', 'the options of a call are not an object: pass { signal, deadline }')
+  }
   const { signal, deadline } = options
   const until = checkDeadline(deadline)
   checkSignal(signal)
-  const cancel = (): void =>
-    task.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: signal?.reason }))
   const expire = (): void => task.abandon(new PolyloopError('deadline', 'the deadline of the call has passed'))
-  signal?.addEventListener('abort', cancel, { once: true })
+  if (signal !== undefined) watch(signal, task)
   let timer: NodeJS.Timeout | undefined
   if (until !== undefined) {
     const left = until - Date.now()
@@ -76,9 +77,37 @@ export function limit(task: Task, options: CallOptions): void {
     if (left <= longestTimer) timer = setTimeout(expire, Math.max(left, 0))
   }
   task.release = () => {
-    signal?.removeEventListener('abort', cancel)
+    if (signal !== undefined) unwatch(signal, task)
     clearTimeout(timer)
     task.release = undefined
+  }
+}
+
+/** Tasks by the signal that cancels them: one listener serves all, however many calls share a signal. */
+const watched = new WeakMap<AbortSignal, Set<Task>>()
+
+function watch(signal: AbortSignal, task: Task): void {
+  const tasks = watched.get(signal)
+  if (tasks !== undefined) {
+    tasks.add(task)
+    return
+  }
+  watched.set(signal, new Set([task]))
+  signal.addEventListener('abort', cancelWatched, { once: true })
+}
+
+function unwatch(signal: AbortSignal, task: Task): void {
+  const tasks = watched.get(signal)
+  if (tasks === undefined || !tasks.delete(task) || tasks.size > 0) return
+  watched.delete(signal)
+  signal.removeEventListener('abort', cancelWatched)
+}
+
+function cancelWatched(this: AbortSignal): void {
+  const tasks = watched.get(this) ?? []
+  watched.delete(this)
+  for (const task of tasks) {
+    task.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: this.reason }))
   }
 }
 

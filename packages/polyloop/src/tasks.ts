@@ -95,11 +95,7 @@ export class Tasks {
       head = (head + 1) | 0
       const meta = words[at + 1] as number
       if ((meta & 0xff) === kind.response) this.#settle(at, meta)
-      else {
-        // The caller's log may throw: what came before it is settled, and must not be again.
-        this.#head = head
-        this.#other(at, meta & 0xff, onLog)
-      }
+      else this.#other(at, meta & 0xff, onLog)
     }
     this.#head = head
     Atomics.store(words, header.cqHead, head)
@@ -108,9 +104,20 @@ export class Tasks {
   }
 
   #admitWaiting(): void {
-    for (let task = this.admission.next(); task !== undefined; task = this.admission.next()) this.#submit(task)
+    for (let task = this.admission.next(); task !== undefined; task = this.admission.next()) {
+      if (isWhole(task)) this.#submit(task)
+      else this.#refuse(task)
+    }
     this.#publish()
     if (this.admission.calls === 0) this.#onIdle?.()
+  }
+
+  /** A task that was let in, but cannot go. */
+  #refuse(task: Task): void {
+    this.admission.leave(0)
+    task.onAbandon = this.#abandoned
+    const message = 'the bytes were detached or resized while the call waited: leave them alone until it has settled'
+    task.abandon(new PolyloopError('invalid-argument', message))
   }
 
   /** A response has come. */
@@ -140,7 +147,10 @@ export class Tasks {
     this.admission.leave(task.size)
     if ((flags & flag.held) === 0) this.#recycle(slot)
     else if (this.#held.delete(slot)) this.#recycle(slot)
-    else this.#held.set(slot, 1)
+    else {
+      this.#held.set(slot, 1)
+      this.admission.keep()
+    }
   }
 
   #recycle(slot: number): void {
@@ -157,8 +167,10 @@ export class Tasks {
 
   /** The guest has given up the request of an answered task; its answer may still be on its way. */
   #release(slot: number): void {
-    if (this.#held.delete(slot)) this.#recycle(slot)
-    else this.#held.set(slot, -1)
+    if (this.#held.delete(slot)) {
+      this.#recycle(slot)
+      this.admission.giveUp()
+    } else this.#held.set(slot, -1)
   }
 
   /** The value of a response, or its error thrown. The payload is copied or viewed, never kept here. */
@@ -223,6 +235,11 @@ export class Tasks {
     this.#publish()
     this.#onIdle?.()
   }
+}
+
+/** Whether the bytes of a task are still what they were when it was made. */
+function isWhole({ payload, size }: Task): boolean {
+  return !(payload instanceof Uint8Array) || payload.length === size
 }
 
 function toError(code: number, json: string): PolyloopError {

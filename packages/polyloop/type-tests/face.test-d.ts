@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a caller of `load` sees, through the package's own exports.
-import { type LoadOptions, load, type Methods, type PolyloopErrorCode, type Runtime } from 'polyloop'
+import {
+  type Codec,
+  errorCodes,
+  type GuestError,
+  type LoadOptions,
+  load,
+  type Methods,
+  PolyloopError,
+  type PolyloopErrorCode,
+  type Runtime,
+} from 'polyloop'
+import { msgpack } from 'polyloop/msgpack'
 import { expectTypeOf, test } from 'vitest'
 
 interface Text {
@@ -57,4 +68,72 @@ test('options and codes are closed sets', () => {
   expectTypeOf<'guest-error'>().toExtend<PolyloopErrorCode>()
   // @ts-expect-error: there is no such code
   expectTypeOf<'timeout'>().toExtend<PolyloopErrorCode>()
+})
+
+test('call checks the argument and answers what the function returns', () => {
+  expectTypeOf(text.call('lines', 'abc')).resolves.toEqualTypeOf<string[]>()
+  expectTypeOf(text.call('digest', new Uint8Array(1))).resolves.toEqualTypeOf<Buffer>()
+  expectTypeOf(text.call('digest', Buffer.alloc(1), { deadline: new Date() })).resolves.toEqualTypeOf<Buffer>()
+  // @ts-expect-error: a number is no bytes
+  text.call('digest', 7)
+  // @ts-expect-error: limit is not a function
+  text.call('limit')
+  // @ts-expect-error: there is no such option of a call
+  text.call('size', 'abc', { timeout: 50 })
+  // @ts-expect-error: a deadline is a time
+  text.call('size', 'abc', { deadline: 'tomorrow' })
+})
+
+test('functions of several, optional and remaining arguments keep them', () => {
+  interface Sums {
+    add(a: number, b: number): number
+    greet(name: string, greeting?: string): string
+    sum(...numbers: number[]): Promise<number>
+    nothing(): void
+  }
+  const sums = {} as Runtime<Sums>
+  expectTypeOf(sums.add).toEqualTypeOf<(a: number, b: number) => Promise<number>>()
+  expectTypeOf(sums.greet).parameters.toEqualTypeOf<[name: string, greeting?: string | undefined]>()
+  expectTypeOf(sums.sum).toEqualTypeOf<(...numbers: number[]) => Promise<number>>()
+  expectTypeOf(sums.nothing).toEqualTypeOf<() => Promise<void>>()
+  expectTypeOf(sums.call('nothing')).resolves.toEqualTypeOf<void>()
+  // @ts-expect-error: it takes two
+  sums.add(1)
+  // @ts-expect-error: there is no such function
+  sums.subtract(1, 2)
+})
+
+test('send takes every kind of bytes, and options', () => {
+  expectTypeOf(text.send(new ArrayBuffer(1))).resolves.toEqualTypeOf<Buffer>()
+  text.send(new DataView(new ArrayBuffer(1)), { signal: new AbortController().signal })
+  text.send(new Float64Array(1), { deadline: Date.now() })
+  // @ts-expect-error: nor is an array
+  text.send([1, 2, 3])
+})
+
+test('what every runtime has is not hidden by the methods', () => {
+  expectTypeOf(text.stats()).toHaveProperty('inFlight').toEqualTypeOf<number>()
+  expectTypeOf(text.unload()).resolves.toEqualTypeOf<void>()
+  expectTypeOf(text.methods).items.toHaveProperty('name').toEqualTypeOf<string>()
+  expectTypeOf(text.info).toEqualTypeOf<Readonly<Record<string, unknown>>>()
+  // @ts-expect-error: a runtime is read-only
+  text.methods = []
+})
+
+test('an error has a code of the closed set, and perhaps what the guest says', () => {
+  const error = new PolyloopError('too-large', 'a message')
+  expectTypeOf(error).toExtend<Error>()
+  expectTypeOf(error.code).toEqualTypeOf<PolyloopErrorCode>()
+  expectTypeOf(error.guest).toEqualTypeOf<GuestError | undefined>()
+  expectTypeOf(error.rc).toEqualTypeOf<number | undefined>()
+  expectTypeOf(errorCodes).items.toEqualTypeOf<PolyloopErrorCode>()
+})
+
+test('a codec has a name and both directions', () => {
+  expectTypeOf(msgpack).toExtend<Codec>()
+  load('python:text', { codec: msgpack })
+  // @ts-expect-error: only json goes by its name
+  load('python:text', { codec: 'msgpack' })
+  // @ts-expect-error: it cannot decode
+  load('python:text', { codec: { name: 'x', encode: () => new Uint8Array() } })
 })

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from 'vitest'
+import { type Ended, type RunOptions, run } from './child.ts'
+import { pythonGuest, rustGuest } from './paths.ts'
+
+const guests = [
+  { language: 'Rust', guest: rustGuest },
+  { language: 'Python', guest: pythonGuest },
+]
+
+const play = (scenario: string, guest: string, options?: RunOptions, ...rest: string[]): Promise<Ended> =>
+  run('exit', [scenario, guest, ...rest], options)
+
+const well = (stdout: string): Ended => ({ code: 0, signal: null, stdout, stderr: '' })
+
+/** Ended by an error of its own: nothing aborted, and nothing else was said. */
+function expectError({ code, signal, stderr }: Ended): void {
+  expect({ code, signal }).toEqual({ code: 1, signal: null })
+  expect(stderr).toContain('Error: on purpose')
+  expect(stderr).not.toMatch(/Assertion|FATAL|panicked|Fatal Python|Segmentation|unsettled/)
+}
+
+// Side by side: most of them wait most of the time.
+describe.concurrent.each(guests)('a program with a $language guest', ({ guest }) => {
+  test.each([
+    ['exits by itself when its last call has settled', 'settled', 'answered\n'],
+    ['exits by itself after many large calls', 'many', 'answered\n'],
+    ['does not exit while it awaits a slow call', 'slow', 'answered\n'],
+    ['does not exit while it awaits a slow async function', 'asynchronous', 'answered\n'],
+    ['does not exit while calls wait for admission', 'waiting', 'answered 0\nanswered 1\nanswered 2\nanswered 3\n'],
+    ['exits when all it does is load', 'loaded', ''],
+    ['does not exit in the middle of a load, and does after it', 'loading', ''],
+    ['exits after a load that fails', 'failing', ''],
+    ['does not exit before a call settles that nobody awaits', 'never-awaits', 'answered\n'],
+    ['goes on for calls made in beforeExit', 'before-exit', 'answered before the exit\n'.repeat(2)],
+    ['goes on for an unload in beforeExit', 'unloads-before-exit', 'unloaded\n'],
+    ['exits although calls that it gave up never end', 'cancelled', 'cancelled cancelled deadline\n'],
+    ['does not exit while calls wait behind one that it gave up', 'cancelled-with-others', 'cancelled\nanswered\n'],
+    [
+      'does not exit while an unload waits for a call that it gave up',
+      'cancelled-then-unloaded',
+      'cancelled\nunloaded\n',
+    ],
+  ])('%s', async (_, scenario, stdout) => {
+    expect(await play(scenario, guest)).toEqual(well(stdout))
+  })
+
+  test.each([
+    ['with calls in flight that never end', 'exit'],
+    ['under load', 'exit-under-load'],
+  ])('ends by process.exit() %s', async (_, scenario) => {
+    expect(await play(scenario, guest)).toEqual({ ...well(''), code: 3 })
+  })
+
+  test.each(['0', '2', '10', '40', '80'])('ends by process.exit() %s ms after the begin of a load', async (delay) => {
+    expect(await play('exit-in-load', guest, {}, delay)).toEqual({ ...well(''), code: 3 })
+  })
+
+  test('ends by an uncaught exception with calls in flight', async () => {
+    expectError(await play('throws', guest))
+  })
+
+  test('ends by an unhandled rejection with calls in flight', async () => {
+    expectError(await play('rejects', guest))
+  })
+
+  test.each(['SIGTERM', 'SIGINT'] as const)('ends by %s with calls in flight', async (kill) => {
+    expect(await play('signal', guest, { kill })).toEqual({ ...well('ready\n'), code: null, signal: kill })
+  })
+})
+
+test('a log function that throws is an uncaught exception, and no answer is lost or given twice', async () => {
+  const wanted = { caught: true, right: 1000, late: 0 }
+  expect(await run('exit', ['log-throws', rustGuest])).toEqual(well(`${JSON.stringify(wanted)}\n`))
+})
+
+test('a call that was refused is not rejected again when its deadline passes', async () => {
+  expect(await run('exit', ['refused', rustGuest])).toEqual(well('overloaded\nanswered\n'))
+})
+
+test('process.exit() does not wait for the GIL', async () => {
+  const { code, stderr } = await run('exit', ['exit-holding-gil', pythonGuest])
+  expect({ code, stderr }).toEqual({ code: 3, stderr: '' })
+})

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest for what the fixtures of all hosts do not have."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from typing import Any
+
+_config: Any = None
+_calls = 0
+_lock = threading.Lock()
+_running = 0
+_most = 0
+_barriers: dict[int, threading.Barrier] = {}
+_open = threading.Event()
+
+
+def init(config: Any) -> None:
+    global _config
+    _config = config
+
+
+def config() -> Any:
+    return _config
+
+
+def count() -> int:
+    """How often this runtime was asked."""
+    global _calls
+    _calls += 1
+    return _calls
+
+
+def meet(parties: int) -> int:
+    """Returns once so many calls are in here at the same time."""
+    with _lock:
+        barrier = _barriers.setdefault(parties, threading.Barrier(parties, timeout=30))
+    barrier.wait()
+    return parties
+
+
+def most_at_once() -> int:
+    """How many calls of this function were ever in here at the same time."""
+    global _running, _most
+    with _lock:
+        _running += 1
+        _most = max(_most, _running)
+    time.sleep(0.02)
+    with _lock:
+        _running -= 1
+    return _most
+
+
+def wait_for_open() -> None:
+    """Returns after open_up was called."""
+    _open.wait()
+
+
+def open_up() -> None:
+    _open.set()
+
+
+def print_from_threads(threads: int, lines: int) -> None:
+    """Several threads print at once, each line in three pieces."""
+
+    def work(name: int) -> None:
+        for number in range(lines):
+            print("thread", name, f"line {number}")
+
+    started = [threading.Thread(target=work, args=(name,)) for name in range(threads)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+
+
+def print_long(letter: str, length: int) -> None:
+    print(letter * length)
+
+
+def print_pieces(pieces: list[str]) -> None:
+    """Prints a line piece by piece, each flushed."""
+    for piece in pieces:
+        print(piece, end="", flush=True)
+        time.sleep(0.001)
+    print()
+
+
+def print_both(number: int) -> None:
+    print("out", number)
+    print("err", number, file=sys.stderr)
+
+
+def log_records(count: int) -> None:
+    logging.basicConfig(format="%(levelname)s %(message)s", force=True)
+    for number in range(count):
+        logging.error("record %d", number)

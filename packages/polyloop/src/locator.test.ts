@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { expect, test } from 'vitest'
+import { parseLocator } from './locator.ts'
+
+const here = (path: string): string => resolve(process.cwd(), path)
+
+test('a module is named as Python names it', () => {
+  expect(parseLocator('python:json')).toEqual({ kind: 'python', module: 'json', key: 'python:json' })
+  expect(parseLocator('python:a.b_c.d1')).toMatchObject({ module: 'a.b_c.d1' })
+  expect(parseLocator('python:größe')).toMatchObject({ module: 'größe' })
+})
+
+test('a Python file is what has a slash, ends in .py or is a URL', () => {
+  const file = here('text.py')
+  for (const text of ['python:./text.py', 'python:text.py', `python:${file}`, `python:${pathToFileURL(file).href}`]) {
+    expect(parseLocator(text)).toEqual({ kind: 'python', file, key: `python:${file}` })
+  }
+  expect(parseLocator('python:folder/script')).toMatchObject({ file: here('folder/script') })
+})
+
+test('a library is a path, with or without a scheme', () => {
+  const path = here('libx.so')
+  for (const text of [
+    'rust:./libx.so',
+    './libx.so',
+    'libx.so',
+    'c:libx.so',
+    path,
+    `rust:${pathToFileURL(path).href}`,
+  ]) {
+    expect(parseLocator(text)).toEqual({ kind: 'library', path, key: path })
+  }
+})
+
+test('one library by two spellings has one key, two libraries have two', () => {
+  expect(parseLocator('./a/../libx.so').key).toBe(parseLocator('rust:libx.so').key)
+  expect(parseLocator('./liby.so').key).not.toBe(parseLocator('./libx.so').key)
+})
+
+test('languages that are planned are told from typing errors', () => {
+  for (const scheme of ['java', 'go', 'node']) {
+    expect(() => parseLocator(`${scheme}:x`)).toThrow(`${scheme}: guests cannot be loaded yet`)
+  }
+})
+
+test('what is no locator is refused with an example', () => {
+  for (const text of ['', 'a\0b', 42, null, undefined, {}]) {
+    expect(() => parseLocator(text as string)).toThrow("a locator is a text such as 'python:./text.py'")
+  }
+  for (const text of ['python:', 'rust:']) expect(() => parseLocator(text)).toThrow('names nothing after')
+  for (const name of ['a-b', '1a', 'a..b', 'a b', '.a']) {
+    expect(() => parseLocator(`python:${name}`)).toThrow("neither a Python module's name nor a path")
+  }
+})

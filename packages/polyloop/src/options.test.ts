@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from 'vitest'
+import { msgpack } from './msgpack.ts'
+import { differences, type LoadOptions, settle } from './options.ts'
+
+test('defaults are those of the documentation', () => {
+  expect(settle({})).toMatchObject({
+    config: '',
+    threads: 0,
+    maxCalls: 1024,
+    maxBytes: 64 * 2 ** 20,
+    maxPayload: 2 ** 30,
+    whenFull: 'wait',
+    spin: true,
+    codec: 'json',
+    encoding: { name: 'json' },
+  })
+})
+
+test('a config is anything that JSON can carry, and none is not null', () => {
+  expect(settle({ config: { a: [1, null] } }).config).toBe('{"a":[1,null]}')
+  expect(settle({ config: null }).config).toBe('null')
+  expect(settle({ config: undefined }).config).toBe('')
+})
+
+test('bounds may be at their ends', () => {
+  const most: LoadOptions = { threads: 1024, maxCalls: 65_536, maxBytes: Number.MAX_SAFE_INTEGER, maxPayload: 2 ** 30 }
+  expect(settle(most)).toMatchObject(most)
+  const least: LoadOptions = { threads: 1, maxCalls: 1, maxBytes: 1, maxPayload: 1 }
+  expect(settle(least)).toMatchObject(least)
+})
+
+test('every option is one in which two loads can differ, except the config', () => {
+  const log = (): void => undefined
+  const others: LoadOptions = {
+    threads: 3,
+    maxCalls: 2,
+    maxBytes: 2,
+    maxPayload: 2,
+    whenFull: 'fail',
+    codec: msgpack,
+    spin: false,
+    python: 'python3',
+    venv: '.venv',
+    log,
+  }
+  expect(differences(settle({}), settle({}))).toEqual([])
+  expect(differences(settle(others), settle({ ...others, config: 1 }))).toEqual([])
+  expect(differences(settle({}), settle(others))).toEqual(Object.keys(others))
+})

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long the memory of responses lives. In processes of their own, which collect garbage when they are told to.
+import { expect, test } from 'vitest'
+import { said } from './testing/child.ts'
+import { rust } from './testing/paths.ts'
+
+const gc = { node: ['--expose-gc'] }
+const head = `
+  const guest = await load(${JSON.stringify(rust)})
+  const collect = async () => { for (let i = 0; i < 3; i++) { await turns(3); gc() } await turns(3) }
+  const rounds = async (count, size) => {
+    for (let i = 0; i < count; i++) {
+      await Promise.all(Array.from({ length: 10 }, () => guest.fill(size)))
+      if (i % 5 === 4) await collect()
+    }
+  }
+`
+const mib = 2 ** 20
+
+test('slabs that nobody holds a view of serve again: their number does not grow with the calls', async () => {
+  const source = `${head}
+    await rounds(10, 100_000)
+    await collect()
+    const before = guest.stats().slabBytes
+    await rounds(40, 100_000)
+    await collect()
+    say([before, guest.stats().slabBytes])
+    await guest.unload()
+  `
+  const [[before, after]] = (await said(source, gc)) as [[number, number]]
+  expect(before).toBeGreaterThan(0)
+  // What ten calls at a time need between two collections, and not what all of them took.
+  expect(after).toBeLessThanOrEqual(before + 4 * mib)
+  expect(after).toBeLessThan(400 * 100_000)
+})
+
+test('large responses give their slabs back, too', async () => {
+  const source = `${head}
+    await rounds(5, 2_000_000)
+    await collect()
+    const before = guest.stats().slabBytes
+    await rounds(20, 2_000_000)
+    await collect()
+    say([before, guest.stats().slabBytes])
+    await guest.unload()
+  `
+  const [[before, after]] = (await said(source, gc)) as [[number, number]]
+  expect(after).toBeLessThanOrEqual(Math.max(before, 128 * mib) + 4 * mib)
+})
+
+test('a view keeps its bytes as long as it is held, whatever else comes, and after the unload', async () => {
+  const source = `${head}
+    const held = await Promise.all([2000, 100_000, 300_000].map((size) => guest.fill(size)))
+    const copies = held.map((bytes) => Buffer.from(bytes))
+    await rounds(20, 100_000)
+    await rounds(20, 300_000)
+    say(held.every((bytes, i) => bytes.equals(copies[i])))
+    await guest.unload()
+    await collect()
+    say(held.every((bytes, i) => bytes.equals(copies[i])))
+  `
+  expect(await said(source, gc)).toEqual([true, true])
+})

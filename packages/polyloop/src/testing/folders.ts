@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll } from 'vitest'
+import { inRoot } from './paths.ts'
+
+/** A folder that is gone when the file's tests are over. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'polyloop-test-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Writes a file below a temporary folder and returns its path. */
+export function write(folder: string, name: string, text: string): string {
+  const path = join(folder, name)
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text)
+  return path
+}
+
+/** The C fixtures, compiled: the path of one by its name. */
+export function cGuests(): (name: string) => string {
+  const folder = temporaryFolder()
+  execFileSync(inRoot('guests/fixtures/c/build.sh'), [folder])
+  return (name) => join(folder, `${name}.so`)
+}
+
+/** A virtual environment without packages, in a temporary folder. */
+export function emptyVenv(): string {
+  const folder = join(temporaryFolder(), 'venv')
+  execFileSync('python3', ['-m', 'venv', '--without-pip', folder])
+  return folder
+}
+
+/** Kept between runs, because it comes from a package index. */
+const msgpackVersion = '1.1.1'
+
+/** A virtual environment with the package msgpack. */
+export function msgpackVenv(): string {
+  const python = execFileSync('python3', ['-c', 'import sys; print("%d.%d.%d" % sys.version_info[:3])'])
+  const folder = inRoot(`.cache/venvs/msgpack-${msgpackVersion}-python-${python.toString().trim()}`)
+  const done = join(folder, 'done')
+  if (existsSync(done)) return folder
+  rmSync(folder, { recursive: true, force: true })
+  execFileSync('python3', ['-m', 'venv', folder])
+  const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `msgpack==${msgpackVersion}`]
+  execFileSync(join(folder, 'bin', 'python'), install)
+  writeFileSync(done, '')
+  return folder
+}
