@@ -16,7 +16,7 @@ use std::{
 
 use napi_sys::{self as sys, napi_env, napi_value};
 
-use crate::napi::{Result, value};
+use crate::napi::{Result, check, integer, value};
 
 /// Memory that stays readable until it is dropped.
 pub enum Pin {
@@ -100,7 +100,9 @@ pub struct Pinner {
 impl Pinner {
     /// Looks the symbols up and tries them on an `ArrayBuffer` of our own.
     pub fn probe(env: napi_env) -> Self {
-        let found = symbols().filter(|(get, data)| answers(env, *get, *data).unwrap_or(false));
+        let found = symbols()
+            .filter(|(get, data)| answers(env, *get, *data).unwrap_or(false))
+            .filter(|(get, _)| !reallocates(env, *get).unwrap_or(true));
         Self { get: found.map(|(get, _)| get) }
     }
 
@@ -171,4 +173,31 @@ fn answers(env: napi_env, get: GetBackingStore, data: Data) -> Result<bool> {
     let dropped = owners.load(Ordering::Relaxed) == 2;
     drop(ManuallyDrop::into_inner(first));
     Ok(dropped)
+}
+
+/// Whether this V8 reallocates a store in place when `transfer` gives its bytes another length, as V8 12
+/// (Node.js 22) does whoever else owns the store: a guest would then read memory that is gone.
+fn reallocates(env: napi_env, get: GetBackingStore) -> Result<bool> {
+    let mut start = ptr::null_mut();
+    // SAFETY: env is live.
+    let buffer =
+        value("a buffer", |out| unsafe { sys::napi_create_arraybuffer(env, 64, &raw mut start, out) })?;
+    // SAFETY: as above; the name is static.
+    let transfer = value("transfer", |out| unsafe {
+        sys::napi_get_named_property(env, buffer, c"transfer".as_ptr(), out)
+    })?;
+    let mut kind = sys::ValueType::napi_undefined;
+    // SAFETY: as above.
+    check(unsafe { sys::napi_typeof(env, transfer, &raw mut kind) }, "transfer")?;
+    if kind != sys::ValueType::napi_function {
+        return Ok(false);
+    }
+    let (before, _held) = store(buffer, get).ok_or("no store")?;
+    let length = integer(env, 32)?;
+    // SAFETY: as above; the function belongs to the buffer.
+    let moved = value("transfer", |out| unsafe {
+        sys::napi_call_function(env, buffer, transfer, 1, &raw const length, out)
+    })?;
+    let (after, _moved) = store(moved, get).ok_or("no store")?;
+    Ok(after == before)
 }

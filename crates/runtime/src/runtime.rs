@@ -152,6 +152,10 @@ impl Runtime {
             self.counters.duplicates.add();
             return false;
         };
+        // Its death answers all that was in flight: what it says in dying would hide that from some.
+        if self.failure.get().is_some() {
+            return true;
+        }
         let held = if answered.held { entry::FLAG_HELD } else { 0 };
         let head = Completion {
             task: answered.slot,

@@ -3,10 +3,10 @@ import { expect, test } from 'vitest'
 import { open } from './hub.ts'
 import { type BindingCounts, native } from './native.ts'
 
-test('this version of Node.js lets the add-on hold the memory of a pinned request instead of copying it', () => {
+test('the memory of a pinned request is held, or copied on Node 22, whose transfer() moves even what is held', () => {
   open()
   const counts = JSON.parse(native.counts(0)) as BindingCounts
-  expect(counts.pinsHold).toBe(true)
+  expect(counts.pinsHold).toBe(!process.version.startsWith('v22.'))
 })
 
 test('an environment has one hub', () => {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What callers do wrong, and the message that tells them what to do.
-import { chmodSync, existsSync, readdirSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
@@ -197,13 +196,17 @@ describe('bytes that are detached', () => {
   const transfers = 'transfer' in ArrayBuffer.prototype
   const ways: [what: string, detach: string, possible: boolean][] = [
     ['moved to nobody', '(buffer) => structuredClone(buffer, { transfer: [buffer] })', true],
-    ['handed to a port', '(buffer) => new MessageChannel().port1.postMessage(buffer, [buffer])', true],
+    [
+      'sent to a port',
+      '(bytes) => { const { port1, port2 } = new MessageChannel(); port2.onmessage = () => port2.close(); port1.postMessage(bytes, [bytes]) }',
+      true,
+    ],
     ['moved by transfer()', '(buffer) => buffer.transfer()', transfers],
     ['cut down by transfer(16)', '(buffer) => buffer.transfer(16)', transfers],
     ['grown by transfer(4 MiB)', '(buffer) => buffer.transfer(1 << 22)', transfers],
   ]
-  for (const [what, detach, possible] of ways) {
-    test.skipIf(!possible)(`(${what}) while the guest reads them stay readable, and are freed afterwards`, async () => {
+  for (const [what, detach] of ways.filter(([, , possible]) => possible)) {
+    test(`(${what}) while the guest reads them stay readable, and are freed afterwards`, async () => {
       expect(await said(whileRead(detach), { node: ['--expose-gc'] })).toEqual([0, true])
     })
   }
@@ -339,17 +342,12 @@ describe('a Python that cannot serve', () => {
     })
   }
 
-  const versions = join(homedir(), '.pyenv', 'versions')
-  const old = existsSync(versions) ? readdirSync(versions).filter((name) => /^(2\.|3\.[0-8]\.)/.test(name)) : []
-  test.skipIf(old.length === 0)(
-    'because it is too old: init-failed, with the version and the ones that can',
-    async () => {
-      for (const version of old) {
-        const options = { python: join(versions, version, 'bin', 'python') }
-        await rejection(loadPython(options), 'init-failed', `${version}) is not CPython 3.9 to 3.14`, 'name another')
-      }
-    },
-  )
+  test('because it is too old: init-failed, with the version and the ones that can', async () => {
+    const old = 's/"version_info": .3, [0-9]*/"version_info": [3, 8/'
+    const python = write(folder, 'python3.8', `#!/bin/sh\npython3 "$@" | sed '${old}'\n`)
+    chmodSync(python, 0o755)
+    await rejection(loadPython({ python }), 'init-failed', 'is not CPython 3.9 to 3.14', 'name another')
+  })
 
   test('because there is none: not-found', async () => {
     const source = `say(await outcome(load(${basic})))`

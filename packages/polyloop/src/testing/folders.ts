@@ -6,10 +6,16 @@ import { dirname, join } from 'node:path'
 import { afterAll } from 'vitest'
 import { inRoot } from './paths.ts'
 
+const made: string[] = []
+// Here and not where a folder is made, which may be in a test, where no hook is taken.
+afterAll(() => {
+  for (const folder of made) rmSync(folder, { recursive: true, force: true })
+})
+
 /** A folder that is gone when the file's tests are over. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'polyloop-test-'))
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  made.push(folder)
   return folder
 }
 
