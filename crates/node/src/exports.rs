@@ -9,7 +9,8 @@ use polyloop_runtime::{Limits, Runtime, StartOptions, load};
 use serde::Deserialize;
 
 use crate::{
-    hub::{Hub, Member},
+    hub::Hub,
+    member::Member,
     memory,
     napi::{self, Export, Result},
     pins::Pin,

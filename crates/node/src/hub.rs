@@ -12,42 +12,30 @@
 use std::{
     ffi::c_void,
     ptr,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use napi_sys::{self as sys, napi_env, napi_value};
 use polyloop_ring::{
-    Window, completion,
-    layout::Header,
+    completion,
     spin::{self, Spun},
     submission,
 };
-use polyloop_runtime::{Event, Guest, Runtime, unload};
+use polyloop_runtime::{Event, unload};
 
 use crate::{
+    calls::Calls,
+    guests::Guests,
+    member::Member,
     napi::{self, Result},
-    pins::{Pin, Pinner},
+    pins::Pinner,
     signals::Signals,
     uv,
 };
 
 /// The longest that one turn of the loop may go on draining and spinning.
 const BUDGET: Duration = Duration::from_micros(200);
-/// A turn that ends by the budget finds the guest stuck if it took no task for this long.
-const STUCK: Duration = Duration::from_micros(50);
-
-/// A runtime as its hub sees it.
-pub struct Member {
-    pub id: u32,
-    pub runtime: Arc<Runtime>,
-    pub spins: bool,
-    pins: Vec<Option<Pin>>,
-    pinned: Vec<u32>,
-    window: Window,
-    seen: (u32, Option<Instant>),
-}
-
 /// Counts of one hub; what tests gate on.
 #[derive(Default, Clone, Copy)]
 pub struct Counts {
@@ -87,73 +75,6 @@ pub struct Hub {
     pub counts: Counts,
 }
 
-impl Member {
-    pub fn new(id: u32, runtime: Arc<Runtime>, spins: bool) -> Self {
-        Self {
-            id,
-            runtime,
-            spins,
-            pins: Vec::new(),
-            pinned: Vec::new(),
-            window: Window::default(),
-            seen: (0, None),
-        }
-    }
-
-    fn header(&self) -> &Header {
-        self.runtime.block().rings().header
-    }
-
-    fn outstanding(&self) -> bool {
-        self.header().host.get() > 0
-    }
-
-    /// Keeps the memory of a slot's request, in place of that of its last one.
-    pub fn pin(&mut self, slot: u32, pin: Pin) {
-        let index = slot as usize;
-        if self.pins.len() <= index {
-            self.pins.resize_with(index + 1, || None);
-        }
-        if self.pins[index].replace(pin).is_none() {
-            self.pinned.push(slot);
-        }
-    }
-
-    /// Takes out the pins of requests that the guest may still read.
-    fn lent(&mut self) -> Vec<Option<Pin>> {
-        self.sweep();
-        self.pinned.clear();
-        std::mem::take(&mut self.pins)
-    }
-
-    /// Lets go of the requests that were answered; how many are left.
-    pub fn sweep(&mut self) -> usize {
-        let block = self.runtime.block();
-        let pins = &mut self.pins;
-        self.pinned.retain(|slot| {
-            // SAFETY: JavaScript, on this same thread, writes the byte.
-            let kept = unsafe { block.pin(*slot).read() } != 0;
-            if !kept {
-                pins[*slot as usize] = None;
-            }
-            kept
-        });
-        self.pinned.len()
-    }
-
-    /// Whether tasks wait and none was taken for a while.
-    fn stuck(&mut self) -> bool {
-        let header = self.runtime.block().rings().header;
-        let taken = submission::taken(header);
-        let since = match self.seen {
-            (before, Some(at)) if before == taken => at,
-            _ => Instant::now(),
-        };
-        self.seen = (taken, Some(since));
-        since.elapsed() >= STUCK
-    }
-}
-
 impl Hub {
     /// Makes the hub of an environment; `drain` and `on_event` are functions of JavaScript.
     pub fn start(env: napi_env, drain: napi_value, on_event: napi_value) -> Result<*mut Self> {
@@ -167,12 +88,7 @@ impl Hub {
             idle: uv::allocate(uv::Type::Idle),
         };
         let hub = Box::into_raw(Box::new(Self {
-            calls: Calls {
-                env,
-                context: context(env)?,
-                drain: napi::reference(env, drain)?,
-                on_event: napi::reference(env, on_event)?,
-            },
+            calls: Calls::new(env, drain, on_event)?,
             uv_loop: uv_loop.cast(),
             guests: Arc::default(),
             signals: Arc::new(Signals::new(handles.doorbell)),
@@ -363,106 +279,6 @@ impl Hub {
     }
 }
 
-/// The guests of an environment's runtimes, until they are unloaded.
-#[derive(Default)]
-pub struct Guests(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    started: Vec<(u32, Box<dyn Guest>)>,
-    ended: bool,
-}
-
-impl Guests {
-    /// Keeps a guest that has started; where the environment has ended meanwhile, ends it too.
-    pub fn keep(&self, id: u32, runtime: Arc<Runtime>, guest: Box<dyn Guest>) {
-        let mut state = self.0.lock().unwrap();
-        if state.ended {
-            // Without a thread for it the guest is left as it is: stopped, its memory never freed.
-            let _ = unload(runtime, Some(guest), ());
-        } else {
-            state.started.push((id, guest));
-        }
-    }
-
-    fn take(&self, id: u32) -> Option<Box<dyn Guest>> {
-        let started = &mut self.0.lock().unwrap().started;
-        started.iter().position(|(of, _)| *of == id).map(|index| started.swap_remove(index).1)
-    }
-
-    fn end(&self) -> Vec<(u32, Box<dyn Guest>)> {
-        let mut state = self.0.lock().unwrap();
-        state.ended = true;
-        std::mem::take(&mut state.started)
-    }
-}
-
-/// The way into JavaScript.
-#[derive(Clone, Copy)]
-struct Calls {
-    env: napi_env,
-    context: sys::napi_async_context,
-    drain: sys::napi_ref,
-    on_event: sys::napi_ref,
-}
-
-impl Calls {
-    fn drain(self) {
-        self.call(self.drain, |_| Ok([]));
-    }
-
-    fn event(self, id: u32, event: &Event) {
-        self.call(self.on_event, |env| {
-            let (kind, rc, payload) = match event {
-                Event::Ready(manifest) => ("ready", 0, manifest.as_str()),
-                Event::Failed(rc, error) => ("failed", *rc, error.0.as_str()),
-                Event::Died(error) => ("died", 0, error.0.as_str()),
-                Event::Closed => ("closed", 0, ""),
-            };
-            Ok([
-                napi::integer(env, id.into())?,
-                napi::string(env, kind)?,
-                napi::integer(env, rc.into())?,
-                napi::string(env, payload)?,
-            ])
-        });
-    }
-
-    /// Calls a function of JavaScript from the loop; promise reactions run before it returns.
-    fn call<const N: usize>(
-        self,
-        function: sys::napi_ref,
-        arguments: impl FnOnce(napi_env) -> Result<[napi_value; N]>,
-    ) {
-        let Self { env, context, .. } = self;
-        napi::scoped(env, || {
-            let called = arguments(env).and_then(|arguments| {
-                let function = napi::referenced(env, function)?;
-                let this = napi::value("global", |out| {
-                    // SAFETY: env is live.
-                    unsafe { sys::napi_get_global(env, out) }
-                })?;
-                // SAFETY: on the environment's thread in a scope of our own; all values are of this scope.
-                let status = unsafe {
-                    sys::napi_make_callback(
-                        env,
-                        context,
-                        this,
-                        function,
-                        N,
-                        arguments.as_ptr(),
-                        ptr::null_mut(),
-                    )
-                };
-                napi::check(status, "callback")
-            });
-            if called.is_err() {
-                raise(env);
-            }
-        });
-    }
-}
-
 /// A turn of the loop. JavaScript that it calls comes back into the hub through the exports, so no
 /// borrow of the hub lasts across such a call.
 ///
@@ -508,28 +324,6 @@ unsafe fn deliver(hub: *mut Hub) {
         calls.event(id, &event);
     }
 }
-/// Passes an exception of a callback on as an uncaught one. Where the environment is ending none is
-/// pending, and nothing can be run.
-fn raise(env: napi_env) {
-    let mut pending = false;
-    // SAFETY: env is live.
-    unsafe {
-        if sys::napi_is_exception_pending(env, &raw mut pending) == sys::Status::napi_ok && pending {
-            let mut error = ptr::null_mut();
-            sys::napi_get_and_clear_last_exception(env, &raw mut error);
-            sys::napi_fatal_exception(env, error);
-        }
-    }
-}
-
-fn context(env: napi_env) -> Result<sys::napi_async_context> {
-    let name = napi::string(env, "polyloop")?;
-    let mut out = ptr::null_mut();
-    // SAFETY: env is live; no resource object is asked for.
-    napi::check(unsafe { sys::napi_async_init(env, ptr::null_mut(), name, &raw mut out) }, "async context")?;
-    Ok(out)
-}
-
 /// # Safety
 /// `handle` is one of a hub's, which is freed after the last of them is closed.
 unsafe fn hub(handle: *mut uv::Handle) -> *mut Hub {
