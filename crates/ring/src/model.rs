@@ -103,15 +103,21 @@ fn two_guest_threads_take_each_task_once_and_both_hear_the_stop() {
     });
 }
 
+/// Two guest threads, and a task for each that ends only once both have begun.
+fn two_that_meet(memory: &Arc<Memory>) -> Vec<thread::JoinHandle<()>> {
+    let done = Arc::new((Mutex::new(0), Condvar::new()));
+    let guests = (0..2).map(|_| thread::spawn(meet(memory, &done))).collect();
+    let mut host = Submitter::new(memory.rings());
+    submit(memory, &mut host, 1);
+    submit(memory, &mut host, 2);
+    guests
+}
+
 #[test]
 fn a_task_behind_a_busy_poller_is_taken_by_a_follower_that_the_host_wakes() {
     check(2, || {
         let memory = Memory::new(2);
-        let done = Arc::new((Mutex::new(0), Condvar::new()));
-        let guests: Vec<_> = (0..2).map(|_| thread::spawn(meet(&memory, &done))).collect();
-        let mut host = Submitter::new(memory.rings());
-        submit(&memory, &mut host, 1);
-        submit(&memory, &mut host, 2);
+        let guests = two_that_meet(&memory);
         // What a host does before it sleeps, and at every turn of its loop.
         while !submission::is_empty(&memory.header) {
             submission::help(&memory.header);
@@ -127,11 +133,7 @@ fn a_task_behind_a_busy_poller_is_taken_by_a_follower_that_the_host_wakes() {
 fn a_host_that_sleeps_after_one_look_leaves_no_task_behind_a_busy_poller() {
     check(2, || {
         let memory = Memory::new(2);
-        let done = Arc::new((Mutex::new(0), Condvar::new()));
-        let guests: Vec<_> = (0..2).map(|_| thread::spawn(meet(&memory, &done))).collect();
-        let mut host = Submitter::new(memory.rings());
-        submit(&memory, &mut host, 1);
-        submit(&memory, &mut host, 2);
+        let guests = two_that_meet(&memory);
         // No completion comes before both functions have begun: the host sleeps.
         assert!(completion::arm(&memory.header));
         submission::help(&memory.header);

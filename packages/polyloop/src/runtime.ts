@@ -84,6 +84,8 @@ export class RuntimeCore implements HubMember {
   #failure: PolyloopError | undefined
   #unloading: Promise<void> | undefined
   #lastStats: Stats | undefined
+  /** Made once: a drain is as frequent as a call. */
+  readonly #onLog = (): void => this.flushLog()
 
   constructor(name: string, settings: Settings) {
     this.name = name
@@ -168,7 +170,7 @@ export class RuntimeCore implements HubMember {
   }
 
   drain(limit: number): boolean {
-    return this.tasks.drain(limit, () => this.flushLog())
+    return this.tasks.drain(limit, this.#onLog)
   }
 
   flushLog(): void {
