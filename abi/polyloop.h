@@ -8,6 +8,11 @@
  * spawns the threads that call `take`. From then on every task that `take` hands out is answered by exactly one
  * `respond`. When the host unloads the runtime, `take` answers PL_TAKE_STOPPED to every thread once the submission ring
  * is empty; `polyloop_guest_join` then blocks until the guest has stopped using the runtime.
+ *
+ * A unary call is a task with one request and one answer. A stream is the same task with more in between: the guest
+ * takes items of the request stream with `receive` and gives each back, and sends items of the response stream with
+ * `send`, before it answers. What the caller gives up is cancelled: `cancelled` says so, `receive` and `send` too, and
+ * a watcher hears it. The task is answered all the same.
  */
 
 #pragma once
@@ -16,21 +21,22 @@
 #include <stdint.h>
 
 // Version of this ABI. A guest refuses to start under a host whose `abi` differs.
-#define PL_ABI_VERSION 1
+#define PL_ABI_VERSION 2
 
-// Kinds of ring entries. Only `PL_KIND_CALL` and those the host answers with are used by unary calls.
+// Kind of ring entries: a call begins. The only one that `take` hands out; the host's side of the ABI acts on
+// the others.
 #define PL_KIND_CALL 1
 
-// One item of a stream (reserved).
+// One item of a stream.
 #define PL_KIND_ITEM 2
 
-// The end of a stream (reserved).
+// The end of a request stream.
 #define PL_KIND_END 3
 
-// The host gave the task up (reserved).
+// The caller gave the task up.
 #define PL_KIND_CANCEL 4
 
-// Credit for a stream, in items and bytes (reserved).
+// Credit for a response stream, in items and bytes.
 #define PL_KIND_CREDIT 5
 
 // The payload is raw bytes; without it the payload is encoded by the runtime's codec.
@@ -41,6 +47,12 @@
 
 // There is no payload: the function takes no argument, or returned nothing.
 #define PL_FLAG_EMPTY 4
+
+// Of a task: a stream of items follows, which `receive` hands out. It is the function's last argument.
+#define PL_FLAG_INPUT 32
+
+// Of a task: the caller takes a stream of items, by `send`, before the answer, which is then empty or an error.
+#define PL_FLAG_OUTPUT 64
 
 // The method number of `send` to a guest that declared no methods.
 #define PL_METHOD_RAW 65535
@@ -60,6 +72,33 @@
 // `take`: the runtime is unloaded; the thread must not touch it again.
 #define PL_TAKE_STOPPED -1
 
+// `receive` and `send`: it is done.
+#define PL_STREAM_DONE 1
+
+// `receive`: no item has come yet; `send`: there is no credit. Answered only where `wait` was 0.
+#define PL_STREAM_WAIT 0
+
+// `receive`: the request stream has ended, or there is none.
+#define PL_STREAM_END -1
+
+// The caller has given the task up, or has ended: it neither takes items nor sends any.
+#define PL_STREAM_CANCELLED -2
+
+// There is no such task: it was answered before, perhaps while this call waited. `send`: or its caller takes no stream,
+// or the item is too large, or there is no memory for it.
+#define PL_STREAM_REFUSED -3
+
+// What a watcher is told: an item of the request stream has come, or its end.
+#define PL_EVENT_INPUT 1
+
+// What a watcher is told: there is credit for the response stream again.
+#define PL_EVENT_CREDIT 2
+
+// What a watcher is told: the caller has given the task up.
+#define PL_EVENT_CANCELLED 4
+
+typedef struct Option_Watcher Option_Watcher;
+
 // A borrowed run of bytes. `data` may be null where `len` is 0.
 typedef struct {
     // First byte, or null.
@@ -68,7 +107,7 @@ typedef struct {
     size_t len;
 } pl_bytes_t;
 
-// A task taken from the submission ring. 48 bytes.
+// A task taken from the submission ring. 56 bytes.
 typedef struct {
     // Names the task in `respond`, `hold` and `release`; never 0; not reused before 2^32 uses of its slot.
     uint64_t id;
@@ -78,17 +117,39 @@ typedef struct {
     uint8_t flags;
     // Index into the manifest's `methods`, or `PL_METHOD_RAW`.
     uint16_t method;
-    // Stream that the task belongs to (reserved, 0).
-    uint32_t stream;
+    // Reserved, 0.
+    uint32_t reserved;
     // Request payload: valid until `respond`, or until `release` after `hold`. Never null.
     const uint8_t *data;
     // Length of the payload in bytes.
     uint64_t len;
     // When the caller stops waiting: nanoseconds of `CLOCK_MONOTONIC`, 0 for never.
     uint64_t deadline_ns;
-    // Reserved, 0.
-    uint64_t reserved;
+    // Context of the call (a trace, say): a JSON object of strings, valid as long as `data`. Null where `context_len` is 0.
+    const uint8_t *context;
+    // Length of the context in bytes.
+    uint64_t context_len;
 } pl_task_t;
+
+// An item of a request stream. 32 bytes.
+typedef struct {
+    // Names the item in `respond`, which gives it back (status 0, no data), and in `hold` and `release`, as if it
+    // were a task. Each item that was received is given back once, before its task is answered or after; those that
+    // were not received go back by themselves.
+    uint64_t id;
+    // Payload: valid until the item is given back, or until `release` after `hold`. Never null.
+    const uint8_t *data;
+    // Length of the payload in bytes.
+    uint64_t len;
+    // `FLAG_BYTES`, `FLAG_EMPTY`.
+    uint32_t flags;
+    // Reserved, 0.
+    uint32_t reserved;
+} pl_item_t;
+
+// Told of a task's events, on any thread, that of the host's event loop too: it must not block, must not call the
+// host, and must not take a lock that is held while the host is called. It wakes whoever waits and returns.
+typedef void (*pl_watcher_f)(void *context, uint32_t events);
 
 // The runtime as the guest sees it.
 typedef void *pl_runtime_h;
@@ -117,7 +178,8 @@ typedef struct {
     // Gives up a payload that was held. Call it once, after `respond`.
     int32_t (*release)(pl_runtime_h runtime, uint64_t task);
     // Declares the guest initialised. `manifest` is JSON:
-    // `{"methods": [{"name": "add", "params"?: ["a", "b"], "async"?: false}, ...], "info"?: {...}}`.
+    // `{"methods": [{"name": "add", "params"?: ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...],
+    // "info"?: {...}}`. `stream`: it answers with a stream; `input`: its last argument is one.
     // Call it once, in `start`.
     int32_t (*ready)(pl_runtime_h runtime, pl_bytes_t manifest);
     // Says why `start` is about to fail, or (after `ready`) that the guest has died and will take no
@@ -126,6 +188,22 @@ typedef struct {
     // Hands text to the host's stdout (`stream` 1) or stderr (2). Lines end in `\n`; what is given
     // in one call stays together.
     int32_t (*log)(pl_runtime_h runtime, uint32_t stream, pl_bytes_t text);
+    // Takes the next item of a task's request stream: `PL_STREAM_*`. With `wait` not 0 it blocks until there is one,
+    // or the stream ends, or the task is cancelled.
+    int32_t (*receive)(pl_runtime_h runtime, uint64_t task, pl_item_t *out, uint32_t wait);
+    // Sends an item of a task's response stream; `data` is copied: `PL_STREAM_*`. With `wait` not 0 it blocks until
+    // there is credit, or the task is cancelled.
+    int32_t (*send)(pl_runtime_h runtime, uint64_t task, uint32_t flags, const uint8_t *data, size_t len, uint32_t wait);
+    // Has `watcher` told of the task's events until it is answered; when `respond` returns no watcher runs any more.
+    // Tells it at once, on this thread, where the task is cancelled already, and nothing else of what has been: try
+    // `receive` or `send` once more after this. One watcher a task: null takes it away.
+    // Returns 0, or -1 where the task was answered before.
+    int32_t (*watch)(pl_runtime_h runtime, uint64_t task, Option_Watcher watcher, void *context);
+    // 1 where the caller has given the task up, 0 where it waits, -1 where the task was answered before. Never blocks.
+    int32_t (*cancelled)(pl_runtime_h runtime, uint64_t task);
+    // Sets the context that goes back with the answer: a JSON object of strings, copied. Call it before `respond`.
+    // Returns 0, or -1 where the task was answered before or the context is longer than 4,096 bytes.
+    int32_t (*annotate)(pl_runtime_h runtime, uint64_t task, pl_bytes_t context);
 } pl_host_t;
 
 // What `start` gets.

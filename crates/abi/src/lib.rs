@@ -8,12 +8,17 @@
 //! unloads the runtime, `take` answers [`TAKE_STOPPED`] to every thread once the submission ring is
 //! empty; `join` then blocks until the guest has stopped using the runtime.
 //!
+//! A unary call is a task with one request and one answer. A stream is the same task with more in between: the guest
+//! takes items of the request stream with `receive` and gives each back, and sends items of the response stream with
+//! `send`, before it answers. What the caller gives up is cancelled: `cancelled` says so, `receive` and `send` too, and a
+//! watcher hears it. The task is answered all the same.
+//!
 //! `abi/polyloop.h` says the same in C and is checked against this file by a test.
 
 use std::ffi::c_void;
 
 /// Version of this ABI. A guest refuses to start under a host whose `abi` differs.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Name of the exported function of type [`Start`].
 pub const START_SYMBOL: &str = "polyloop_guest_start";
@@ -30,15 +35,16 @@ pub struct Bytes {
     pub len: usize,
 }
 
-/// Kinds of ring entries. Only [`KIND_CALL`] and those the host answers with are used by unary calls.
+/// Kind of ring entries: a call begins. The only one that `take` hands out; the host's side of the ABI acts on
+/// the others.
 pub const KIND_CALL: u8 = 1;
-/// One item of a stream (reserved).
+/// One item of a stream.
 pub const KIND_ITEM: u8 = 2;
-/// The end of a stream (reserved).
+/// The end of a request stream.
 pub const KIND_END: u8 = 3;
-/// The host gave the task up (reserved).
+/// The caller gave the task up.
 pub const KIND_CANCEL: u8 = 4;
-/// Credit for a stream, in items and bytes (reserved).
+/// Credit for a response stream, in items and bytes.
 pub const KIND_CREDIT: u8 = 5;
 
 /// The payload is raw bytes; without it the payload is encoded by the runtime's codec.
@@ -47,6 +53,10 @@ pub const FLAG_BYTES: u8 = 1;
 pub const FLAG_SPREAD: u8 = 2;
 /// There is no payload: the function takes no argument, or returned nothing.
 pub const FLAG_EMPTY: u8 = 4;
+/// Of a task: a stream of items follows, which [`Host::receive`] hands out. It is the function's last argument.
+pub const FLAG_INPUT: u8 = 32;
+/// Of a task: the caller takes a stream of items, by [`Host::send`], before the answer, which is then empty or an error.
+pub const FLAG_OUTPUT: u8 = 64;
 
 /// The method number of `send` to a guest that declared no methods.
 pub const METHOD_RAW: u16 = 0xffff;
@@ -63,7 +73,48 @@ pub const TAKE_EMPTY: i32 = 0;
 /// `take`: the runtime is unloaded; the thread must not touch it again.
 pub const TAKE_STOPPED: i32 = -1;
 
-/// A task taken from the submission ring. 48 bytes.
+/// `receive` and `send`: it is done.
+pub const STREAM_DONE: i32 = 1;
+/// `receive`: no item has come yet; `send`: there is no credit. Answered only where `wait` was 0.
+pub const STREAM_WAIT: i32 = 0;
+/// `receive`: the request stream has ended, or there is none.
+pub const STREAM_END: i32 = -1;
+/// The caller has given the task up, or has ended: it neither takes items nor sends any.
+pub const STREAM_CANCELLED: i32 = -2;
+/// There is no such task: it was answered before, perhaps while this call waited. `send`: or its caller takes no stream,
+/// or the item is too large, or there is no memory for it.
+pub const STREAM_REFUSED: i32 = -3;
+
+/// What a watcher is told: an item of the request stream has come, or its end.
+pub const EVENT_INPUT: u32 = 1;
+/// What a watcher is told: there is credit for the response stream again.
+pub const EVENT_CREDIT: u32 = 2;
+/// What a watcher is told: the caller has given the task up.
+pub const EVENT_CANCELLED: u32 = 4;
+
+/// Told of a task's events, on any thread, that of the host's event loop too: it must not block, must not call the
+/// host, and must not take a lock that is held while the host is called. It wakes whoever waits and returns.
+pub type Watcher = unsafe extern "C" fn(context: *mut c_void, events: u32);
+
+/// An item of a request stream. 32 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Item {
+    /// Names the item in `respond`, which gives it back (status 0, no data), and in `hold` and `release`, as if it
+    /// were a task. Each item that was received is given back once, before its task is answered or after; those that
+    /// were not received go back by themselves.
+    pub id: u64,
+    /// Payload: valid until the item is given back, or until `release` after `hold`. Never null.
+    pub data: *const u8,
+    /// Length of the payload in bytes.
+    pub len: u64,
+    /// `FLAG_BYTES`, `FLAG_EMPTY`.
+    pub flags: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
+}
+
+/// A task taken from the submission ring. 56 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
@@ -75,16 +126,18 @@ pub struct Task {
     pub flags: u8,
     /// Index into the manifest's `methods`, or [`METHOD_RAW`].
     pub method: u16,
-    /// Stream that the task belongs to (reserved, 0).
-    pub stream: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
     /// Request payload: valid until `respond`, or until `release` after `hold`. Never null.
     pub data: *const u8,
     /// Length of the payload in bytes.
     pub len: u64,
     /// When the caller stops waiting: nanoseconds of `CLOCK_MONOTONIC`, 0 for never.
     pub deadline_ns: u64,
-    /// Reserved, 0.
-    pub reserved: u64,
+    /// Context of the call (a trace, say): a JSON object of strings, valid as long as `data`. Null where `context_len` is 0.
+    pub context: *const u8,
+    /// Length of the context in bytes.
+    pub context_len: u64,
 }
 
 /// The runtime as the guest sees it.
@@ -117,7 +170,8 @@ pub struct Host {
     /// Gives up a payload that was held. Call it once, after `respond`.
     pub release: unsafe extern "C" fn(runtime: RuntimeHandle, task: u64) -> i32,
     /// Declares the guest initialised. `manifest` is JSON:
-    /// `{"methods": [{"name": "add", "params"?: ["a", "b"], "async"?: false}, ...], "info"?: {...}}`.
+    /// `{"methods": [{"name": "add", "params"?: ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...],
+    /// "info"?: {...}}`. `stream`: it answers with a stream; `input`: its last argument is one.
     /// Call it once, in `start`.
     pub ready: unsafe extern "C" fn(runtime: RuntimeHandle, manifest: Bytes) -> i32,
     /// Says why `start` is about to fail, or (after `ready`) that the guest has died and will take no
@@ -126,6 +180,34 @@ pub struct Host {
     /// Hands text to the host's stdout (`stream` 1) or stderr (2). Lines end in `\n`; what is given
     /// in one call stays together.
     pub log: unsafe extern "C" fn(runtime: RuntimeHandle, stream: u32, text: Bytes) -> i32,
+    /// Takes the next item of a task's request stream: `STREAM_*`. With `wait` not 0 it blocks until there is one,
+    /// or the stream ends, or the task is cancelled.
+    pub receive: unsafe extern "C" fn(runtime: RuntimeHandle, task: u64, out: *mut Item, wait: u32) -> i32,
+    /// Sends an item of a task's response stream; `data` is copied: `STREAM_*`. With `wait` not 0 it blocks until
+    /// there is credit, or the task is cancelled.
+    pub send: unsafe extern "C" fn(
+        runtime: RuntimeHandle,
+        task: u64,
+        flags: u32,
+        data: *const u8,
+        len: usize,
+        wait: u32,
+    ) -> i32,
+    /// Has `watcher` told of the task's events until it is answered; when `respond` returns no watcher runs any more.
+    /// Tells it at once, on this thread, where the task is cancelled already, and nothing else of what has been: try
+    /// `receive` or `send` once more after this. One watcher a task: null takes it away.
+    /// Returns 0, or -1 where the task was answered before.
+    pub watch: unsafe extern "C" fn(
+        runtime: RuntimeHandle,
+        task: u64,
+        watcher: Option<Watcher>,
+        context: *mut c_void,
+    ) -> i32,
+    /// 1 where the caller has given the task up, 0 where it waits, -1 where the task was answered before. Never blocks.
+    pub cancelled: unsafe extern "C" fn(runtime: RuntimeHandle, task: u64) -> i32,
+    /// Sets the context that goes back with the answer: a JSON object of strings, copied. Call it before `respond`.
+    /// Returns 0, or -1 where the task was answered before or the context is longer than 4,096 bytes.
+    pub annotate: unsafe extern "C" fn(runtime: RuntimeHandle, task: u64, context: Bytes) -> i32,
 }
 
 // SAFETY: a Host is a table of integers and function pointers, never written after it was made.
@@ -166,10 +248,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_is_48_bytes_and_the_tables_are_as_the_header_says() {
-        assert_eq!(size_of::<Task>(), 48);
+    fn a_task_is_56_bytes_and_the_tables_are_as_the_header_says() {
+        assert_eq!(size_of::<Task>(), 56);
         assert_eq!(size_of::<Bytes>(), 16);
         assert_eq!(size_of::<StartInfo>(), 56);
-        assert_eq!(size_of::<Host>(), 8 + 7 * 8);
+        assert_eq!(size_of::<Host>(), 8 + 12 * 8);
+        assert_eq!(size_of::<Item>(), 32);
     }
 }

@@ -23,12 +23,16 @@ fn generated() -> String {
 /// Doc comments name things as rustdoc links: C readers know them by their C names.
 fn in_words_of_c(header: &str) -> String {
     let mut text = header.to_owned();
-    for (rust, c) in
-        [("[`Host::respond`]", "`respond`"), ("[`Host::fail`]", "`fail`"), ("[`Join`]", "`pl_join_f`")]
-    {
+    for (rust, c) in [
+        ("[`Host::respond`]", "`respond`"),
+        ("[`Host::fail`]", "`fail`"),
+        ("[`Host::receive`]", "`receive`"),
+        ("[`Host::send`]", "`send`"),
+        ("[`Join`]", "`pl_join_f`"),
+    ] {
         text = text.replace(rust, c);
     }
-    for group in ["KIND_", "FLAG_", "METHOD_", "STATUS_", "TAKE_", "ABI_"] {
+    for group in ["KIND_", "FLAG_", "METHOD_", "STATUS_", "TAKE_", "STREAM_", "EVENT_", "ABI_"] {
         text = text.replace(&format!("[`{group}"), &format!("[`PL_{group}"));
         text = text.replace(&format!("`{group}*`"), &format!("`PL_{group}*`"));
     }

@@ -42,6 +42,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"doorbell" => doorbell,
         c"hold" => hold,
         c"pin" => pin,
+        c"control" => control,
         c"slab" => slab,
         c"takeLog" => take_log,
         c"counts" => counts,
@@ -173,10 +174,17 @@ fn hold(env: napi_env, []: [napi_value; 0]) -> Result<Option<napi_value>> {
     Ok(None)
 }
 
-/// pin(id, slot, index, view): writes the view's address into submission entry `index` and keeps its
-/// memory until JavaScript clears the slot's byte of pins.
-fn pin(env: napi_env, [id, slot, index, view]: [napi_value; 4]) -> Result<Option<napi_value>> {
-    let (id, slot, index) = (napi::number(env, id)?, napi::number(env, slot)?, napi::number(env, index)?);
+/// `control(id)`: acts on what JavaScript has written into the control ring.
+fn control(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    hub(env)?.member(id)?.runtime.control();
+    Ok(None)
+}
+
+/// pin(id, carrier, word, view): writes the view's address into the entry, of either ring, that begins at this 32-bit
+/// word of the block, and keeps its memory until JavaScript clears the carrier's byte of pins.
+fn pin(env: napi_env, [id, carrier, word, view]: [napi_value; 4]) -> Result<Option<napi_value>> {
+    let (id, carrier, word) = (napi::number(env, id)?, napi::number(env, carrier)?, napi::number(env, word)?);
     let (mut len, mut start, mut buffer) = (0, ptr::null_mut(), ptr::null_mut());
     // SAFETY: env and view belong to this callback.
     let status = unsafe {
@@ -194,28 +202,35 @@ fn pin(env: napi_env, [id, slot, index, view]: [napi_value; 4]) -> Result<Option
     let hub = hub(env)?;
     let pin = hub.pinner.pin(env, buffer, start.cast(), len);
     let address = pin.copied().unwrap_or(start.cast());
-    keep(hub.member(id)?, slot, index, pin, address)
+    keep(hub.member(id)?, carrier, word, pin, address)
 }
 
 fn keep(
     member: &mut Member,
-    slot: u32,
-    index: u32,
+    carrier: u32,
+    word: u32,
     pin: Pin,
     address: *const u8,
 ) -> Result<Option<napi_value>> {
     let constants = *member.runtime.block().constants();
-    if slot >= constants.slots || index >= constants.sq_entries {
-        return Err(format!("there is no slot {slot} or entry {index}").into());
+    let entry = word as usize * size_of::<u32>();
+    let within = |offset: u32, entries: u32| {
+        let start = offset as usize;
+        (start..start + entries as usize * ENTRY_BYTES).contains(&entry)
+            && (entry - start).is_multiple_of(ENTRY_BYTES)
+    };
+    let there = within(constants.sq_offset, constants.sq_entries)
+        || within(constants.control_offset, constants.control_entries);
+    if carrier >= constants.carriers || !there {
+        return Err(format!("there is no carrier {carrier} or entry at {word}").into());
     }
-    member.pin(slot, pin);
+    member.pin(carrier, pin);
     let block = member.runtime.block();
-    let entry = constants.sq_offset as usize + index as usize * ENTRY_BYTES;
     // SAFETY: the entry and the byte lie in the block; the entry is not published yet, so this
     // thread alone uses both.
     unsafe {
         block.memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address as u64);
-        block.pin(slot).write(1);
+        block.pin(carrier).write(1);
     }
     Ok(None)
 }

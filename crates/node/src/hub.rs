@@ -18,7 +18,7 @@ use std::{
 
 use napi_sys::{self as sys, napi_env, napi_value};
 use polyloop_ring::{
-    completion,
+    completion, control,
     spin::{self, Spun},
     submission,
 };
@@ -178,6 +178,21 @@ impl Hub {
         }
     }
 
+    /// `words[1]`: 1 while JavaScript drains. What it writes into control rings meanwhile is acted on afterwards,
+    /// without a call for each.
+    fn draining(&mut self, now: bool) {
+        // SAFETY: words live as long as the hub, and belong to this thread.
+        unsafe { self.words.add(1).write(now.into()) };
+        if now {
+            return;
+        }
+        for member in &self.members {
+            if control::waiting(member.header()) {
+                member.runtime.control();
+            }
+        }
+    }
+
     fn held(&self) -> bool {
         // SAFETY: words live as long as the hub.
         unsafe { self.words.read() != 0 }
@@ -294,7 +309,9 @@ unsafe fn turn(hub: *mut Hub) {
             now().counts.drains += 1;
             now().gather();
             let calls = now().calls;
+            now().draining(true);
             calls.drain();
+            now().draining(false);
         } else if !now().spin() && now().sleep() {
             return;
         }
@@ -317,7 +334,9 @@ unsafe fn deliver(hub: *mut Hub) {
             now().pending = now().pending.saturating_sub(1);
         }
         // What was answered and printed before the event comes before it.
+        now().draining(true);
         calls.drain();
+        now().draining(false);
         if matches!(event, Event::Closed | Event::Failed(..)) {
             now().members.retain(|member| member.id != id);
         }

@@ -248,6 +248,8 @@ api! {
     exceptions {
         PyExc_BufferError;
         PyExc_RuntimeError;
+        PyExc_StopAsyncIteration;
+        PyExc_StopIteration;
         PyExc_TypeError;
     }
 }

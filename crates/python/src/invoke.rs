@@ -5,7 +5,7 @@ use crate::api::{self, Buffer, Ptr};
 use crate::failure::error_object;
 use crate::object::{Gil, Ref};
 use crate::plan::Plan;
-use crate::request::Lease;
+use crate::request::view;
 use crate::runtime::Runtime;
 use polyloop_abi::{FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD, STATUS_ERROR, STATUS_OK, Task};
 use std::ops::Range;
@@ -23,27 +23,27 @@ pub enum Arguments {
 const SMALL: usize = 8;
 
 impl Arguments {
-    /// Decodes the request of `task`, which `lease` is open for; none where an exception was raised.
-    pub fn read(gil: Gil, plan: &Plan, lease: &Lease, task: &Task) -> Option<Self> {
+    /// Decodes the request of `task`, which the object `request` is open for; none where an exception was raised.
+    pub fn read(gil: Gil, plan: &Plan, request: Ptr, task: &Task) -> Option<Self> {
         if task.flags & FLAG_EMPTY != 0 {
             return Some(Self::None);
         }
         if task.flags & FLAG_BYTES != 0 {
-            return lease.view(gil).map(Self::One);
+            return view(gil, request).map(Self::One);
         }
         let value = if plan.codec.is_text() {
             // SAFETY: the request is readable until the response.
             let payload = unsafe { std::slice::from_raw_parts(task.data, task.len as usize) };
             plan.codec.decode_text(gil, payload)?
         } else {
-            plan.codec.decode_view(gil, &lease.view(gil)?)?
+            plan.codec.decode_view(gil, &view(gil, request)?)?
         };
         if task.flags & FLAG_SPREAD == 0 {
             return Some(Self::One(value));
         }
         // SAFETY: alive; only its type is looked at.
         if unsafe { (*value.ptr()).kind } != gil.api.PyList_Type {
-            raise_type_error(gil, "the arguments are not an array");
+            gil.raise_type_error("the arguments are not an array");
             return None;
         }
         Some(Self::Many(value))
@@ -123,13 +123,14 @@ impl Response {
     /// The response for what a function returned, or raised.
     pub fn of(gil: Gil, plan: &Plan, result: Option<Ref>, request: &Range<usize>) -> Self {
         let response = match result {
-            Some(value) => Self::ok(gil, plan, value, request),
+            Some(value) => Self::pack(gil, plan, value, request),
             None => None,
         };
         response.unwrap_or_else(|| Self::raised(gil, plan))
     }
 
-    fn ok(gil: Gil, plan: &Plan, value: Ref, request: &Range<usize>) -> Option<Self> {
+    /// A value as it travels, as a result or as an item; none, with an exception, where it cannot.
+    pub fn pack(gil: Gil, plan: &Plan, value: Ref, request: &Range<usize>) -> Option<Self> {
         let api = gil.api;
         if value.ptr() == api._Py_NoneStruct {
             return Some(Self::new(STATUS_OK, FLAG_EMPTY, &[], Owner::Host));
@@ -149,8 +150,8 @@ impl Response {
             return Self::encoded(gil, encoded);
         }
         let error = gil.raised()?;
-        let explained = gil.call(plan.unfit.ptr(), &[value.ptr(), error.ptr()])?;
-        Some(Self::error(gil, plan, &explained))
+        gil.raise(&gil.call(plan.unfit.ptr(), &[value.ptr(), error.ptr()])?);
+        None
     }
 
     fn encoded(gil: Gil, encoded: Ref) -> Option<Self> {
@@ -236,16 +237,21 @@ impl Response {
     }
 }
 
+impl Response {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Sends it as an item of the task's response stream: `STREAM_*`. Without the GIL, and between the runtime's
+    /// `enter` and `leave`, where it may wait.
+    pub fn stream(&self, runtime: &Runtime, task: u64, wait: bool) -> i32 {
+        // SAFETY: the owner, or the request that is not answered yet, keeps the bytes.
+        unsafe { runtime.send(task, self.flags, self.data, self.len, wait) }
+    }
+}
+
 /// Where the request of `task` lies.
 pub fn bounds(task: &Task) -> Range<usize> {
     let start = task.data as usize;
     start..start + task.len as usize
-}
-
-fn raise_type_error(gil: Gil, message: &str) {
-    let message = gil.text(message);
-    if let Some(message) = message {
-        // SAFETY: the exception's type is alive; calling it makes an instance to raise.
-        unsafe { (gil.api.PyErr_SetObject)(*gil.api.PyExc_TypeError, message.ptr()) };
-    }
 }

@@ -13,15 +13,17 @@ macro_rules! source {
     };
 }
 
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 10] = [
     source!("__init__"),
     source!("_aio"),
+    source!("_call"),
     source!("_codec"),
     source!("_errors"),
     source!("_guest"),
     source!("_module"),
     source!("_output"),
     source!("_probe"),
+    source!("_stream"),
 ];
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 const PY_FILE_INPUT: c_int = 257;

@@ -9,8 +9,10 @@
 
 mod api;
 mod codec;
+mod current;
 mod failure;
 mod guest;
+mod inbox;
 mod interpreter;
 mod invoke;
 mod kit;
@@ -20,6 +22,8 @@ mod plan;
 mod probe;
 mod request;
 mod runtime;
+mod streams;
+mod token;
 mod worker;
 
 use failure::Failure;

@@ -5,9 +5,9 @@ use crate::api::{Api, FastCall, METH_FASTCALL, MethodDef, Ptr};
 use crate::invoke::Response;
 use crate::object::{Gil, Ref};
 use crate::plan::Plan;
-use crate::request::claim;
 use crate::runtime::Runtime;
-use crate::worker;
+use crate::token::{Token, claim};
+use crate::{current, streams, worker};
 use std::ffi::CStr;
 use std::ptr;
 use std::sync::Arc;
@@ -37,33 +37,43 @@ unsafe extern "C" fn release(capsule: Ptr) {
     }
 }
 
+/// Functions that Python calls, by name.
+pub type Functions = &'static [(&'static CStr, FastCall)];
+
 /// A dict of the native functions, by name.
 pub fn functions(gil: Gil) -> Option<Ref> {
-    let table: [(&CStr, FastCall); 9] = [
-        (c"answer", answer),
-        (c"answer_error", answer_error),
-        (c"bell", bell),
-        (c"crashed", crashed),
-        (c"drain", drain),
-        (c"log", log),
-        (c"note_partial", note_partial),
-        (c"refuse", refuse),
-        (c"work", work),
-    ];
     // SAFETY: with the GIL.
     let dict = gil.own(unsafe { (gil.api.PyDict_New)() })?;
-    for (name, function) in table {
-        let definition = MethodDef { name: name.as_ptr(), function, flags: METH_FASTCALL, doc: ptr::null() };
-        // Python keeps the definition for as long as the function: one of each for the process.
-        let definition = Box::leak(Box::new(definition));
-        // SAFETY: a definition that lives for ever, and a dict.
-        unsafe {
-            let function =
-                gil.own((gil.api.PyCFunction_NewEx)(definition, ptr::null_mut(), ptr::null_mut()))?;
-            (gil.api.PyDict_SetItemString)(dict.ptr(), name.as_ptr(), function.ptr());
+    for table in [FUNCTIONS, current::FUNCTIONS, streams::FUNCTIONS] {
+        for (name, function) in table {
+            define(gil, &dict, name, *function)?;
         }
     }
     Some(dict)
+}
+
+const FUNCTIONS: Functions = &[
+    (c"answer", answer),
+    (c"answer_error", answer_error),
+    (c"bell", bell),
+    (c"crashed", crashed),
+    (c"drain", drain),
+    (c"log", log),
+    (c"note_partial", note_partial),
+    (c"refuse", refuse),
+    (c"work", work),
+];
+
+fn define(gil: Gil, dict: &Ref, name: &CStr, function: FastCall) -> Option<()> {
+    let definition = MethodDef { name: name.as_ptr(), function, flags: METH_FASTCALL, doc: ptr::null() };
+    // Python keeps the definition for as long as the function: one of each for the process.
+    let definition = Box::leak(Box::new(definition));
+    // SAFETY: a definition that lives for ever, and a dict.
+    unsafe {
+        let function = gil.own((gil.api.PyCFunction_NewEx)(definition, ptr::null_mut(), ptr::null_mut()))?;
+        (gil.api.PyDict_SetItemString)(dict.ptr(), name.as_ptr(), function.ptr());
+    }
+    Some(())
 }
 
 /// Runs `body` with the runtime of the first argument, and the other arguments.
@@ -72,6 +82,44 @@ unsafe fn enter(
     count: isize,
     expected: usize,
     body: impl FnOnce(Gil, &Arc<Runtime>, &[Ptr]) -> Option<Ref>,
+) -> Ptr {
+    let body = |gil: Gil, arguments: &[Ptr]| {
+        // SAFETY: the argument is alive; GetPointer checks that it is a capsule of ours.
+        let shared = unsafe { (gil.api.PyCapsule_GetPointer)(arguments[0], CAPSULE.as_ptr()) };
+        if shared.is_null() {
+            return None;
+        }
+        // SAFETY: the capsule keeps a reference; this one counts for itself.
+        let runtime = unsafe {
+            Arc::increment_strong_count(shared.cast_const().cast::<Runtime>());
+            Arc::from_raw(shared.cast_const().cast::<Runtime>())
+        };
+        body(gil, &runtime, &arguments[1..])
+    };
+    // SAFETY: as the caller says.
+    unsafe { called(arguments, count, expected, body) }
+}
+
+/// Runs `body` with the task of the first argument, and the other arguments.
+///
+/// # Safety
+/// Called by Python, with what it passed.
+pub unsafe fn with_token(
+    arguments: *const Ptr,
+    count: isize,
+    expected: usize,
+    body: impl FnOnce(Gil, Token, &[Ptr]) -> Option<Ref>,
+) -> Ptr {
+    let body = |gil: Gil, arguments: &[Ptr]| body(gil, Token::of(gil, arguments[0])?, &arguments[1..]);
+    // SAFETY: as the caller says.
+    unsafe { called(arguments, count, expected, body) }
+}
+
+unsafe fn called(
+    arguments: *const Ptr,
+    count: isize,
+    expected: usize,
+    body: impl FnOnce(Gil, &[Ptr]) -> Option<Ref>,
 ) -> Ptr {
     let Some(api) = Api::get() else { return ptr::null_mut() };
     // SAFETY: Python calls native functions with the GIL, and `count` arguments.
@@ -82,20 +130,11 @@ unsafe fn enter(
         unsafe { (api.PyErr_SetString)(*api.PyExc_TypeError, c"wrong number of arguments".as_ptr()) };
         return ptr::null_mut();
     }
-    // SAFETY: the argument is alive; GetPointer checks that it is a capsule of ours.
-    let shared = unsafe { (api.PyCapsule_GetPointer)(arguments[0], CAPSULE.as_ptr()) };
-    if shared.is_null() {
-        return ptr::null_mut();
-    }
-    // SAFETY: the capsule keeps a reference; this one counts for itself.
-    let runtime = unsafe {
-        Arc::increment_strong_count(shared.cast_const().cast::<Runtime>());
-        Arc::from_raw(shared.cast_const().cast::<Runtime>())
-    };
-    body(gil, &runtime, &arguments[1..]).map_or(ptr::null_mut(), Ref::into_ptr)
+    body(gil, arguments).map_or(ptr::null_mut(), Ref::into_ptr)
 }
 
-fn plan(gil: Gil, runtime: &Runtime) -> Option<Arc<Plan>> {
+/// The plan of a runtime; none, with an exception, where it is unloaded.
+pub fn plan(gil: Gil, runtime: &Runtime) -> Option<Arc<Plan>> {
     let plan = runtime.plan();
     if plan.is_none() {
         // SAFETY: a C string.
@@ -119,11 +158,8 @@ unsafe extern "C" fn work(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
 
 /// `bell(runtime) -> int`: the file descriptor that becomes readable when tasks were posted, or -1.
 unsafe extern "C" fn bell(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
-    let body = |gil: Gil, runtime: &Arc<Runtime>, _: &[Ptr]| {
-        let bell = runtime.bell().unwrap_or(-1);
-        // SAFETY: with the GIL.
-        gil.own(unsafe { (gil.api.PyLong_FromLong)(bell.into()) })
-    };
+    let body =
+        |gil: Gil, runtime: &Arc<Runtime>, _: &[Ptr]| gil.number(runtime.inbox.bell().unwrap_or(-1).into());
     // SAFETY: called by Python.
     unsafe { enter(arguments, count, 1, body) }
 }
@@ -200,8 +236,7 @@ unsafe extern "C" fn log(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
             gil.detached(|| runtime.log(stream, text));
             runtime.leave();
         }
-        // SAFETY: with the GIL.
-        gil.own(unsafe { (gil.api.PyLong_FromLong)(open.into()) })
+        gil.number(open.into())
     };
     // SAFETY: called by Python.
     unsafe { enter(arguments, count, 3, body) }

@@ -128,6 +128,24 @@ impl<'a> Gil<'a> {
         unsafe { (self.api.PyErr_Clear)() };
     }
 
+    /// Raises an exception object.
+    pub fn raise(self, exception: &Ref) {
+        // SAFETY: alive; its type is what it is raised as.
+        unsafe { (self.api.PyErr_SetObject)((*exception.ptr()).kind, exception.ptr()) };
+    }
+
+    pub fn raise_type_error(self, message: &str) {
+        if let Some(message) = self.text(message) {
+            // SAFETY: the exception's type is alive; calling it makes an instance to raise.
+            unsafe { (self.api.PyErr_SetObject)(*self.api.PyExc_TypeError, message.ptr()) };
+        }
+    }
+
+    pub fn number(self, number: i64) -> Option<Ref> {
+        // SAFETY: the GIL is held.
+        self.own(unsafe { (self.api.PyLong_FromLong)(number) })
+    }
+
     /// Takes the exception that was raised, with its traceback.
     pub fn raised(self) -> Option<Ref> {
         let (mut kind, mut value, mut trace) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());

@@ -26,8 +26,14 @@ pub struct Plan {
     pub unfit: Ref,
     /// `flush()`: hands over what was printed without a newline.
     pub flush: Ref,
-    /// `spawn(token, function, arguments)`: runs an async function, on the loop's thread.
+    /// `serve(token, function, flags)`: runs and answers a call that streams, on a thread of the pool.
+    pub serve: Ref,
+    /// `spawn(token, function, flags)`: starts an async function, on the loop's thread.
     pub spawn: Ref,
+    /// `notice(number, events)`: tells the loop's calls what happened to one of them.
+    pub notice: Ref,
+    /// `refused(status, length) -> exception`: why a stream goes no further.
+    pub refused: Ref,
     /// `stop()`: waits for the pool, then for the calls on the loop, and ends the loop.
     pub stop: Ref,
     /// `close()`: forgets the guest.
@@ -49,7 +55,10 @@ impl Plan {
             describe: get(c"describe")?,
             unfit: get(c"unfit")?,
             flush: get(c"flush")?,
+            serve: get(c"serve")?,
             spawn: get(c"spawn")?,
+            notice: get(c"notice")?,
+            refused: get(c"refused")?,
             stop: get(c"stop")?,
             close: get(c"close")?,
         })

@@ -9,24 +9,30 @@ use crate::api::{self, Api, Buffer, Object, Ptr, Slot, Spec};
 use crate::failure::error_object;
 use crate::object::{Gil, Ref};
 use crate::runtime::Runtime;
-use polyloop_abi::Task;
+use crate::token::Watch;
+use polyloop_abi::{KIND_ITEM, Task};
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
-use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
+/// The object. An item of a request stream has one of its own, as a task whose kind says so: it needs no answer
+/// but is given back, once no view of it is left.
 #[repr(C)]
-struct Request {
+pub struct Request {
     object: Object,
-    runtime: *const Runtime,
-    task: u64,
-    data: *const u8,
-    len: usize,
+    pub runtime: *const Runtime,
+    pub task: Task,
+    /// The items of the task's request stream that were handed out last, the newest first: owned, or null.
+    pub items: [Ptr; 2],
+    /// What the host tells of the task's events, or null: a `Box`.
+    pub watch: *mut Watch,
     exports: usize,
     state: State,
-    /// Whether the task still wants a response; only those that wait on the asyncio loop set it.
-    unanswered: bool,
+    /// The task is not answered yet: the host may be asked about it.
+    pub live: bool,
+    /// Whether the task still wants a response from who holds the token; only those that are Python's set it.
+    pub unanswered: bool,
 }
 
 /// 0 is what Python's allocator leaves there: nothing to export.
@@ -59,20 +65,18 @@ impl Lease {
         unsafe { NonNull::new_unchecked(self.0.ptr().cast()) }
     }
 
+    /// The object itself, still owned by `self`.
+    pub fn ptr(&self) -> Ptr {
+        self.0.ptr()
+    }
+
     /// Exports the memory of `task` from now on.
     pub fn open(&mut self, task: &Task) {
         // SAFETY: with the GIL, and no view of the object exists.
         let request = unsafe { self.request().as_mut() };
-        request.task = task.id;
-        request.data = task.data;
-        request.len = task.len as usize;
+        request.task = *task;
         request.state = State::Open;
-    }
-
-    /// A memoryview of the request.
-    pub fn view(&self, gil: Gil) -> Option<Ref> {
-        // SAFETY: the object is alive.
-        gil.own(unsafe { (gil.api.PyMemoryView_FromObject)(self.0.ptr()) })
+        request.live = true;
     }
 
     /// Ends the request, just before its response: what is still exported stays valid.
@@ -90,48 +94,97 @@ impl Lease {
         unsafe { (*self.request().as_ptr()).unanswered = true };
         self.0
     }
+
+    /// The object of an item, for its task to keep.
+    pub fn into_item(self) -> Ref {
+        self.0
+    }
 }
 
-/// The task behind a token, if `object` is one that still wants a response: from now on it does not.
-pub fn claim(gil: Gil, object: Ptr) -> Option<Claim> {
-    // SAFETY: the object is alive; only instances of the type are Requests.
+/// A memoryview of the memory of a request object, which is open.
+pub fn view(gil: Gil, object: Ptr) -> Option<Ref> {
+    // SAFETY: the object is alive, its holder sees to that.
+    gil.own(unsafe { (gil.api.PyMemoryView_FromObject)(object) })
+}
+
+/// The request object behind `object`, if it is one.
+pub fn cast(gil: Gil, object: Ptr) -> Option<NonNull<Request>> {
+    // SAFETY: the object is alive; only its type is looked at, and only instances of the type are Requests.
+    if unsafe { (*object).kind } == kind(gil)? { NonNull::new(object.cast()) } else { None }
+}
+
+/// Ends a task's request, just before the response.
+///
+/// # Safety
+/// The object is alive and the GIL held.
+pub unsafe fn settle(mut request: NonNull<Request>) {
+    // SAFETY: as the caller says.
     unsafe {
-        if (*object).kind != kind(gil)? || !(*object.cast::<Request>()).unanswered {
-            return None;
+        settle_items(request);
+        request.as_mut().live = false;
+        if request.as_ref().exports != 0 {
+            hold(request);
+        } else {
+            request.as_mut().state = State::Over;
         }
-        (*object.cast::<Request>()).unanswered = false;
-        let request = NonNull::new_unchecked(object.cast::<Request>());
-        let Request { task, data, len, .. } = *request.as_ref();
-        Some(Claim { request, task, bounds: data as usize..data as usize + len })
     }
 }
 
-/// The right to answer a task.
-pub struct Claim {
-    request: NonNull<Request>,
-    pub task: u64,
-    /// Where the request lies.
-    pub bounds: Range<usize>,
-}
-
-impl Claim {
-    /// As [`Lease::settle`].
-    pub fn settle(&self) {
-        // SAFETY: the token is alive, its holder sees to that; with the GIL.
-        unsafe { settle(self.request) };
+/// Gives back every item that was handed out: those that are still exported stay valid.
+///
+/// # Safety
+/// As for [`settle`].
+pub unsafe fn settle_items(mut request: NonNull<Request>) {
+    // SAFETY: as the caller says.
+    for item in std::mem::replace(unsafe { &mut request.as_mut().items }, [ptr::null_mut(); 2]) {
+        // SAFETY: null, or an object that the task owned.
+        unsafe { settle_owned(item) };
     }
 }
 
-unsafe fn settle(mut request: NonNull<Request>) {
-    // SAFETY: alive and with the GIL, says the caller.
-    let request = unsafe { request.as_mut() };
-    if request.exports == 0 {
-        request.state = State::Over;
-        return;
+/// Gives an item back.
+pub fn settle_item(item: Ref) {
+    // SAFETY: an object that is owned, with the GIL.
+    unsafe { settle_owned(item.into_ptr()) };
+}
+
+/// Has a task keep an item that was handed out, and gives back the one before the last: in a loop the last one is
+/// still in a variable when the next is asked for, and holding each for that would cost two calls.
+///
+/// # Safety
+/// As for [`settle`].
+pub unsafe fn keep_item(mut request: NonNull<Request>, item: Ref) {
+    // SAFETY: as the caller says.
+    let items = unsafe { &mut request.as_mut().items };
+    let oldest = std::mem::replace(items, [item.into_ptr(), items[0]])[1];
+    // SAFETY: null, or an object that the task owned.
+    unsafe { settle_owned(oldest) };
+}
+
+unsafe fn settle_owned(item: Ptr) {
+    let (Some(mut item), Some(api)) = (NonNull::new(item.cast::<Request>()), Api::get()) else { return };
+    // SAFETY: alive until the reference that the task had is dropped here; an item has a runtime.
+    unsafe {
+        if item.as_ref().state == State::Open {
+            if item.as_ref().exports != 0 {
+                hold(item);
+            } else {
+                item.as_mut().state = State::Over;
+            }
+            (*item.as_ref().runtime).give_back(item.as_ref().task.id);
+        }
+        (api.Py_DecRef)(item.as_ptr().cast());
     }
-    // SAFETY: a request with exports was opened, so it has a runtime.
-    unsafe { &*request.runtime }.hold(request.task);
-    request.state = State::Held;
+}
+
+/// Asks the host to keep the memory until `release_buffer` gives the last view back.
+unsafe fn hold(mut request: NonNull<Request>) {
+    // SAFETY: a request with exports was opened, so it has a runtime; with the GIL.
+    unsafe {
+        let request = request.as_mut();
+        (*request.runtime).hold(request.task.id);
+        request.state = State::Held;
+    }
 }
 
 fn kind(gil: Gil) -> Option<Ptr> {
@@ -166,7 +219,8 @@ unsafe extern "C" fn get_buffer(object: Ptr, view: *mut Buffer, flags: c_int) ->
             raise(api, api.PyExc_BufferError, c"the task is over, and its request with it");
             return -1;
         }
-        let (data, len) = ((*request).data.cast_mut().cast(), (*request).len.cast_signed());
+        let task = &(*request).task;
+        let (data, len) = (task.data.cast_mut().cast(), task.len.cast_signed() as isize);
         let result = (api.PyBuffer_FillInfo)(view, object, data, len, 1, flags);
         if result == 0 {
             (*request).exports += 1;
@@ -179,11 +233,18 @@ unsafe extern "C" fn release_buffer(object: Ptr, _view: *mut Buffer) {
     // SAFETY: Python calls this once for each view that get_buffer filled, with the GIL.
     let request = unsafe { &mut *object.cast::<Request>() };
     request.exports -= 1;
-    if request.exports == 0 && request.state == State::Held {
-        request.state = State::Over;
-        // SAFETY: a held request has a runtime.
-        unsafe { &*request.runtime }.release(request.task);
+    if request.exports != 0 {
+        return;
     }
+    let Task { id, kind, .. } = request.task;
+    // SAFETY: an object that was exported has a runtime.
+    let runtime = unsafe { &*request.runtime };
+    match request.state {
+        State::Held => runtime.release(id),
+        State::Open if kind == KIND_ITEM => runtime.give_back(id),
+        _ => return,
+    }
+    request.state = State::Over;
 }
 
 unsafe extern "C" fn dealloc(object: Ptr) {
@@ -194,13 +255,28 @@ unsafe extern "C" fn dealloc(object: Ptr) {
         let kind = (*object).kind;
         if !(*request).runtime.is_null() {
             let runtime = Arc::from_raw((*request).runtime);
-            if (*request).unanswered {
-                let message = "the event loop of the guest ended before the function did";
-                runtime.respond_error((*request).task, &error_object("RuntimeError", message));
-            }
+            forget(&runtime, NonNull::new_unchecked(request));
         }
         (api.PyObject_Free)(object.cast());
         (api.Py_DecRef)(kind);
+    }
+}
+
+/// Answers a task that nobody else will answer any more, and lets go of what the object owns.
+unsafe fn forget(runtime: &Runtime, mut request: NonNull<Request>) {
+    // SAFETY: the last reference has gone, with the GIL.
+    unsafe {
+        let open = runtime.is_open();
+        settle_items(request);
+        if request.as_ref().unanswered {
+            let message = "the guest let go of the call before it was answered: its event loop ended, maybe";
+            runtime.respond_error(request.as_ref().task.id, &error_object("RuntimeError", message));
+        }
+        let Request { watch, unanswered, .. } = request.as_mut();
+        // A task that cannot be answered any more may be watched for ever.
+        if !watch.is_null() && (open || !*unanswered) {
+            drop(Box::from_raw(*watch));
+        }
     }
 }
 

@@ -2,13 +2,17 @@
 //! The runtime that the host gave us: its functions, and what the guest's threads share of it.
 
 use crate::failure::error_object;
+use crate::inbox::Inbox;
 use crate::plan::Plan;
-use polyloop_abi::{Bytes, Host, RuntimeHandle, STATUS_ERROR, TAKE_STOPPED, TAKE_TASK, Task};
-use std::collections::VecDeque;
+use polyloop_abi::{
+    Bytes, FLAG_EMPTY, Host, Item, RuntimeHandle, STATUS_ERROR, STATUS_OK, STREAM_CANCELLED, STREAM_DONE,
+    STREAM_END, STREAM_WAIT, TAKE_STOPPED, TAKE_TASK, Task, Watcher,
+};
+use std::ffi::c_void;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const LOOP_ENDED: &str =
     "the guest's asyncio loop has ended: async functions cannot run any more; load it anew";
@@ -20,14 +24,14 @@ pub enum Taken {
     Stopped,
 }
 
-/// Tasks on their way to the asyncio loop.
-#[derive(Default)]
-struct Inbox {
-    tasks: VecDeque<Task>,
-    /// The loop was told, and will look.
-    told: bool,
-    /// The loop has ended: nobody will look.
-    shut: bool,
+/// Answers of [`Runtime::receive`].
+pub enum Received {
+    Item(Item),
+    Wait,
+    End,
+    Cancelled,
+    /// The task was answered before.
+    Over,
 }
 
 /// One runtime of the host. Shared by the guest's threads and, through capsules, by Python.
@@ -38,9 +42,8 @@ pub struct Runtime {
     closed: AtomicBool,
     /// Calls into the host that may outlast the GIL; `close` waits for them.
     users: AtomicUsize,
-    inbox: Mutex<Inbox>,
-    /// Wakes the asyncio loop, which waits for it like for a socket.
-    bell: OnceLock<OwnedFd>,
+    /// What the asyncio loop has to look at.
+    pub inbox: Inbox,
     plan: Mutex<Option<Arc<Plan>>>,
 }
 
@@ -59,8 +62,7 @@ impl Runtime {
             handle,
             closed: AtomicBool::new(false),
             users: AtomicUsize::new(0),
-            inbox: Mutex::default(),
-            bell: OnceLock::new(),
+            inbox: Inbox::default(),
             plan: Mutex::new(None),
         })
     }
@@ -101,6 +103,65 @@ impl Runtime {
             // SAFETY: the runtime is open: both this and `close` run with the GIL.
             unsafe { (self.host.release)(self.handle, task) };
         }
+    }
+
+    /// Gives back an item of a request stream.
+    pub fn give_back(&self, item: u64) {
+        // SAFETY: no bytes are readable anywhere.
+        unsafe { self.respond(item, STATUS_OK, FLAG_EMPTY, ptr::null(), 0) };
+    }
+
+    /// Takes the next item of a task's request stream. With `wait` it may block: call it without the GIL,
+    /// between `enter` and `leave`; else with the GIL.
+    pub fn receive(&self, task: u64, wait: bool) -> Received {
+        if !self.is_open() {
+            return Received::Over;
+        }
+        let mut item = MaybeUninit::uninit();
+        // SAFETY: the runtime is open, and stays so as long as this runs; `item` is writable.
+        match unsafe { (self.host.receive)(self.handle, task, item.as_mut_ptr(), wait.into()) } {
+            // SAFETY: STREAM_DONE says that the host wrote it.
+            STREAM_DONE => Received::Item(unsafe { item.assume_init() }),
+            STREAM_WAIT => Received::Wait,
+            STREAM_END => Received::End,
+            STREAM_CANCELLED => Received::Cancelled,
+            _ => Received::Over,
+        }
+    }
+
+    /// Sends an item of a task's response stream: `STREAM_*`. As for `receive`, with `wait` it may block.
+    ///
+    /// # Safety
+    /// `data` is readable for `len` bytes.
+    pub unsafe fn send(&self, task: u64, flags: u8, data: *const u8, len: usize, wait: bool) -> i32 {
+        if !self.is_open() {
+            return STREAM_CANCELLED;
+        }
+        // SAFETY: the runtime is open, and stays so as long as this runs; the bytes are readable.
+        unsafe { (self.host.send)(self.handle, task, flags.into(), data, len, wait.into()) }
+    }
+
+    /// Has `watcher` told of the task's events until it is answered.
+    ///
+    /// # Safety
+    /// `context` is what the watcher expects, until the task is answered.
+    pub unsafe fn watch(&self, task: u64, watcher: Watcher, context: *mut c_void) {
+        if self.is_open() {
+            // SAFETY: the runtime is open; the rest is the caller's word.
+            unsafe { (self.host.watch)(self.handle, task, Some(watcher), context) };
+        }
+    }
+
+    /// Whether the caller has given up a task that is not answered yet; with the GIL.
+    pub fn is_cancelled(&self, task: u64) -> bool {
+        // SAFETY: the runtime is open: both this and `close` run with the GIL.
+        self.is_open() && unsafe { (self.host.cancelled)(self.handle, task) } == 1
+    }
+
+    /// Sets the context that goes back with the answer; false where it is too long. With the GIL.
+    pub fn annotate(&self, task: u64, context: &[u8]) -> bool {
+        // SAFETY: the runtime is open: both this and `close` run with the GIL.
+        !self.is_open() || unsafe { (self.host.annotate)(self.handle, task, bytes(context)) } == 0
     }
 
     pub fn ready(&self, manifest: &[u8]) {
@@ -147,55 +208,18 @@ impl Runtime {
         self.users.load(Ordering::Acquire) != 0
     }
 
-    /// Puts a task where the asyncio loop will find it, without the GIL, which the loop may hold:
-    /// rings where the loop does not know of tasks yet. Answers it where the loop has ended.
+    /// Hands a task to the asyncio loop, without the GIL; answers it where the loop has ended.
     pub fn post(&self, task: &Task) {
-        let mut inbox = lock(&self.inbox);
-        if inbox.shut {
-            drop(inbox);
-            return self.respond_error(task.id, &error_object("RuntimeError", LOOP_ENDED));
-        }
-        inbox.tasks.push_back(*task);
-        let ring = !std::mem::replace(&mut inbox.told, true);
-        drop(inbox);
-        if let Some(bell) = self.bell.get().filter(|_| ring) {
-            let one = 1_u64;
-            // SAFETY: an open eventfd, and eight readable bytes.
-            unsafe { libc::write(bell.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
-        }
-    }
-
-    /// Everything that was posted; the bell rings again for what comes from now on.
-    pub fn collect(&self) -> VecDeque<Task> {
-        let mut count = 0_u64;
-        if let Some(bell) = self.bell.get() {
-            // SAFETY: an open eventfd that does not block, and eight writable bytes.
-            unsafe { libc::read(bell.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
-        }
-        let mut inbox = lock(&self.inbox);
-        inbox.told = false;
-        std::mem::take(&mut inbox.tasks)
-    }
-
-    /// Answers what was posted, and what will be: the loop has ended.
-    pub fn refuse_posted(&self) {
-        lock(&self.inbox).shut = true;
-        for task in self.collect() {
+        if !self.inbox.post(task) {
             self.respond_error(task.id, &error_object("RuntimeError", LOOP_ENDED));
         }
     }
 
-    /// The file descriptor of the bell; none where the process has no more to give.
-    pub fn bell(&self) -> Option<RawFd> {
-        if let Some(bell) = self.bell.get() {
-            return Some(bell.as_raw_fd());
+    /// Answers what was posted, and what will be: the loop has ended.
+    pub fn refuse_posted(&self) {
+        for task in self.inbox.shut() {
+            self.respond_error(task.id, &error_object("RuntimeError", LOOP_ENDED));
         }
-        // SAFETY: makes a file descriptor, which on success is ours.
-        let bell = unsafe {
-            let bell = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
-            (bell >= 0).then(|| OwnedFd::from_raw_fd(bell))
-        }?;
-        Some(self.bell.get_or_init(|| bell).as_raw_fd())
     }
 
     pub fn plan(&self) -> Option<Arc<Plan>> {

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The threads of the pool: each takes tasks and runs sync functions; async ones it passes on.
 
+use crate::api::Ptr;
+use crate::current;
 use crate::invoke::{Arguments, Response, bounds};
 use crate::object::{Gil, Ref};
 use crate::plan::{Method, Plan};
 use crate::request::Lease;
 use crate::runtime::{Runtime, Taken};
-use polyloop_abi::{METHOD_RAW, Task};
+use crate::streams::flags;
+use polyloop_abi::{FLAG_INPUT, FLAG_OUTPUT, METHOD_RAW, Task};
 use std::cell::Cell;
+use std::ptr;
 use std::sync::Arc;
 
 /// After so many tasks in a row a thread offers the GIL to others: builtins never do.
@@ -27,13 +31,19 @@ pub fn note_partial() {
 struct Worker<'a> {
     runtime: &'a Arc<Runtime>,
     plan: &'a Plan,
+    /// Where the call that runs is noted.
+    current: &'a Cell<Ptr>,
     /// A request object left over from the last task.
     spare: Option<Lease>,
 }
 
 /// Runs tasks until the host stops the runtime.
 pub fn work(gil: Gil, runtime: &Arc<Runtime>, plan: &Plan) {
-    let mut worker = Worker { runtime, plan, spare: None };
+    current::noting(|current| work_noting(gil, runtime, plan, current));
+}
+
+fn work_noting(gil: Gil, runtime: &Arc<Runtime>, plan: &Plan, current: &Cell<Ptr>) {
+    let mut worker = Worker { runtime, plan, current, spare: None };
     let mut burst = 0;
     loop {
         let taken = match runtime.take(false) {
@@ -72,6 +82,9 @@ impl Worker<'_> {
     fn serve(&mut self, gil: Gil, task: &Task) {
         match method(self.plan, task) {
             Some(method) if method.is_async => self.runtime.post(task),
+            Some(method) if task.flags & (FLAG_INPUT | FLAG_OUTPUT) != 0 => {
+                self.stream(gil, task, &method.function);
+            }
             Some(method) => self.run(gil, task, &method.function),
             None => Response::failure(gil, &unknown(task)).send(self.runtime, task.id),
         }
@@ -83,29 +96,52 @@ impl Worker<'_> {
             return Response::raised(gil, self.plan).send(self.runtime, task.id);
         };
         lease.open(task);
-        let result = self.call(gil, task, &lease, function);
+        self.current.set(lease.ptr());
+        let result = self.in_context(gil, || {
+            Arguments::read(gil, self.plan, lease.ptr(), task)?.call(gil, function.ptr())
+        });
+        self.current.set(ptr::null_mut());
         // The result goes, and with it every view that only it kept, before the request is settled.
         let response = Response::of(gil, self.plan, result, &bounds(task));
-        if PARTIAL.take() {
-            drop(gil.call(self.plan.flush.ptr(), &[]));
-            gil.clear();
-        }
+        self.flush(gil);
         if lease.settle() {
             self.spare = Some(lease);
         }
         response.send(self.runtime, task.id);
     }
 
-    /// Runs the function in a copy of the module's context.
-    fn call(&self, gil: Gil, task: &Task, lease: &Lease, function: &Ref) -> Option<Ref> {
-        let arguments = Arguments::read(gil, self.plan, lease, task)?;
+    /// Runs a call that streams: the kit sees to it, and answers it.
+    fn stream(&mut self, gil: Gil, task: &Task, function: &Ref) {
+        let Some((mut lease, flags)) = Lease::new(gil, self.runtime).zip(flags(gil, task)) else {
+            return Response::raised(gil, self.plan).send(self.runtime, task.id);
+        };
+        lease.open(task);
+        let token = lease.into_token();
+        self.current.set(token.ptr());
+        let served = [token.ptr(), function.ptr(), flags.ptr()];
+        // Where this fails the token dies unanswered, which answers the task.
+        drop(self.in_context(gil, || gil.call(self.plan.serve.ptr(), &served)));
+        self.current.set(ptr::null_mut());
+        gil.clear();
+        self.flush(gil);
+    }
+
+    fn flush(&self, gil: Gil) {
+        if PARTIAL.take() {
+            drop(gil.call(self.plan.flush.ptr(), &[]));
+            gil.clear();
+        }
+    }
+
+    /// Runs `body` in a copy of the module's context.
+    fn in_context(&self, gil: Gil, body: impl FnOnce() -> Option<Ref>) -> Option<Ref> {
         // SAFETY: a context object; the copy is entered and left on this thread.
         unsafe {
             let context = gil.own((gil.api.PyContext_Copy)(self.plan.context.ptr()))?;
             if (gil.api.PyContext_Enter)(context.ptr()) != 0 {
                 return None;
             }
-            let result = arguments.call(gil, function.ptr());
+            let result = body();
             // Leaving is allowed with an exception set: it touches the context alone.
             (gil.api.PyContext_Exit)(context.ptr());
             result
@@ -125,26 +161,28 @@ fn unknown(task: &Task) -> String {
     format!("the guest has no method number {}", task.method)
 }
 
-/// Starts the async functions that were posted; runs on the loop's thread.
+/// Starts the async functions that were posted, and tells those that run what happened to them; runs on the
+/// loop's thread.
 pub fn drain(gil: Gil, runtime: &Arc<Runtime>, plan: &Plan) {
-    for task in runtime.collect() {
-        let Some(mut lease) = Lease::new(gil, runtime) else {
-            Response::raised(gil, plan).send(runtime, task.id);
-            continue;
-        };
-        lease.open(&task);
-        let arguments =
-            Arguments::read(gil, plan, &lease, &task).and_then(|arguments| arguments.into_tuple(gil));
-        let Some((arguments, method)) = arguments.zip(method(plan, &task)) else {
-            let response = Response::raised(gil, plan);
-            lease.settle();
-            response.send(runtime, task.id);
-            continue;
-        };
-        let token = lease.into_token();
-        let spawned = [token.ptr(), method.function.ptr(), arguments.ptr()];
-        // Where this fails the token dies unanswered, which answers the task.
-        drop(gil.call(plan.spawn.ptr(), &spawned));
+    for task in runtime.inbox.tasks() {
+        begin(gil, runtime, plan, &task);
+    }
+    for (task, events) in runtime.inbox.events() {
+        let told = gil.number(task.cast_signed()).zip(gil.number(events.into()));
+        drop(told.and_then(|(task, events)| gil.call(plan.notice.ptr(), &[task.ptr(), events.ptr()])));
         gil.clear();
     }
+}
+
+fn begin(gil: Gil, runtime: &Arc<Runtime>, plan: &Plan, task: &Task) {
+    let ready = Lease::new(gil, runtime).zip(flags(gil, task)).zip(method(plan, task));
+    let Some(((mut lease, flags), method)) = ready else {
+        return Response::raised(gil, plan).send(runtime, task.id);
+    };
+    lease.open(task);
+    let token = lease.into_token();
+    let spawned = [token.ptr(), method.function.ptr(), flags.ptr()];
+    // Where this fails the token dies unanswered, which answers the task.
+    drop(gil.call(plan.spawn.ptr(), &spawned));
+    gil.clear();
 }

@@ -137,6 +137,26 @@ cases! {
     a_guest_that_stops_its_loop_is_reported_and_nothing_hangs: "crash";
     calls_of_all_kinds_at_once_are_answered_each_by_its_own: "stress";
     a_process_may_exit_with_calls_in_flight: "exit";
+    generators_and_iterators_answer_item_by_item: "stream_items";
+    items_before_an_error_arrive: "stream_error";
+    a_generator_stands_still_without_credit_and_nobody_else_does: "stream_pressure";
+    a_stream_of_the_caller_is_the_last_argument: "stream_input";
+    bytes_of_a_stream_go_back_one_by_one: "stream_blocks";
+    a_view_of_an_item_outlives_the_call: "stream_views";
+    items_go_both_ways_at_once: "stream_duplex";
+    wrong_use_of_streams_says_what_is_wrong: "stream_misuse";
+    the_manifest_says_what_streams: "stream_manifest";
+    whatever_a_function_returns_can_be_streamed: "stream_kinds";
+    streams_of_all_kinds_at_once_do_not_mix: "stream_stress";
+    an_async_call_that_is_given_up_is_cancelled: "cancel_async";
+    a_sync_call_that_is_given_up_can_tell: "cancel_sync";
+    a_generator_that_is_given_up_is_closed: "cancel_streams";
+    a_call_that_waits_for_input_can_be_given_up: "cancel_input";
+    a_call_that_is_given_up_before_its_start_does_not_start: "cancel_unstarted";
+    odd_ends_of_cancelled_calls_are_cancelled_all_the_same: "cancel_edges";
+    a_call_knows_how_long_its_caller_waits: "deadline";
+    context_goes_in_and_annotations_come_back: "trace";
+    calls_leave_no_garbage: "garbage";
 }
 
 #[test]

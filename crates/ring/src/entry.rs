@@ -5,21 +5,30 @@
 //! |---|---|---|
 //! | 0 | task | task |
 //! | 1 | kind, flags (8 bits each), method (16) | kind, flags (8 bits each), status (16) |
-//! | 2 | stream | stream |
+//! | 2 | items of credit (16), bytes of context (16) | bytes of context |
 //! | 3 | length | length |
 //! | 4, 5 | address, 0 for the slot's own payload | slab (0 for the slot's own payload), offset |
-//! | 6, 7 | deadline, nanoseconds of `CLOCK_MONOTONIC` | aux |
+//! | 6, 7 | deadline, nanoseconds of `CLOCK_MONOTONIC` | aux: when a timed call was taken, by the same clock |
+//!
+//! This is a call and a response; `control.rs` says what the other submissions hold. The context of a request lies
+//! behind its payload where both fit the carrier, at the carrier's start where the payload is elsewhere; that of a
+//! response behind its payload.
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// Completion kind: the response of a task.
+/// Completion kind: the response of a task, or an item of a request stream that is given back.
 pub const RESPONSE: u8 = 1;
+/// Completion kind: an item of a response stream.
+pub const ITEM: u8 = 2;
 /// Completion kind: a held request payload is free.
 pub const RELEASE: u8 = 16;
 /// Completion kind: no more responses will come out of `slab`; `aux` of them did.
 pub const SEAL: u8 = 17;
 /// Completion kind: lines of log wait.
 pub const LOG: u8 = 18;
+
+/// Submission flag: the host wants to know when the call was taken. The host's own: guests do not see it.
+pub const FLAG_TIMED: u8 = 128;
 
 /// Completion flag: the request payload stays in use until a [`RELEASE`].
 pub const FLAG_HELD: u8 = 8;
@@ -65,7 +74,7 @@ pub struct Submission {
     pub flags: u8,
     /// Index of the method.
     pub method: u16,
-    /// Stream.
+    /// Depends on the kind.
     pub stream: u32,
     /// Bytes of payload.
     pub length: u32,
@@ -80,13 +89,13 @@ pub struct Submission {
 pub struct Completion {
     /// Slot of the task.
     pub task: u32,
-    /// Kind: [`RESPONSE`], [`RELEASE`], [`SEAL`] or [`LOG`].
+    /// Kind: [`RESPONSE`], [`ITEM`], [`RELEASE`], [`SEAL`] or [`LOG`].
     pub kind: u8,
     /// Flags, `polyloop_abi::FLAG_*`, [`FLAG_HELD`] and [`FLAG_OWN`].
     pub flags: u8,
     /// Status, `polyloop_abi::STATUS_*`.
     pub status: u16,
-    /// Stream.
+    /// Bytes of context, behind the payload.
     pub stream: u32,
     /// Bytes of payload.
     pub length: u32,

@@ -14,13 +14,15 @@ pub const HEADER_BYTES: usize = 16 * LINE;
 /// First word of a block: "PLRB".
 pub const MAGIC: u32 = 0x4252_4c50;
 /// Version of this layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of a ring entry.
 pub const ENTRY_BYTES: usize = 32;
 /// Requests up to this size are copied into their slot; larger ones are pinned.
 pub const REQUEST_BYTES: usize = 4096;
 /// Responses up to this size are written into their slot; larger ones go to a slab.
 pub const RESPONSE_BYTES: usize = 1024;
+/// Bytes that a response stream may be ahead of its reader, beside its items; one item may go beyond.
+pub const WINDOW_BYTES: u32 = 1 << 20;
 /// Most slots a block can have.
 pub const MAX_SLOTS: usize = 65_536;
 
@@ -54,14 +56,23 @@ pub struct Constants {
     pub sq_offset: u32,
     /// Offset of the completion ring.
     pub cq_offset: u32,
-    /// Offset of a byte a slot: 1 while the host keeps the slot's request pinned.
+    /// Offset of a byte a carrier: 1 while the host keeps the carrier's request pinned.
     pub pins_offset: u32,
-    /// Offset of the request payloads, [`REQUEST_BYTES`] a slot.
+    /// Offset of the request payloads, [`REQUEST_BYTES`] a carrier.
     pub requests_offset: u32,
     /// Offset of the response payloads, [`RESPONSE_BYTES`] a slot.
     pub responses_offset: u32,
     /// Bytes of the block.
     pub total: u32,
+    /// Places for a request or an item of a request stream. The first `slots` are those of the tasks, the next `slots`
+    /// carry one item of each task's stream, the rest further items of any.
+    pub carriers: u32,
+    /// Entries of the control ring.
+    pub control_entries: u32,
+    /// Offset of the control ring.
+    pub control_offset: u32,
+    /// Most items of response streams that all guests may send before the host has drained some.
+    pub credits: u32,
 }
 
 /// The header: 16 lines of 128 bytes.
@@ -95,8 +106,10 @@ pub struct Header {
     pub idle_seq: Line,
     /// Line 13. The host's own: word 0, calls outstanding; word 1, 1 while the loop is kept alive.
     pub host: Line,
-    /// Lines 14 and 15.
-    pub reserved: [Line; 2],
+    /// Line 14. Written by the host: entries of the control ring written, wrapping.
+    pub control_tail: Line,
+    /// Line 15. Written by who acts on them: entries of the control ring read, wrapping.
+    pub control_head: Line,
 }
 
 #[cfg(not(loom))]
@@ -106,6 +119,7 @@ const _: () = {
     assert!(std::mem::offset_of!(Header, cq_tail) == 4 * LINE);
     assert!(std::mem::offset_of!(Header, idle_seq) == 12 * LINE);
     assert!(std::mem::offset_of!(Header, host) == 13 * LINE);
+    assert!(std::mem::offset_of!(Header, control_head) == 15 * LINE);
 };
 
 /// Nobody's processor: the value of `host_cpu` and `guest_cpu` before they are known.
@@ -130,7 +144,8 @@ impl Header {
             idle: line(0),
             idle_seq: line(0),
             host: line(0),
-            reserved: [line(0), line(0)],
+            control_tail: line(0),
+            control_head: line(0),
         }
     }
 }
@@ -142,21 +157,26 @@ pub struct Layout(Constants);
 impl Layout {
     /// The layout for at least `calls` calls in flight, 1 to [`MAX_SLOTS`].
     ///
-    /// The submission ring holds two entries a slot (a call, and what may still be said of it); the
-    /// completion ring four (a response, the release of a held request, the seal of a slab and a
-    /// line of log), so that neither can overflow.
+    /// The submission ring holds a call of each slot. The completion ring holds for each carrier a response and the
+    /// release of a held request, the items that all credit together allows, a seal for every third payload and a line
+    /// of log: it cannot overflow. The control ring is emptied by its writer where it is full.
     ///
     /// # Panics
     /// Where `calls` is out of range.
     pub fn new(calls: usize) -> Self {
         assert!((1..=MAX_SLOTS).contains(&calls), "a block has 1 to {MAX_SLOTS} slots");
         let slots = calls.next_power_of_two();
-        let (sq_entries, cq_entries) = (slots * 2, slots * 4);
+        let carriers = slots * 2 + (slots / 4).max(64);
+        let (sq_entries, cq_entries) = (slots, (slots * 8).max(512));
+        let control_entries = carriers.next_power_of_two();
+        // What responses, releases, their seals and the log leave; three seals for nine items.
+        let credits = (cq_entries - carriers * 2 - slots / 3 - 8) * 3 / 4;
         let sq_offset = HEADER_BYTES;
         let cq_offset = sq_offset + sq_entries * ENTRY_BYTES;
-        let pins_offset = cq_offset + cq_entries * ENTRY_BYTES;
-        let requests_offset = (pins_offset + slots).next_multiple_of(4096);
-        let responses_offset = requests_offset + slots * REQUEST_BYTES;
+        let control_offset = cq_offset + cq_entries * ENTRY_BYTES;
+        let pins_offset = control_offset + control_entries * ENTRY_BYTES;
+        let requests_offset = (pins_offset + carriers).next_multiple_of(4096);
+        let responses_offset = requests_offset + carriers * REQUEST_BYTES;
         let total = responses_offset + slots * RESPONSE_BYTES;
         Self(Constants {
             magic: MAGIC,
@@ -170,6 +190,10 @@ impl Layout {
             requests_offset: requests_offset as u32,
             responses_offset: responses_offset as u32,
             total: total.next_multiple_of(4096) as u32,
+            carriers: carriers as u32,
+            control_entries: control_entries as u32,
+            control_offset: control_offset as u32,
+            credits: credits as u32,
         })
     }
 

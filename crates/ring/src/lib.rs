@@ -3,7 +3,7 @@
 //!
 //! One block of memory joins a host's event loop to the threads of a guest: a header whose words
 //! stand on 128-byte lines, a submission ring (host to guest), a completion ring (guest to host)
-//! and a payload area a slot. [`layout`] gives every offset; `abi/ring.json` repeats them for the
+//! a control ring for what is said of calls under way (items, credit, cancellation), and payload areas. [`layout`] gives every offset; `abi/ring.json` repeats them for the
 //! other languages. This crate is the only place of the project that uses atomics.
 //!
 //! Every acquire/release or sequentially consistent pair carries a `SYNC POINT name` on both halves:
@@ -14,9 +14,12 @@
 //! - `complete`: a guest thread publishes an entry with `cq_tail`, the host reads it.
 //! - `host-sleep`: the guest's store of `cq_tail` and exchange of `armed` against the host's store
 //!   of `armed` and second look at `cq_tail` (Dekker; sequentially consistent).
+//! - `control`: the host publishes an entry with `control_tail`, who acts on it reads it, and gives it back with
+//!   `control_head`.
 //! - `stop`: the host raises `stop`, guest threads leave.
 
 pub mod completion;
+pub mod control;
 mod counter;
 pub mod entry;
 pub mod futex;
@@ -39,7 +42,7 @@ pub use layout::{Header, Layout};
 pub use spin::Window;
 pub use take::{Taken, Taker};
 
-/// The two rings and the header of one block, wherever they lie.
+/// The rings and the header of one block, wherever they lie.
 #[derive(Clone, Copy)]
 pub struct Rings<'a> {
     /// Shared words.
@@ -48,4 +51,6 @@ pub struct Rings<'a> {
     pub sq: &'a [Entry],
     /// Completion ring; its length is a power of two.
     pub cq: &'a [Entry],
+    /// Control ring; its length is a power of two.
+    pub control: &'a [Entry],
 }

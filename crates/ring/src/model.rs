@@ -24,16 +24,17 @@ struct Memory {
     header: Header,
     sq: Vec<Entry>,
     cq: Vec<Entry>,
+    control: Vec<Entry>,
 }
 
 impl Memory {
     fn new(entries: usize) -> Arc<Self> {
         let ring = || (0..entries).map(|_| Entry::default()).collect();
-        Arc::new(Self { header: Header::new(Constants::default()), sq: ring(), cq: ring() })
+        Arc::new(Self { header: Header::new(Constants::default()), sq: ring(), cq: ring(), control: ring() })
     }
 
     fn rings(&self) -> Rings<'_> {
-        Rings { header: &self.header, sq: &self.sq, cq: &self.cq }
+        Rings { header: &self.header, sq: &self.sq, cq: &self.cq, control: &self.control }
     }
 }
 

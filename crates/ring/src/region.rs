@@ -117,17 +117,21 @@ impl Block {
                 header: &*self.memory.as_ptr().cast::<Header>(),
                 sq: slice::from_raw_parts(self.at(c.sq_offset).cast::<Entry>(), c.sq_entries as usize),
                 cq: slice::from_raw_parts(self.at(c.cq_offset).cast::<Entry>(), c.cq_entries as usize),
+                control: slice::from_raw_parts(
+                    self.at(c.control_offset).cast::<Entry>(),
+                    c.control_entries as usize,
+                ),
             }
         }
     }
 
-    /// The request payload of a slot, [`REQUEST_BYTES`] long.
+    /// The request payload of a carrier, [`REQUEST_BYTES`] long.
     ///
     /// # Panics
-    /// Where there is no such slot.
-    pub fn request(&self, slot: u32) -> *mut u8 {
-        assert!(slot < self.constants.slots);
-        self.at(self.constants.requests_offset + slot * REQUEST_BYTES as u32)
+    /// Where there is no such carrier.
+    pub fn request(&self, carrier: u32) -> *mut u8 {
+        assert!(carrier < self.constants.carriers);
+        self.at(self.constants.requests_offset + carrier * REQUEST_BYTES as u32)
     }
 
     /// The response payload of a slot, [`RESPONSE_BYTES`] long.
@@ -139,12 +143,12 @@ impl Block {
         self.at(self.constants.responses_offset + slot * RESPONSE_BYTES as u32)
     }
 
-    /// The byte that says whether the host keeps a slot's request pinned.
+    /// The byte that says whether the host keeps a carrier's request pinned.
     ///
     /// # Panics
-    /// Where there is no such slot.
-    pub fn pin(&self, slot: u32) -> *mut u8 {
-        assert!(slot < self.constants.slots);
-        self.at(self.constants.pins_offset + slot)
+    /// Where there is no such carrier.
+    pub fn pin(&self, carrier: u32) -> *mut u8 {
+        assert!(carrier < self.constants.carriers);
+        self.at(self.constants.pins_offset + carrier)
     }
 }

@@ -1,14 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which tasks the guest owes an answer: one word a slot, so that a task is answered once.
+//! Which tasks the guest owes an answer, and which of them their callers gave up: two words a carrier, so that a task
+//! is answered once. An item of a request stream is a task here, too: it is given back once.
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// The state of a slot is its generation shifted left by two, and these bits.
+/// The state of a slot is its generation, how often it was taken, shifted left, and these bits.
 const TAKEN: u32 = 1;
 const HELD: u32 = 2;
+const KNOWN: u32 = 4;
+const SHIFT: u32 = 3;
+const BITS: u32 = (1 << SHIFT) - 1;
+/// Generations wrap; the host counts along and wraps the same.
+pub const GENERATIONS: u32 = u32::MAX >> SHIFT;
+/// Marks the generation in a word of `cancelled`, which is 0 at first.
+const CANCELLED: u32 = 1 << 31;
 
 /// The slots of a runtime, from the guest's end.
-pub struct Tasks(Box<[AtomicU32]>);
+pub struct Tasks {
+    states: Box<[AtomicU32]>,
+    cancelled: Box<[AtomicU32]>,
+    /// When timed tasks were taken.
+    taken: Box<[AtomicU64]>,
+}
+
+/// What is known of a slot's task of some generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was submitted, and no guest thread has taken it yet.
+    Waiting,
+    /// The guest owes an answer.
+    Taken,
+    /// It was answered.
+    Over,
+}
 
 /// What is known of a task when it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +41,12 @@ pub struct Answered {
     pub slot: u32,
     /// The guest goes on using the request.
     pub held: bool,
+    /// More is kept of the task elsewhere, see [`Tasks::know`].
+    pub known: bool,
 }
 
-fn split(task: u64) -> (usize, u32) {
+/// Slot and generation of a task's name.
+pub fn split(task: u64) -> (usize, u32) {
     // The slot counts from 1, so that no task is 0.
     ((task as u32).wrapping_sub(1) as usize, (task >> 32) as u32)
 }
@@ -27,27 +54,82 @@ fn split(task: u64) -> (usize, u32) {
 impl Tasks {
     /// No task taken in any slot.
     pub fn new(slots: usize) -> Self {
-        Self((0..slots).map(|_| AtomicU32::new(0)).collect())
+        let words = || (0..slots).map(|_| AtomicU32::new(0)).collect();
+        Self { states: words(), cancelled: words(), taken: (0..slots).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// A guest thread took the task in `slot`: its name, or nothing where there is no such slot or
     /// the guest has not answered the one before.
     pub fn take(&self, slot: u32) -> Option<u64> {
-        let state = self.0.get(slot as usize)?;
+        let state = self.states.get(slot as usize)?;
         // One thread took the entry, and nobody else changes a slot whose bits are clear.
         let before = state.load(Ordering::Acquire);
         if before & (TAKEN | HELD) != 0 {
             return None;
         }
-        let now = before.wrapping_add(4);
+        let now = before.wrapping_add(1 << SHIFT) & !BITS;
         state.store(now | TAKEN, Ordering::Release);
-        Some(u64::from(slot + 1) | u64::from(now >> 2) << 32)
+        Some(u64::from(slot + 1) | u64::from(now >> SHIFT) << 32)
     }
 
     /// Marks a task as answered; nothing where it was before, or never taken.
     pub fn answer(&self, task: u64) -> Option<Answered> {
-        let before = self.change(task, TAKEN, |bits| bits & !TAKEN)?;
-        Some(Answered { slot: split(task).0 as u32, held: before & HELD != 0 })
+        let before = self.change(task, TAKEN, |bits| bits & !(TAKEN | KNOWN))?;
+        Some(Answered { slot: split(task).0 as u32, held: before & HELD != 0, known: before & KNOWN != 0 })
+    }
+
+    /// Notes when a timed task was taken, in nanoseconds.
+    pub fn time(&self, task: u64, now: u64) {
+        if let Some(taken) = self.taken.get(split(task).0) {
+            taken.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// When a slot's task was taken, if it is timed: once.
+    #[inline]
+    pub fn timed(&self, slot: u32) -> u64 {
+        let Some(taken) = self.taken.get(slot as usize) else { return 0 };
+        let at = taken.load(Ordering::Relaxed);
+        if at != 0 {
+            taken.store(0, Ordering::Relaxed);
+        }
+        at
+    }
+
+    /// Notes that more is kept of a task elsewhere, which its answer ends. `false`: it was answered before.
+    pub fn know(&self, task: u64) -> bool {
+        self.change(task, TAKEN, |bits| bits | KNOWN).is_some()
+    }
+
+    /// How the task of a slot and generation stands.
+    pub fn standing(&self, slot: u32, generation: u32) -> Standing {
+        let Some(state) = self.states.get(slot as usize) else { return Standing::Over };
+        let word = state.load(Ordering::Acquire);
+        match (word >> SHIFT == generation, word & TAKEN != 0) {
+            (true, true) => Standing::Taken,
+            (false, _) if (word >> SHIFT).wrapping_add(1) & GENERATIONS == generation => Standing::Waiting,
+            _ => Standing::Over,
+        }
+    }
+
+    /// Whether a task is not answered yet.
+    pub fn is_open(&self, task: u64) -> bool {
+        let (slot, generation) = split(task);
+        slot < self.states.len() && self.standing(slot as u32, generation) == Standing::Taken
+    }
+
+    /// The caller of a slot's task of this generation has given it up, taken or not.
+    pub fn cancel(&self, slot: u32, generation: u32) {
+        if let Some(word) = self.cancelled.get(slot as usize) {
+            word.store(generation | CANCELLED, Ordering::Release);
+        }
+    }
+
+    /// Whether the caller has given a task up.
+    #[inline]
+    pub fn is_cancelled(&self, task: u64) -> bool {
+        let (slot, generation) = split(task);
+        self.cancelled.get(slot).is_some_and(|word| word.load(Ordering::Acquire) == generation | CANCELLED)
     }
 
     /// Marks the request of a task that is not answered yet as in use beyond the answer.
@@ -64,20 +146,20 @@ impl Tasks {
 
     /// Whether the guest still uses a request, answered or not.
     pub fn in_use(&self) -> bool {
-        self.0.iter().any(|state| state.load(Ordering::Acquire) & (TAKEN | HELD) != 0)
+        self.states.iter().any(|state| state.load(Ordering::Acquire) & (TAKEN | HELD) != 0)
     }
 
     /// Applies `edit` to the bits of a task that has all of `needed`; the bits before.
     fn change(&self, task: u64, needed: u32, edit: impl Fn(u32) -> u32) -> Option<u32> {
         let (slot, generation) = split(task);
-        let state = self.0.get(slot)?;
-        let fits = |word: u32| word >> 2 == generation & (u32::MAX >> 2) && word & needed == needed;
+        let state = self.states.get(slot)?;
+        let fits = |word: u32| word >> SHIFT == generation && word & needed == needed;
         state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-                fits(word).then(|| word & !3 | edit(word & 3))
+                fits(word).then(|| word & !BITS | edit(word & BITS))
             })
             .ok()
-            .map(|word| word & 3)
+            .map(|word| word & BITS)
     }
 }
 
@@ -89,7 +171,7 @@ mod tests {
     fn a_task_is_answered_once() {
         let tasks = Tasks::new(2);
         let task = tasks.take(1).unwrap();
-        assert_eq!(tasks.answer(task), Some(Answered { slot: 1, held: false }));
+        assert_eq!(tasks.answer(task), Some(Answered { slot: 1, held: false, known: false }));
         assert_eq!(tasks.answer(task), None);
     }
 
@@ -127,6 +209,43 @@ mod tests {
             assert_eq!(tasks.release(name), None);
         }
         assert_eq!(tasks.take(1), None, "there is no such slot");
+    }
+
+    #[test]
+    fn a_cancellation_is_of_one_generation_whether_it_was_taken_or_not() {
+        let tasks = Tasks::new(1);
+        tasks.cancel(0, 1);
+        assert_eq!(tasks.standing(0, 1), Standing::Waiting);
+        let first = tasks.take(0).unwrap();
+        assert!(tasks.is_cancelled(first));
+        assert_eq!(tasks.standing(0, 1), Standing::Taken);
+        tasks.answer(first).unwrap();
+        assert_eq!((tasks.standing(0, 1), tasks.standing(0, 2)), (Standing::Over, Standing::Waiting));
+        let second = tasks.take(0).unwrap();
+        assert!(!tasks.is_cancelled(second));
+        tasks.cancel(0, 1);
+        assert!(!tasks.is_cancelled(second), "the first one's comes late");
+        tasks.cancel(0, 2);
+        assert!(tasks.is_cancelled(second));
+    }
+
+    #[test]
+    fn when_a_timed_task_was_taken_is_told_once() {
+        let tasks = Tasks::new(1);
+        let task = tasks.take(0).unwrap();
+        tasks.time(task, 7);
+        assert_eq!((tasks.timed(0), tasks.timed(0), tasks.timed(1)), (7, 0, 0));
+    }
+
+    #[test]
+    fn a_task_that_more_is_kept_of_says_so_when_it_is_answered() {
+        let tasks = Tasks::new(1);
+        let task = tasks.take(0).unwrap();
+        assert!(tasks.know(task) && tasks.is_open(task));
+        assert!(tasks.answer(task).unwrap().known);
+        assert!(!tasks.know(task) && !tasks.is_open(task));
+        let next = tasks.take(0).unwrap();
+        assert!(!tasks.answer(next).unwrap().known);
     }
 
     #[test]

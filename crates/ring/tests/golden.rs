@@ -5,11 +5,12 @@
 
 use polyloop_ring::{
     Completion, Layout, Submission,
-    entry::{FLAG_HELD, FLAG_OWN, LOG, RELEASE, RESPONSE, SEAL},
+    entry::{FLAG_HELD, FLAG_OWN, FLAG_TIMED, ITEM, LOG, RELEASE, RESPONSE, SEAL},
     layout::{
         Constants, ENTRY_BYTES, HEADER_BYTES, Header, LINE, MAGIC, MAX_SLOTS, REQUEST_BYTES, RESPONSE_BYTES,
-        VERSION,
+        VERSION, WINDOW_BYTES,
     },
+    tasks::GENERATIONS,
 };
 use serde_json::{Value, json};
 use std::mem::offset_of;
@@ -23,7 +24,8 @@ fn constants(c: Constants) -> Value {
         "magic": c.magic, "version": c.version, "slots": c.slots,
         "sqEntries": c.sq_entries, "cqEntries": c.cq_entries,
         "sqOffset": c.sq_offset, "cqOffset": c.cq_offset, "pinsOffset": c.pins_offset,
-        "requestsOffset": c.requests_offset, "responsesOffset": c.responses_offset, "total": c.total,
+        "requestsOffset": c.requests_offset, "responsesOffset": c.responses_offset, "total": c.total, "carriers": c.carriers,
+        "controlEntries": c.control_entries, "controlOffset": c.control_offset, "credits": c.credits,
     })
 }
 
@@ -35,7 +37,8 @@ fn words() -> Value {
         "stop": offset_of!(Header, stop), "hostCpu": offset_of!(Header, host_cpu),
         "guestCpu": offset_of!(Header, guest_cpu), "poller": offset_of!(Header, poller),
         "idle": offset_of!(Header, idle), "idleSeq": offset_of!(Header, idle_seq),
-        "outstanding": offset_of!(Header, host),
+        "outstanding": offset_of!(Header, host), "controlTail": offset_of!(Header, control_tail),
+        "controlHead": offset_of!(Header, control_head),
     })
 }
 
@@ -66,10 +69,11 @@ fn golden() -> Value {
     json!({
         "headerBytes": HEADER_BYTES, "lineBytes": LINE, "entryBytes": ENTRY_BYTES,
         "requestBytes": REQUEST_BYTES, "responseBytes": RESPONSE_BYTES, "maxSlots": MAX_SLOTS,
+        "windowBytes": WINDOW_BYTES, "generations": GENERATIONS,
         "magic": MAGIC, "version": VERSION,
         "headerOffsets": words(),
-        "kinds": { "call": 1, "response": RESPONSE, "release": RELEASE, "seal": SEAL, "log": LOG },
-        "flags": { "held": FLAG_HELD, "own": FLAG_OWN },
+        "kinds": { "call": 1, "item": ITEM, "end": 3, "cancel": 4, "credit": 5, "response": RESPONSE, "release": RELEASE, "seal": SEAL, "log": LOG },
+        "flags": { "held": FLAG_HELD, "own": FLAG_OWN, "timed": FLAG_TIMED },
         "layouts": layouts,
         "submission": { "bytes": hex(submission.into()), "fields": {
             "task": submission.task, "kind": submission.kind, "flags": submission.flags, "method": submission.method,
@@ -121,9 +125,22 @@ fn rings_and_payloads_are_aligned_and_do_not_overlap() {
         assert!(c.slots as usize >= calls && c.slots.is_power_of_two());
         assert!(c.sq_offset as usize >= HEADER_BYTES && c.sq_offset.is_multiple_of(32));
         assert_eq!(c.cq_offset, c.sq_offset + c.sq_entries * 32);
-        assert_eq!(c.pins_offset, c.cq_offset + c.cq_entries * 32);
-        assert!(c.requests_offset >= c.pins_offset + c.slots && c.requests_offset.is_multiple_of(4096));
-        assert_eq!(c.responses_offset, c.requests_offset + c.slots * 4096);
+        assert_eq!(c.control_offset, c.cq_offset + c.cq_entries * 32);
+        assert_eq!(c.pins_offset, c.control_offset + c.control_entries * 32);
+        assert!(c.requests_offset >= c.pins_offset + c.carriers && c.requests_offset.is_multiple_of(4096));
+        assert_eq!(c.responses_offset, c.requests_offset + c.carriers * 4096);
         assert!(c.total >= c.responses_offset + c.slots * 1024);
+    }
+}
+
+#[test]
+fn the_completion_ring_holds_all_that_may_be_under_way() {
+    for calls in [1, 2, 3, 31, 64, 100, 128, 1000, 5000, 65536] {
+        let c = Layout::new(calls).constants();
+        assert!(c.carriers >= c.slots * 2, "an item of each task's stream can always go");
+        assert!(c.credits >= c.slots, "each task's stream has a credit of one");
+        // A response and a release for each carrier; a seal for every third payload in a slab; a line of log.
+        let most = c.carriers * 2 + c.credits + (c.slots + c.credits).div_ceil(3) + 1;
+        assert!(most <= c.cq_entries, "{calls} calls: {most} of {} entries", c.cq_entries);
     }
 }

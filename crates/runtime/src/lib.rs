@@ -9,8 +9,11 @@ mod error;
 mod lifecycle;
 mod log;
 mod runtime;
+mod streams;
+mod under_way;
 
 pub use error::ErrorObject;
 pub use lifecycle::{Guest, StartOptions, load, unload};
 pub use log::Line;
 pub use runtime::{Event, Host, Limits, Runtime, Task};
+pub use under_way::{Item, Nothing};

@@ -16,6 +16,7 @@ use polyloop_ring::{
 use crate::{
     error::ErrorObject,
     log::{Line, Log},
+    streams::Streams,
 };
 
 /// Completion status of an error that is the host's own and not the guest's.
@@ -64,6 +65,10 @@ pub struct Task {
     pub submission: Submission,
     /// First byte of the request, valid until the answer, or until the release of a held one.
     pub data: *const u8,
+    /// First byte of its context, valid as long.
+    pub context: *const u8,
+    /// Bytes of the context.
+    pub context_length: u32,
 }
 
 /// Counts of what happened across the border.
@@ -78,13 +83,15 @@ pub struct Counters {
 /// One library with one configuration.
 pub struct Runtime {
     block: Block,
-    tasks: Tasks,
+    pub(crate) tasks: Tasks,
     completer: completion::Completer,
     slabs: Slabs,
+    pub(crate) streams: Streams,
     log: Log,
     limits: Limits,
     host: Box<dyn Host>,
     failure: OnceLock<ErrorObject>,
+    abandoned: OnceLock<()>,
     manifest: OnceLock<String>,
     /// Counts.
     pub counters: Counters,
@@ -101,14 +108,16 @@ impl Runtime {
     pub fn new(limits: Limits, host: Box<dyn Host>) -> io::Result<Self> {
         let block = Block::new(Layout::new(limits.calls))?;
         Ok(Self {
-            tasks: Tasks::new(block.constants().slots as usize),
+            tasks: Tasks::new(block.constants().carriers as usize),
             block,
             completer: completion::Completer::default(),
             slabs: Slabs::default(),
+            streams: Streams::default(),
             log: Log::default(),
             limits,
             host,
             failure: OnceLock::new(),
+            abandoned: OnceLock::new(),
             manifest: OnceLock::new(),
             counters: Counters::default(),
         })
@@ -136,14 +145,28 @@ impl Runtime {
                 other => return Err(other),
             };
             // A slot that the guest still owes an answer for is not submitted by our hosts.
-            if let Some(id) = self.tasks.take(submission.task) {
-                let data = match submission.address {
-                    0 => self.block.request(submission.task).cast_const(),
-                    address => address as *const u8,
-                };
-                return Ok(Task { id, submission, data });
+            let Some(id) = self.tasks.take(submission.task) else { continue };
+            if self.tasks.is_cancelled(id) {
+                self.refuse_unstarted(id);
+                continue;
             }
+            if submission.flags & entry::FLAG_TIMED != 0 {
+                self.tasks.time(id, monotonic());
+            }
+            self.open(id, submission);
+            return Ok(self.task(id, submission));
         }
+    }
+
+    fn task(&self, id: u64, submission: Submission) -> Task {
+        let carrier = self.block.request(submission.task).cast_const();
+        let (data, context) = match submission.address {
+            // SAFETY: the host placed the context behind the payload, both in the carrier.
+            0 => (carrier, unsafe { carrier.add(submission.length as usize) }),
+            address => (address as *const u8, carrier),
+        };
+        let submission = Submission { flags: submission.flags & !entry::FLAG_TIMED, ..submission };
+        Task { id, submission, data, context, context_length: submission.stream >> 16 }
     }
 
     /// Answers a task; `data` may be its request. `false`: it was answered before.
@@ -154,20 +177,27 @@ impl Runtime {
         };
         // Its death answers all that was in flight: what it says in dying would hide that from some.
         if self.failure.get().is_some() {
+            self.close(task);
             return true;
         }
+        if answered.slot >= self.block.constants().slots {
+            self.give_back(answered);
+            return true;
+        }
+        let context = if answered.known { self.close(task) } else { Vec::new() };
         let held = if answered.held { entry::FLAG_HELD } else { 0 };
         let head = Completion {
             task: answered.slot,
             kind: entry::RESPONSE,
             flags: flags & (polyloop_abi::FLAG_BYTES | polyloop_abi::FLAG_EMPTY) | held,
             status: if status == STATUS_OK { 0 } else { STATUS_ERROR as u16 },
+            aux: self.tasks.timed(answered.slot),
             ..Completion::default()
         };
         let limit = if head.status == 0 { self.limits.payload } else { self.limits.payload.max(ERROR_BYTES) };
         if data.len() > limit {
             self.refuse(head, "too-large", &self.too_large(data.len()));
-        } else if let Err(error) = self.complete(head, data) {
+        } else if let Err(error) = self.complete(head, data, &context) {
             self.refuse(
                 head,
                 "overloaded",
@@ -182,19 +212,31 @@ impl Runtime {
         format!("the response has {len} bytes and maxPayload is {limit}: raise it, or return less at a time")
     }
 
+    /// Answers a task that its caller gave up before a guest thread took it.
+    fn refuse_unstarted(&self, task: u64) {
+        if let Some(answered) = self.tasks.answer(task) {
+            self.close(task);
+            let head = Completion { task: answered.slot, kind: entry::RESPONSE, ..Completion::default() };
+            self.refuse(head, "cancelled", "the call was given up before it began");
+        }
+    }
+
     /// Answers with an error of our own; it always fits.
     fn refuse(&self, head: Completion, code: &str, message: &str) {
         let head = Completion { status: STATUS_HOST_ERROR, flags: head.flags & entry::FLAG_HELD, ..head };
         // At most RESPONSE_BYTES, which need no memory.
-        let _ = self.complete(head, ErrorObject::new(code, message).0.as_bytes());
+        let _ = self.complete(head, ErrorObject::new(code, message).0.as_bytes(), &[]);
     }
 
-    /// Copies a payload to where the host reads it and publishes the completion.
-    fn complete(&self, head: Completion, data: &[u8]) -> io::Result<()> {
-        let place = self.place(head.task, data.len())?;
-        // SAFETY: place.start has data.len() bytes that nobody else was given; a request never lies
+    /// Copies a payload, and the context behind it, to where the host reads them and publishes the completion.
+    pub(crate) fn complete(&self, head: Completion, data: &[u8], context: &[u8]) -> io::Result<()> {
+        let place = self.place(head, data.len() + context.len())?;
+        // SAFETY: place.start has as many bytes, which nobody else was given; a request never lies
         // in a response's place.
-        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), place.start, data.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(data.as_ptr(), place.start, data.len());
+            std::ptr::copy_nonoverlapping(context.as_ptr(), place.start.add(data.len()), context.len());
+        }
         if let Some((slab, count)) = place.sealed {
             self.publish(Completion { kind: entry::SEAL, slab, aux: count.into(), ..Completion::default() });
         }
@@ -202,6 +244,7 @@ impl Runtime {
         // STOP 7 response
         self.publish(Completion {
             flags: head.flags | own,
+            stream: context.len() as u32,
             length: data.len() as u32,
             slab: place.slab,
             offset: place.offset,
@@ -210,14 +253,15 @@ impl Runtime {
         Ok(())
     }
 
-    fn place(&self, slot: u32, len: usize) -> io::Result<Place> {
-        if len > RESPONSE_BYTES {
+    /// A slot has one place for a small response, and its items come before it: they go to slabs.
+    fn place(&self, head: Completion, len: usize) -> io::Result<Place> {
+        if len > RESPONSE_BYTES || head.kind == entry::ITEM {
             return self.slabs.place(len);
         }
-        Ok(Place { slab: 0, offset: 0, own: false, start: self.block.response(slot), sealed: None })
+        Ok(Place { slab: 0, offset: 0, own: false, start: self.block.response(head.task), sealed: None })
     }
 
-    fn publish(&self, completion: Completion) {
+    pub(crate) fn publish(&self, completion: Completion) {
         // The ring is sized so that answers and what goes with them fit: `Tasks` lets nothing else in.
         if self.completer.push(self.block.rings(), completion).expect("the completion ring cannot fill up") {
             self.counters.wakeups.add();
@@ -270,11 +314,21 @@ impl Runtime {
         let error = ErrorObject::from_guest(error);
         if self.failure.set(error.clone()).is_ok() && self.manifest.get().is_some() {
             self.host.event(Event::Died(error));
+            self.cancel_all();
         }
     }
 
     pub(crate) fn failure(&self) -> Option<&ErrorObject> {
         self.failure.get()
+    }
+
+    /// Whether nobody waits for any task any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.failure.get().is_some() || self.abandoned.get().is_some()
+    }
+
+    pub(crate) fn max_payload(&self) -> usize {
+        self.limits.payload
     }
 
     pub(crate) fn event(&self, event: Event) {
@@ -289,8 +343,18 @@ impl Runtime {
     /// The host's loop has ended: nobody drains any more, and what no guest thread has taken yet is
     /// not begun.
     pub fn abandon(&self) {
+        let _ = self.abandoned.set(());
         self.stop();
         submission::discard(self.block.rings());
         self.log.close();
+        self.cancel_all();
     }
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of deadlines and of `process.hrtime`.
+fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a place to write to; the clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }

@@ -6,13 +6,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import json
 import threading
 import traceback
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from types import AsyncGeneratorType
 from typing import Any, Callable
 
-from . import _native, _output
+from . import Cancelled, _call, _errors, _native, _output, _stream
 
 #: Seconds that tasks of the guest's own, and its executor, get to end after their cancellation.
 GRACE = 2.0
@@ -25,7 +27,8 @@ class LoopThread:
         self.runtime = runtime
         self.context = context
         self.loop = asyncio.new_event_loop()
-        self.calls: set[asyncio.Task[None]] = set()
+        #: By the number under which their events come.
+        self.calls: dict[int, _call.LoopCall] = {}
         self.stopping = False
         self.loop.add_reader(_native.bell(runtime), self._drain)
         self.thread = threading.Thread(target=self._main, name=f"polyloop-{name}-asyncio", daemon=True)
@@ -39,26 +42,49 @@ class LoopThread:
         # What the loop starts inherits from the context of the module.
         self.context.run(_native.drain, self.runtime)
 
-    def spawn(self, token: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def spawn(self, token: Any, function: Callable[..., Any], flags: int) -> None:
         """Starts one call, which answers its task at its end. On the loop's thread."""
-        task = self.loop.create_task(self._serve(token, function, arguments))
-        self.calls.add(task)
-        task.add_done_callback(self.calls.discard)
+        call = _call.LoopCall(token)
+        number = _native.watch(token)
+        self.calls[number] = call
+        call.task = self.loop.create_task(self._serve(call, function, flags))
+        call.task.add_done_callback(functools.partial(self._ended, number, call))
 
-    async def _serve(self, token: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def adopt(self, token: Any, items: AsyncIterator[Any]) -> None:
+        """Takes over a call whose function, on a thread of the pool, has returned what only a loop can iterate."""
+        self.loop.call_soon_threadsafe(self.spawn, token, lambda *_: items, _stream.SENDS)
+
+    def notice(self, number: int, events: int) -> None:
+        """Tells a call what happened to it; one that has ended since needs no telling."""
+        call = self.calls.get(number)
+        if call is not None:
+            call.notice(events)
+
+    def _ended(self, number: int, call: _call.LoopCall, task: asyncio.Task[None]) -> None:
+        del self.calls[number]
+        call.task = None
+        if task.cancelled():
+            # Before its first step, so that it could not answer.
+            _native.answer_error(self.runtime, call.token, Cancelled())
+
+    async def _serve(self, call: _call.LoopCall, function: Callable[..., Any], flags: int) -> None:
+        _call.running.set(call)
         try:
-            coroutine = function(*arguments)
-            # Views of the request that only the arguments kept are gone when the function ends.
-            del arguments
-            # In a list, out of which the loader takes it: here, too, no reference is left behind.
-            result = [await coroutine]
+            # In a list, out of which the loader takes it: neither of the result nor of the arguments, which may
+            # hold views of the request, is a reference left behind here.
+            if flags & (_stream.TAKES | _stream.SENDS):
+                result = [await _stream.run_async(call, function, flags)]
+            else:
+                result = [await _coroutine(function, call.token)]
+            if call.is_given_up:
+                raise Cancelled
         except BaseException as error:
             # SystemExit and its like, too: they end the call, not the loop.
             _output.flush()
-            _native.answer_error(self.runtime, token, error)
+            _native.answer_error(self.runtime, call.token, _stream.outcome(call.token, error))
         else:
             _output.flush()
-            _native.answer(self.runtime, token, result)
+            _native.answer(self.runtime, call.token, result)
 
     def stop(self) -> None:
         """Waits for the calls, then ends the loop. From another thread."""
@@ -72,7 +98,7 @@ class LoopThread:
     async def _finish_calls(self) -> None:
         self._drain()
         while self.calls:
-            await asyncio.wait(self.calls)
+            await asyncio.wait([call.task for call in self.calls.values() if call.task is not None])
         self.stopping = True
         self.loop.stop()
 
@@ -111,3 +137,10 @@ class LoopThread:
         await self.loop.shutdown_asyncgens()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.loop.shutdown_default_executor(), GRACE)
+
+
+def _coroutine(function: Callable[..., Any], token: Any) -> Any:
+    coroutine = function(*_native.arguments(token))
+    if isinstance(coroutine, AsyncGeneratorType):
+        raise _errors.misused(function)
+    return coroutine

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -112,6 +113,8 @@ def _is_own(filename: str) -> bool:
 
 def unfit(value: object, error: BaseException) -> BaseException:
     """The error for a result that the codec cannot encode: what it is and what to return instead."""
+    if isinstance(value, (Iterator, AsyncIterator)):
+        return misused(value)
     kind = qualified_name(type(value))
     culprit = _culprit(value, error)
     if isinstance(error, ValueError) and "JSON compliant" in str(error):
@@ -125,6 +128,12 @@ def unfit(value: object, error: BaseException) -> BaseException:
     result = TypeError(f"the result, of type {kind}, cannot be sent: {advice}")
     result.__cause__ = error
     return result
+
+
+def misused(function: object) -> Error:
+    """The error of a function, or of what it returned, that streams but was called for one answer."""
+    name = getattr(function, "__name__", None) or "the function"
+    return Error(f"{name} streams: call it with stream()", code="invalid-argument")
 
 
 def _culprit(value: object, error: BaseException) -> str:

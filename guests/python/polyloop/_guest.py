@@ -12,10 +12,11 @@ import platform
 import site
 import sys
 import threading
+from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, Callable
 
-from . import _aio, _codec, _errors, _module, _native, _output
+from . import _aio, _codec, _errors, _module, _native, _output, _stream
 
 DEFAULT_THREADS = 8
 
@@ -51,6 +52,8 @@ class Guest:
         self.describe = _errors.describe
         self.unfit = _errors.unfit
         self.flush = _output.flush
+        self.refused = _stream.refused
+        self._lock = threading.Lock()
         self._use(_codec.named(codec))
         _output.begin(runtime)
 
@@ -75,7 +78,7 @@ class Guest:
         self.manifest = self._manifest(functions)
         init = getattr(self.module, "init", None)
         if any(is_async for _, is_async in self.methods) or (callable(init) and _module.is_async(init)):
-            self.loop = _aio.LoopThread(self.runtime, self.name, self.context)
+            self._the_loop()
         if callable(init):
             self.context.run(self._run_init, init, config)
         _output.flush()
@@ -83,15 +86,16 @@ class Guest:
     def _run_init(self, init: Callable[..., Any], config: Any) -> None:
         result = init(config) if _module.parameters(init) else init()
         if inspect.isawaitable(result):
+            self._the_loop().run(_await(result))
+
+    def _the_loop(self) -> _aio.LoopThread:
+        with self._lock:
             if self.loop is None:
                 self.loop = _aio.LoopThread(self.runtime, self.name, self.context)
-            self.loop.run(_await(result))
+            return self.loop
 
     def _manifest(self, functions: dict[str, Callable[..., Any]]) -> str:
-        methods = [
-            {"name": name, "params": _module.parameters(function), "async": _module.is_async(function)}
-            for name, function in functions.items()
-        ]
+        methods = [_described(name, function) for name, function in functions.items()]
         info = {
             "python": platform.python_version(),
             "executable": sys.executable,
@@ -115,10 +119,22 @@ class Guest:
                 break
             self.pool.append(thread)
 
-    def spawn(self, token: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        if self.loop is None:
-            raise RuntimeError("the guest has no asyncio loop")
-        self.loop.spawn(token, function, arguments)
+    def serve(self, token: Any, function: Callable[..., Any], flags: int) -> None:
+        """Runs and answers a call that streams, on a thread of the pool."""
+        _stream.serve(self.runtime, token, function, flags, self._adopt)
+
+    def _adopt(self, token: Any, items: AsyncIterator[Any]) -> None:
+        self._the_loop().adopt(token, items)
+
+    def spawn(self, token: Any, function: Callable[..., Any], flags: int) -> None:
+        """Starts a call on the loop, on whose thread this runs."""
+        if self.loop is not None:
+            self.loop.spawn(token, function, flags)
+
+    def notice(self, number: int, events: int) -> None:
+        """Tells a call on the loop what happened to it."""
+        if self.loop is not None:
+            self.loop.notice(number, events)
 
     def stop(self) -> None:
         """Waits for the pool, which ends when the host stops the runtime, then for the loop."""
@@ -134,6 +150,12 @@ class Guest:
         self.__dict__.update(module=None, methods=(), loop=None, pool=[])
         _output.end(self.runtime)
         gc.collect()
+
+
+def _described(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    """The entry of a function in the manifest."""
+    entry = {"name": name, "params": _module.parameters(function), "async": _module.is_async(function)}
+    return {**entry, "stream": True} if _module.streams(function) else entry
 
 
 async def _await(awaitable: Any) -> Any:

@@ -111,10 +111,18 @@ def _is_own(module: ModuleType, name: str, value: object) -> bool:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it makes a coroutine; callable objects may say so by their `__call__`."""
-    if inspect.iscoroutinefunction(function):
-        return True
-    return not inspect.isroutine(function) and inspect.iscoroutinefunction(type(function).__call__)
+    """Whether calling it makes a coroutine, or an async generator."""
+    return _is(inspect.iscoroutinefunction, function) or _is(inspect.isasyncgenfunction, function)
+
+
+def streams(function: Callable[..., Any]) -> bool:
+    """Whether calling it makes a generator; other functions may return one all the same."""
+    return _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function)
+
+
+def _is(test: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Whether `test` holds for it; callable objects may say so by their `__call__`."""
+    return test(function) or (not inspect.isroutine(function) and test(type(function).__call__))
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:

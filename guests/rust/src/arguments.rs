@@ -14,7 +14,7 @@ use serde::forward_to_deserialize_any;
 
 use crate::codec::{Codec, Decode};
 use crate::error::Failure;
-use crate::guest::Signature;
+use crate::method::Signature;
 
 /// A tuple of seeds, one a parameter.
 pub trait Parameters<'de> {
@@ -28,22 +28,39 @@ pub trait Parameters<'de> {
     fn read<A: SeqAccess<'de>>(self, arguments: A, position: &Cell<usize>) -> Result<Self::Values, A::Error>;
 }
 
+/// A payload: its codec, its flags and its bytes.
+pub type Encoding<'de> = (Codec, u8, &'de [u8]);
+
 /// Decodes the arguments of one call.
 pub fn decode<'de, P: Parameters<'de>>(
-    (codec, flags, payload): (Codec, u8, &'de [u8]),
+    payload: Encoding<'de>,
     signature: &Signature,
     parameters: P,
 ) -> Result<P::Values, Failure> {
     let position = Cell::new(0);
-    let outcome = if flags & FLAG_EMPTY != 0 {
-        parameters.read(Single::<Raw>(None), &position).map_err(|error| error.to_string())
+    read(payload, parameters, &position).map_err(|what| invalid(signature, position.get(), &what))
+}
+
+/// Decodes one item of a stream: a payload like a request's, with one argument.
+pub fn decode_item<'de, S>(payload: Encoding<'de>, seed: S) -> Result<S::Value, String>
+where
+    S: DeserializeSeed<'de> + Copy,
+{
+    read(payload, (seed,), &Cell::new(0)).map(|(value,)| value)
+}
+
+fn read<'de, P: Parameters<'de>>(
+    (codec, flags, payload): Encoding<'de>,
+    parameters: P,
+    position: &Cell<usize>,
+) -> Result<P::Values, String> {
+    if flags & FLAG_EMPTY != 0 {
+        parameters.read(Single::<Raw>(None), position).map_err(|error| error.to_string())
     } else if flags & FLAG_BYTES != 0 {
-        parameters.read(Single(Some(Raw(payload))), &position).map_err(|error| error.to_string())
+        parameters.read(Single(Some(Raw(payload))), position).map_err(|error| error.to_string())
     } else {
-        let spread = flags & FLAG_SPREAD != 0;
-        codec.decode(payload, Encoded { parameters, position: &position, spread })
-    };
-    outcome.map_err(|what| invalid(signature, position.get(), &what))
+        codec.decode(payload, Encoded { parameters, position, spread: flags & FLAG_SPREAD != 0 })
+    }
 }
 
 #[cold]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bytes of a request that a guest keeps beyond the call.
+//! Bytes of a request, or of an item of a stream, that a guest keeps longer than the host lends them.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,21 +7,20 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::call::Source;
 use crate::parameter::Binary;
 use crate::runtime::{Lease, Runtime, Use};
 
 /// Bytes that are cheap to clone and may outlive the call that brought them, without a copy.
 ///
-/// As an argument it keeps the request in the host's memory until the last clone is dropped. The unload of a
-/// runtime waits for that: to keep bytes for good, copy them.
+/// As an argument it keeps the request in the host's memory until the last clone is dropped, as an item of an
+/// [`crate::Input`] that item. The unload of a runtime waits for that: to keep bytes for good, copy them.
 #[derive(Clone)]
 pub struct Bytes(Owner);
 
 #[derive(Clone)]
 enum Owner {
     Guest(Arc<[u8]>),
-    Request { data: *const u8, len: usize, _held: Arc<Held> },
+    Lent { data: *const u8, len: usize, _held: Arc<Held> },
 }
 
 // SAFETY: the bytes are only read, and stay where they are while the owner lives; Arc does the rest.
@@ -29,26 +28,69 @@ unsafe impl Send for Bytes {}
 // SAFETY: as above.
 unsafe impl Sync for Bytes {}
 
-/// The request of one task, kept once [`Held::keep_if_shared`] found that the call is not its only owner.
-pub struct Held {
-    task: u64,
+/// What the host lends: the request of a task, or an item of its stream.
+pub struct Loan {
+    id: u64,
+    held: OnceLock<Arc<Held>>,
+}
+
+impl Loan {
+    /// The loan of the task or item `id`.
+    pub const fn new(id: u64) -> Self {
+        Self { id, held: OnceLock::new() }
+    }
+
+    /// Called before it is given back: what shares it keeps it from then on.
+    pub fn settle(&self, runtime: &Arc<Runtime>) {
+        if let Some(held) = self.held.get() {
+            Held::keep_if_shared(held, runtime);
+        }
+    }
+}
+
+/// Where borrowed bytes come from, for types that keep them longer.
+#[derive(Clone, Copy)]
+pub struct Source<'a>(Option<&'a Loan>);
+
+impl<'a> Source<'a> {
+    /// Bytes that nobody lends.
+    pub const NOWHERE: Self = Self(None);
+
+    /// Bytes of this loan.
+    pub fn of(loan: &'a Loan) -> Self {
+        Self(Some(loan))
+    }
+
+    /// The part `data` of the loan, kept for as long as the result lives.
+    pub fn share(self, data: &'a [u8]) -> Bytes {
+        match self.0 {
+            Some(loan) => Bytes::held(data, loan.held.get_or_init(|| Arc::new(Held::new(loan.id)))),
+            None => Bytes::from(data),
+        }
+    }
+}
+
+/// The loan of one task or item, kept once [`Held::keep_if_shared`] found that it has another owner than
+/// the [`Loan`].
+struct Held {
+    id: u64,
     kept: OnceLock<Lease>,
 }
 
 impl Held {
-    /// The request of `task`, which lives anyway until the task is answered.
-    pub fn new(task: u64) -> Self {
-        Self { task, kept: OnceLock::new() }
+    /// The memory of `id`, which lives anyway until it is given back.
+    fn new(id: u64) -> Self {
+        Self { id, kept: OnceLock::new() }
     }
 
-    /// Called by the call before it answers: from then on the request lives as long as `this`.
-    pub fn keep_if_shared(this: &Arc<Self>, runtime: &Arc<Runtime>) {
-        // If the call is the only owner none can appear any more: clones come from owners.
+    /// From now on the memory lives as long as `this`.
+    fn keep_if_shared(this: &Arc<Self>, runtime: &Arc<Runtime>) {
+        // If the loan is the only owner none can appear any more: clones come from owners.
         if Arc::strong_count(this) == 1 {
             return;
         }
         let lease = runtime.lease(Use::Other).expect("a runtime with a call in flight is not closed");
-        runtime.hold(this.task);
+        runtime.hold(this.id);
         let _ = this.kept.set(lease);
     }
 }
@@ -56,15 +98,15 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(lease) = self.kept.get() {
-            lease.runtime().release(self.task);
+            lease.runtime().release(self.id);
         }
     }
 }
 
 impl Bytes {
-    /// `data` is a part of the request that `held` keeps.
-    pub(crate) fn held(data: &[u8], held: &Arc<Held>) -> Self {
-        Self(Owner::Request { data: data.as_ptr(), len: data.len(), _held: Arc::clone(held) })
+    /// `data` is a part of what `held` keeps.
+    fn held(data: &[u8], held: &Arc<Held>) -> Self {
+        Self(Owner::Lent { data: data.as_ptr(), len: data.len(), _held: Arc::clone(held) })
     }
 }
 
@@ -73,8 +115,8 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Owner::Guest(data) => data,
-            // SAFETY: `held` keeps the request: until the answer by the call, and afterwards by `hold`.
-            Owner::Request { data, len, .. } => unsafe { std::slice::from_raw_parts(*data, *len) },
+            // SAFETY: the memory lives until it is given back, and after that by the `hold` of `_held`.
+            Owner::Lent { data, len, .. } => unsafe { std::slice::from_raw_parts(*data, *len) },
         }
     }
 }

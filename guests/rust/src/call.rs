@@ -5,15 +5,20 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use polyloop_abi::{FLAG_BYTES, FLAG_EMPTY, STATUS_ERROR, STATUS_OK, Task};
+use polyloop_abi::{
+    FLAG_EMPTY, FLAG_OUTPUT, STATUS_ERROR, STATUS_OK, STREAM_CANCELLED, STREAM_DONE, STREAM_WAIT, Task,
+};
 use serde::Serialize;
 
 use crate::arguments::{self, Parameters};
-use crate::bytes::{Bytes, Held};
+use crate::bytes::{Loan, Source};
+use crate::current;
 use crate::error::Failure;
-use crate::guest::Method;
+use crate::input::{Decoder, Input};
+use crate::method::Method;
 use crate::panics;
 use crate::runtime::{Lease, Runtime, Use};
+use crate::watch::Watch;
 
 /// A call in flight. A call that is dropped without an answer is answered with an error.
 ///
@@ -25,7 +30,10 @@ pub struct Call<'a> {
     task: Task,
     method: &'static Method,
     answered: AtomicBool,
-    held: OnceLock<Arc<Held>>,
+    loan: Loan,
+    /// Made for calls that need more than a request and an answer. Apart, because this struct is moved, and quick
+    /// calls notice when it is larger than 128 bytes.
+    watch: OnceLock<Arc<Watch>>,
 }
 
 /// A sync call lives on its polling thread, which keeps the runtime; an async call keeps it itself.
@@ -49,39 +57,25 @@ unsafe impl Send for Call<'_> {}
 // SAFETY: as above; the flag is atomic.
 unsafe impl Sync for Call<'_> {}
 
-/// Where borrowed bytes come from, for types that keep them beyond the call.
-#[derive(Clone, Copy)]
-pub struct Source<'a>(Option<&'a Call<'a>>);
-
-impl<'a> Source<'a> {
-    /// Bytes that belong to no task.
-    pub const NOWHERE: Self = Self(None);
-
-    /// The part `data` of the request, kept for as long as the result lives.
-    pub fn share(self, data: &'a [u8]) -> Bytes {
-        match self.0 {
-            Some(call) => Bytes::held(data, call.held.get_or_init(|| Arc::new(Held::new(call.task.id)))),
-            None => Bytes::from(data),
-        }
-    }
-}
-
 impl<'a> Call<'a> {
     /// Takes charge of a task of `runtime`.
     ///
     /// # Safety
     /// `take` gave out the task, and this is the only call made of it.
-    pub unsafe fn new(runtime: &'a Arc<Runtime>, task: Task, method: &'static Method) -> Self {
-        let (answered, held) = (AtomicBool::new(false), OnceLock::new());
-        Self { seat: Seat::Thread(runtime), task, method, answered, held }
+    pub unsafe fn new(runtime: &'a Arc<Runtime>, task: &Task, method: &'static Method) -> Self {
+        Self::seated(Seat::Thread(runtime), task, method)
+    }
+
+    fn seated(seat: Seat<'a>, task: &Task, method: &'static Method) -> Self {
+        let (answered, loan) = (AtomicBool::new(false), Loan::new(task.id));
+        Self { seat, task: *task, method, answered, loan, watch: OnceLock::new() }
     }
 
     /// The same call, free of its polling thread. `None` and an error for the caller where the runtime closes.
     pub fn leased(self) -> Option<Call<'static>> {
         let lease = self.seat.lease(Use::Call)?;
         self.answered.store(true, Ordering::Relaxed);
-        let (answered, held) = (AtomicBool::new(false), OnceLock::new());
-        Some(Call { seat: Seat::Leased(lease), task: self.task, method: self.method, answered, held })
+        Some(Call::seated(Seat::Leased(lease), &self.task, self.method))
     }
 
     /// The runtime that the call came through.
@@ -94,35 +88,125 @@ impl<'a> Call<'a> {
     /// # Errors
     /// `invalid-argument`, which says what the function takes.
     pub fn arguments<'s, P: Parameters<'s>>(&'s self, parameters: P) -> Result<P::Values, Failure> {
+        self.method.fits(self.task.flags)?;
         let payload = (self.seat.codec, self.task.flags, self.payload());
         arguments::decode(payload, &self.method.signature, parameters)
     }
 
-    /// Lets arguments keep parts of the request.
-    pub fn source(&self) -> Source<'_> {
-        Source(Some(self))
+    /// The stream that is the last argument. Made after `arguments`, which sees to it that there is one.
+    ///
+    /// # Errors
+    /// Where the runtime closes.
+    pub fn input<T>(&self, decode: Decoder<T>) -> Result<Input<T>, Failure> {
+        let lease = self.seat.lease(Use::Other).ok_or_else(|| Failure::unanswered(&self.method.signature))?;
+        Ok(Input::new(lease, self.method, Arc::clone(self.watch()), decode))
     }
 
-    /// Answers with bytes, or with nothing.
-    pub fn answer_bytes(&self, data: Option<&[u8]>) {
-        match data {
-            Some(data) => self.respond(STATUS_OK, FLAG_BYTES, data),
-            None => self.respond(STATUS_OK, FLAG_EMPTY, &[]),
+    /// Lets arguments keep parts of the request.
+    pub fn source(&self) -> Source<'_> {
+        Source::of(&self.loan)
+    }
+
+    /// Answers with an encoded result.
+    ///
+    /// # Errors
+    /// Where the caller wants a stream, and its only item cannot be sent.
+    pub fn answer(&self, flags: u8, data: &[u8]) -> Result<(), Failure> {
+        if !self.goes_as_item(flags) {
+            self.respond(STATUS_OK, flags, data);
+            return Ok(());
+        }
+        self.send(flags, data, true)?;
+        self.end();
+        Ok(())
+    }
+
+    /// Whether a result is the only item of a stream, because the caller takes one.
+    pub fn goes_as_item(&self, flags: u8) -> bool {
+        self.task.flags & FLAG_OUTPUT != 0 && flags & FLAG_EMPTY == 0
+    }
+
+    /// Sends an item of the response stream: false where there is no credit and it does not `wait` for it.
+    ///
+    /// # Errors
+    /// `cancelled`, and `too-large`.
+    pub fn send(&self, flags: u8, data: &[u8], wait: bool) -> Result<bool, Failure> {
+        match self.seat.send(self.task.id, flags, data, wait) {
+            STREAM_DONE => Ok(true),
+            STREAM_WAIT => Ok(false),
+            STREAM_CANCELLED => Err(self.given_up()),
+            _ => Err(Failure::item_refused(&self.method.signature, data.len())),
         }
     }
 
-    /// Answers with an encoded value.
+    /// Answers after the last item. Without effect where the answer was given.
+    pub fn end(&self) {
+        self.respond(STATUS_OK, FLAG_EMPTY, &[]);
+    }
+
+    /// Encodes a value for this call's host, and drops it.
     ///
     /// # Errors
     /// Where the codec cannot carry the value.
-    pub fn answer_value<T: Serialize>(&self, value: T) -> Result<(), Failure> {
+    pub fn encoded<T: Serialize, R>(&self, value: T, then: impl FnOnce(&[u8]) -> R) -> Result<R, Failure> {
         let codec = self.seat.codec;
-        let done = crate::codec::encoded(codec, value, |data| self.respond(STATUS_OK, 0, data));
+        let done = crate::codec::encoded(codec, value, then);
         done.map_err(|what| Failure::invalid_result(&self.method.signature, codec.name(), &what))
     }
 
+    /// What the call's waiters share.
+    pub fn watch(&self) -> &Arc<Watch> {
+        self.watch.get_or_init(|| Watch::new(self.task.id))
+    }
+
+    /// The same, if anything needed it yet.
+    pub fn watched(&self) -> Option<&Arc<Watch>> {
+        self.watch.get()
+    }
+
+    /// Whether the caller has given the call up.
+    pub fn is_cancelled(&self) -> bool {
+        self.seat.cancelled(self.task.id)
+    }
+
+    /// The error of a call that was given up.
+    pub fn given_up(&self) -> Failure {
+        Failure::cancelled(&self.method.signature)
+    }
+
+    /// Whether the answer was given: neither the request nor the context is there any more.
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// When the caller stops waiting, or 0.
+    pub fn deadline_ns(&self) -> u64 {
+        self.task.deadline_ns
+    }
+
+    /// The context of the call, in JSON.
+    pub fn context(&self) -> &[u8] {
+        // SAFETY: the host keeps it until `respond`; `current::with` asks no later.
+        unsafe { memory(self.task.context, self.task.context_len) }
+    }
+
+    /// Adds to the context that goes back; false where the host does not take it.
+    pub fn annotate(&self, key: String, value: String) -> bool {
+        let mut notes = self.watch().notes();
+        let old = notes.insert(key.clone(), value);
+        let taken = serde_json::to_vec(&*notes).is_ok_and(|json| self.seat.annotate(self.task.id, &json));
+        if !taken {
+            // What the host has is what was told before.
+            match old {
+                Some(old) => notes.insert(key, old),
+                None => notes.remove(&key),
+            };
+        }
+        taken
+    }
+
     /// Ends the call: an outcome that is an error, or a panic, becomes the answer.
-    pub fn settle(self, outcome: Result<Result<(), Failure>, Failure>) {
+    pub fn settle(&self, outcome: Result<Result<(), Failure>, Failure>) {
         if let Ok(Err(failure)) | Err(failure) = outcome {
             self.fail(&failure);
         }
@@ -133,24 +217,32 @@ impl<'a> Call<'a> {
     }
 
     fn payload(&self) -> &[u8] {
-        if self.task.len == 0 {
-            return &[];
-        }
-        // SAFETY: the host keeps `len` bytes at `data` until `respond`; see the type for what is after.
-        unsafe { std::slice::from_raw_parts(self.task.data, self.task.len as usize) }
+        // SAFETY: the host keeps it until `respond`; see the type for what is after.
+        unsafe { memory(self.task.data, self.task.len) }
     }
 
     fn respond(&self, status: u32, flags: u8, data: &[u8]) {
         // No swap: a call is answered by the one thread that runs it, and a locked instruction costs.
-        if self.answered.load(Ordering::Relaxed) {
+        if self.is_answered() {
             return;
         }
         self.answered.store(true, Ordering::Relaxed);
-        if let Some(held) = self.held.get() {
-            Held::keep_if_shared(held, &self.seat);
+        if let Some(watch) = self.watch.get() {
+            watch.close();
         }
+        self.loan.settle(&self.seat);
         self.seat.respond(self.task.id, status, flags, data);
     }
+}
+
+/// # Safety
+/// `len` bytes at `data` are valid for `'a`, or `len` is 0.
+unsafe fn memory<'a>(data: *const u8, len: u64) -> &'a [u8] {
+    if len == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's word.
+    unsafe { std::slice::from_raw_parts(data, len as usize) }
 }
 
 impl Drop for Call<'_> {
@@ -162,7 +254,17 @@ impl Drop for Call<'_> {
 }
 
 /// Runs a sync function's body on the calling thread.
-pub fn run(call: Call<'_>, body: impl FnOnce(&Call<'_>) -> Result<(), Failure>) {
-    let outcome = panics::catch(|| body(&call));
+pub fn run(call: &Call<'_>, body: impl FnOnce(&Call<'_>) -> Result<(), Failure>) {
+    let outcome = panics::catch(|| current::scoped(call, || body(call)));
     call.settle(outcome);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_moved_without_a_call_of_memcpy() {
+        assert!(size_of::<Call<'_>>() <= 128, "{}", size_of::<Call<'_>>());
+    }
 }

@@ -7,10 +7,15 @@ use std::fmt::{self, Display, Write};
 
 use serde::Serialize;
 
-use crate::guest::Signature;
+use crate::method::Signature;
 use crate::reply::Kind;
 
 type Source = Box<dyn StdErrorTrait + Send + Sync>;
+
+/// The code of what the caller gave up.
+pub const CANCELLED: &str = "cancelled";
+/// The code of arguments, and of items, that do not fit.
+pub const INVALID_ARGUMENT: &str = "invalid-argument";
 
 /// How many causes are told.
 const CHAIN: usize = 32;
@@ -109,7 +114,7 @@ impl Failure {
 
     /// The arguments do not fit the function.
     pub fn invalid_argument(message: String) -> Self {
-        Self::coded("invalid-argument", "InvalidArgument", message)
+        Self::coded(INVALID_ARGUMENT, "InvalidArgument", message)
     }
 
     /// The codec cannot carry what the function returned.
@@ -122,6 +127,18 @@ impl Failure {
     pub fn unanswered(signature: &Signature) -> Self {
         let message = format!("{signature}: the guest gave the call up without an answer");
         Self::coded("unanswered", "Unanswered", message)
+    }
+
+    /// The caller gave the call up.
+    pub fn cancelled(signature: &Signature) -> Self {
+        Self::coded(CANCELLED, "Cancelled", format!("{signature}: the caller gave the call up"))
+    }
+
+    /// The host refuses an item of the response stream.
+    pub fn item_refused(signature: &Signature, len: usize) -> Self {
+        let why = "it is larger than `maxPayload`, or there is no memory for it";
+        let message = format!("{signature}: the host takes no item of {len} bytes: {why}");
+        Self::coded("too-large", "TooLarge", message)
     }
 
     fn coded(code: &str, type_name: &str, message: String) -> Self {

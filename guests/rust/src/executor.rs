@@ -2,13 +2,15 @@
 //! Async functions run on a tokio runtime of the guest's, which exists only where it has one.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::thread::available_parallelism;
 
 pub use tokio::runtime::Handle;
 
 use crate::call::Call;
+use crate::current;
 use crate::error::Failure;
 use crate::panics;
 use crate::runtime::Runtime;
@@ -63,22 +65,43 @@ pub fn spawn<F: Future<Output = ()> + Send + 'static>(handle: &Handle, future: F
 /// The executor that async calls run on.
 ///
 /// # Panics
-/// Without one: `start` makes one for every guest that has an `async fn`.
+/// Without one: `start` makes one for every guest that has a function which runs on it.
 pub fn handle_of(call: &Call<'_>) -> Handle {
     call.runtime().executor.get().expect("a guest with async functions has an executor").clone()
 }
 
-/// Runs a future whose panic becomes an error.
+/// Runs the future that is a call's function, until it ends, panics, or the caller gives the call up.
 ///
 /// # Errors
-/// The panic. The future is gone by then, and with it what it borrowed from the request.
-pub async fn caught<F: Future>(future: F) -> Result<F::Output, Failure> {
-    let mut future = pin!(future);
-    poll_fn(|context| match panics::catch(|| future.as_mut().poll(context)) {
-        Ok(poll) => poll.map(Ok),
-        Err(failure) => std::task::Poll::Ready(Err(failure)),
-    })
-    .await
+/// The panic, or `cancelled`. The future is gone by then, and with it what it borrowed from the request.
+pub async fn driven<F: Future>(call: &Call<'_>, future: F) -> Result<F::Output, Failure> {
+    let mut future = pin!(Some(future));
+    let outcome = poll_fn(|context| poll(call, future.as_mut(), context)).await;
+    let dropped = panics::catch(|| current::scoped(call, || future.set(None)));
+    outcome.and_then(|output| dropped.map(|()| output))
+}
+
+fn poll<F: Future>(
+    call: &Call<'_>,
+    future: Pin<&mut Option<F>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<F::Output, Failure>> {
+    if call.watched().is_some_and(|watch| watch.is_cancelled()) {
+        return Poll::Ready(Err(call.given_up()));
+    }
+    let polled = panics::catch(|| {
+        current::scoped(call, || future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context)))
+    });
+    match polled {
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Ok(Poll::Pending) => {
+            // Not before it was pending once: most futures never are, and a watcher costs.
+            let watch = call.watch();
+            watch.begin(call.runtime());
+            if watch.body_waits(context.waker()) { Poll::Ready(Err(call.given_up())) } else { Poll::Pending }
+        }
+        Err(failure) => Poll::Ready(Err(failure)),
+    }
 }
 
 /// Runs the async function `$body` of `$call` on tokio.
@@ -89,7 +112,7 @@ macro_rules! __spawn {
         if let ::core::option::Option::Some(call) = $call.leased() {
             let handle = $crate::__private::handle_of(&call);
             $crate::__private::spawn(&handle, async move {
-                let outcome = $crate::__private::caught($body(&call)).await;
+                let outcome = $crate::__private::driven(&call, $body(&call)).await;
                 call.settle(outcome);
             });
         }

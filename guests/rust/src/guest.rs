@@ -2,7 +2,7 @@
 //! A guest's life: start, serve on the polling threads, join.
 
 use std::ffi::c_void;
-use std::fmt;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -12,10 +12,12 @@ use polyloop_abi::{
 use serde_json::json;
 
 use crate::arguments::{self, Parameters};
-use crate::call::{Call, Source};
+use crate::bytes::Source;
+use crate::call::Call;
 use crate::codec::Codec;
 use crate::error::Failure;
 use crate::executor::{self, Executor, Handle};
+use crate::method::{Method, Signature, UNKNOWN};
 use crate::panics;
 use crate::runtime::{Runtime, Use};
 
@@ -30,16 +32,6 @@ pub struct Guest {
     pub methods: &'static [Method],
 }
 
-/// A function that hosts call.
-pub struct Method {
-    /// Its name and parameters.
-    pub signature: Signature,
-    /// Whether it is async.
-    pub is_async: bool,
-    /// Runs it, or starts it.
-    pub entry: fn(Call<'_>),
-}
-
 /// The function that runs once.
 pub struct Init {
     /// Its name and parameters.
@@ -48,20 +40,6 @@ pub struct Init {
     pub is_async: bool,
     /// Runs it.
     pub entry: fn(&Setup<'_>) -> Result<(), Failure>,
-}
-
-/// What a function is called with, for people.
-pub struct Signature {
-    /// The name.
-    pub name: &'static str,
-    /// The names of its parameters.
-    pub parameters: &'static [&'static str],
-}
-
-impl fmt::Display for Signature {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}({})", self.name, self.parameters.join(", "))
-    }
 }
 
 /// What `init` is called with.
@@ -235,11 +213,7 @@ impl Guest {
     }
 
     fn manifest(&self) -> Vec<u8> {
-        let methods = self.methods.iter().map(|method| {
-            let Signature { name, parameters } = method.signature;
-            json!({"name": name, "params": parameters, "async": method.is_async})
-        });
-        let methods = methods.collect::<Vec<_>>();
+        let methods = self.methods.iter().map(Method::entry_of_manifest).collect::<Vec<_>>();
         json!({"methods": methods, "info": {"language": "rust"}}).to_string().into_bytes()
     }
 
@@ -255,22 +229,14 @@ impl Guest {
     }
 }
 
-/// Answers tasks that the guest has no function for.
-static UNKNOWN: Method = Method {
-    signature: Signature { name: "unknown", parameters: &[] },
-    is_async: false,
-    entry: |call| {
-        let message =
-            "this guest has no such function: the host's list of methods is not this guest's".to_owned();
-        call.settle(Err(Failure::invalid_argument(message)));
-    },
-};
-
 fn serve(guest: &'static Guest, runtime: &Arc<Runtime>) {
     Runtime::adopt_thread(&Arc::downgrade(runtime));
     let _entered = executor::enter(runtime.executor.get());
-    while let Some(task) = runtime.take() {
-        let method = guest.method(&task);
+    let mut task = MaybeUninit::uninit();
+    while runtime.take(&mut task) {
+        // SAFETY: `take` wrote it.
+        let task = unsafe { task.assume_init_ref() };
+        let method = guest.method(task);
         // SAFETY: the task was just taken, and no other call is made of it.
         (method.entry)(unsafe { Call::new(runtime, task, method) });
     }

@@ -30,12 +30,32 @@ pub fn enter(_: Option<&Handle>) -> Option<()> {
     None
 }
 
+/// Said once, by `__spawn`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __answer_later {
+    ($call:ident, $value:expr) => {
+        ::core::unreachable!()
+    };
+}
+
+/// Said once, by `__spawn`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __pour_later {
+    ($call:ident, $value:expr, $wrap:path) => {
+        ::core::unreachable!()
+    };
+}
+
 /// Says what to do.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __spawn {
     ($call:ident, $body:ident) => {
-        ::core::compile_error!("`async fn` needs the feature `tokio` of the crate `polyloop`")
+        ::core::compile_error!(
+            "`async fn` and `impl Stream` need the feature `tokio` of the crate `polyloop`"
+        )
     };
 }
 

@@ -8,8 +8,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
-use crate::bytes::Bytes;
-use crate::call::Source;
+use crate::bytes::{Bytes, Source};
 
 /// Stands for a parameter's type where the generated code asks for its seed.
 pub struct Type<T>(PhantomData<T>);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From what a function returned to the answer.
+//! From what a function returned, or an item of it, to a payload.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use polyloop_abi::{FLAG_BYTES, FLAG_EMPTY};
 use serde::Serialize;
 
 use crate::bytes::Bytes;
@@ -69,35 +70,37 @@ pub trait Payload {
 
 /// First tier: bytes and `()`.
 pub trait PayloadReply<T> {
-    /// Answers.
+    /// Shows the flags and the bytes to `then`.
     ///
     /// # Errors
     /// Never.
-    fn reply(&self, call: &Call<'_>, value: T) -> Result<(), Failure>;
+    fn encode<R>(&self, call: &Call<'_>, value: T, then: impl FnOnce(u8, &[u8]) -> R) -> Result<R, Failure>;
 }
 impl<T: Payload> PayloadReply<T> for &Kind<T> {
-    fn reply(&self, call: &Call<'_>, value: T) -> Result<(), Failure> {
-        call.answer_bytes(value.payload());
-        Ok(())
+    fn encode<R>(&self, _: &Call<'_>, value: T, then: impl FnOnce(u8, &[u8]) -> R) -> Result<R, Failure> {
+        Ok(match value.payload() {
+            Some(data) => then(FLAG_BYTES, data),
+            None => then(FLAG_EMPTY, &[]),
+        })
     }
 }
 
 /// Second tier: everything else, by serde.
 pub trait ValueReply<T> {
-    /// Answers.
+    /// Encodes and drops the value, then shows the flags and the bytes to `then`.
     ///
     /// # Errors
     /// Where the codec cannot carry the value.
-    fn reply(&self, call: &Call<'_>, value: T) -> Result<(), Failure>
+    fn encode<R>(&self, call: &Call<'_>, value: T, then: impl FnOnce(u8, &[u8]) -> R) -> Result<R, Failure>
     where
         T: Serialize;
 }
 impl<T> ValueReply<T> for Kind<T> {
-    fn reply(&self, call: &Call<'_>, value: T) -> Result<(), Failure>
+    fn encode<R>(&self, call: &Call<'_>, value: T, then: impl FnOnce(u8, &[u8]) -> R) -> Result<R, Failure>
     where
         T: Serialize,
     {
-        call.answer_value(value)
+        call.encoded(value, |data| then(0, data))
     }
 }
 
@@ -152,13 +155,38 @@ macro_rules! __outcome {
     }};
 }
 
+/// What `$then` makes of a function's value, or of an item, once it is encoded.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __encode {
+    ($call:ident, $value:expr, $then:expr) => {
+        match $crate::__outcome!($value) {
+            ::core::result::Result::Ok(value) => {
+                (&&$crate::__private::Kind::of(&value)).encode($call, value, $then).flatten()
+            }
+            ::core::result::Result::Err(failure) => ::core::result::Result::Err(failure),
+        }
+    };
+}
+
 /// Answers a call with a function's value.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __answer {
     ($call:ident, $value:expr) => {
+        $crate::__encode!($call, $value, |flags, data| $call.answer(flags, data))
+    };
+}
+
+/// Answers a call with the items of a function's iterator.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __pour {
+    ($call:ident, $value:expr) => {
         match $crate::__outcome!($value) {
-            ::core::result::Result::Ok(value) => (&&$crate::__private::Kind::of(&value)).reply($call, value),
+            ::core::result::Result::Ok(items) => $crate::__private::pour($call, items, |item| {
+                $crate::__encode!($call, item, |flags, data| $call.send(flags, data, true))
+            }),
             ::core::result::Result::Err(failure) => ::core::result::Result::Err(failure),
         }
     };

@@ -2,10 +2,12 @@
 //! The host as one runtime of this library sees it, and who still uses it.
 
 use std::cell::RefCell;
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use polyloop_abi::{Bytes, Host, RuntimeHandle, TAKE_STOPPED, TAKE_TASK, Task};
+use polyloop_abi::{Bytes, Host, Item, RuntimeHandle, STREAM_DONE, TAKE_STOPPED, TAKE_TASK, Task, Watcher};
 
 use crate::codec::Codec;
 use crate::executor::Handle;
@@ -43,7 +45,7 @@ struct Uses {
 pub enum Use {
     /// An async call in flight.
     Call,
-    /// A request kept by [`crate::Bytes`], or a line on its way to the host.
+    /// Memory kept by [`crate::Bytes`], an [`crate::Input`], or a line on its way to the host.
     Other,
 }
 
@@ -61,7 +63,8 @@ thread_local! {
 /// All runtimes of this library, for threads that no runtime knows (the guest's own).
 static RUNTIMES: Mutex<Vec<Weak<Runtime>>> = Mutex::new(Vec::new());
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A lock that a panic of the guest's does not break.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -77,15 +80,15 @@ impl Runtime {
         runtime
     }
 
-    /// The next task; `None` once the runtime is unloaded.
-    pub fn take(&self) -> Option<Task> {
-        let mut task = std::mem::MaybeUninit::<Task>::uninit();
+    /// Writes the next task to `task`; false once the runtime is unloaded.
+    ///
+    /// By reference: a processor that is to copy a task in other pieces than it was just written in waits for that.
+    pub fn take(&self, task: &mut MaybeUninit<Task>) -> bool {
         loop {
             // SAFETY: the handle is in use until `join` has seen the polling threads end.
             match unsafe { (self.host.take)(self.handle, task.as_mut_ptr(), 1) } {
-                // SAFETY: TAKE_TASK says that the task was written.
-                TAKE_TASK => return Some(unsafe { task.assume_init() }),
-                TAKE_STOPPED => return None,
+                TAKE_TASK => return true,
+                TAKE_STOPPED => return false,
                 _ => {}
             }
         }
@@ -109,6 +112,45 @@ impl Runtime {
     pub fn release(&self, task: u64) {
         // SAFETY: as in `respond`.
         unsafe { (self.host.release)(self.handle, task) };
+    }
+
+    /// The next item of a task's request stream, or the `STREAM_*` that says why there is none.
+    pub fn receive(&self, task: u64, wait: bool) -> Result<Item, i32> {
+        let mut item = MaybeUninit::<Item>::uninit();
+        // SAFETY: as in `respond`.
+        match unsafe { (self.host.receive)(self.handle, task, item.as_mut_ptr(), u32::from(wait)) } {
+            // SAFETY: STREAM_DONE says that the item was written.
+            STREAM_DONE => Ok(unsafe { item.assume_init() }),
+            other => Err(other),
+        }
+    }
+
+    /// Sends an item of a task's response stream; `data` is copied: `STREAM_*`.
+    pub fn send(&self, task: u64, flags: u8, data: &[u8], wait: bool) -> i32 {
+        let (flags, wait) = (u32::from(flags), u32::from(wait));
+        // SAFETY: as in `respond`.
+        unsafe { (self.host.send)(self.handle, task, flags, data.as_ptr(), data.len(), wait) }
+    }
+
+    /// Has `watcher` told of a task's events.
+    ///
+    /// # Safety
+    /// `watcher` may be called with `context`, on any thread, until the task is answered.
+    pub unsafe fn watch(&self, task: u64, watcher: Watcher, context: *mut c_void) {
+        // SAFETY: as in `respond`; the rest is the caller's word.
+        unsafe { (self.host.watch)(self.handle, task, Some(watcher), context) };
+    }
+
+    /// Whether the caller has given a task up.
+    pub fn cancelled(&self, task: u64) -> bool {
+        // SAFETY: as in `respond`.
+        unsafe { (self.host.cancelled)(self.handle, task) == 1 }
+    }
+
+    /// Sets the context that goes back with a task's answer; false where the host does not take it.
+    pub fn annotate(&self, task: u64, context: &[u8]) -> bool {
+        // SAFETY: as in `respond`.
+        unsafe { (self.host.annotate)(self.handle, task, borrowed(context)) == 0 }
     }
 
     /// Declares the guest initialised.
@@ -162,7 +204,9 @@ impl Runtime {
                 drop(uses);
                 self.log(
                     2,
-                    &format!("polyloop: the unload waits for {count} polyloop::Bytes to be dropped\n"),
+                    &format!(
+                        "polyloop: the unload waits for {count} polyloop::Bytes or Input to be dropped\n"
+                    ),
                 );
                 uses = lock(&self.uses);
                 told = true;

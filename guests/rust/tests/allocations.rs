@@ -19,6 +19,9 @@ mod functions {
     pub fn greet(name: &str) -> String {
         format!("Hello, {name}!")
     }
+    pub async fn ready(data: &[u8]) -> &[u8] {
+        data
+    }
 }
 
 struct Counting;
@@ -96,7 +99,19 @@ unsafe extern "C" fn respond(
 }
 
 unsafe extern "C" fn task(_: RuntimeHandle, _: u64) -> i32 {
-    panic!("nothing is held")
+    panic!("nothing is held, and nobody asks whether it is cancelled")
+}
+unsafe extern "C" fn receive(_: RuntimeHandle, _: u64, _: *mut Item, _: u32) -> i32 {
+    panic!("no function takes items")
+}
+unsafe extern "C" fn send(_: RuntimeHandle, _: u64, _: u32, _: *const u8, _: usize, _: u32) -> i32 {
+    panic!("no function streams")
+}
+unsafe extern "C" fn watch(_: RuntimeHandle, _: u64, _: Option<Watcher>, _: *mut c_void) -> i32 {
+    panic!("a future that is ready at once is not watched")
+}
+unsafe extern "C" fn annotate(_: RuntimeHandle, _: u64, _: Bytes) -> i32 {
+    panic!("no function annotates")
 }
 unsafe extern "C" fn bytes(_: RuntimeHandle, _: Bytes) -> i32 {
     0
@@ -118,8 +133,9 @@ unsafe extern "C" {
 /// Allocations of `CALLS` calls, and whether the answers were the requests' own memory.
 fn measured(method: u16, flags: u8, payload: &'static [u8]) -> (usize, bool) {
     let (data, len) = (payload.as_ptr(), payload.len() as u64);
+    let (kind, context) = (KIND_CALL, std::ptr::null());
     let task_ =
-        Task { id: 1, kind: KIND_CALL, flags, method, stream: 0, data, len, deadline_ns: 0, reserved: 0 };
+        Task { id: 1, kind, flags, method, reserved: 0, data, len, deadline_ns: 0, context, context_len: 0 };
     let zero = || AtomicUsize::new(0);
     let left = AtomicUsize::new(WARM + CALLS);
     let host =
@@ -135,6 +151,11 @@ fn measured(method: u16, flags: u8, payload: &'static [u8]) -> (usize, bool) {
         ready: bytes,
         fail: bytes,
         log,
+        receive,
+        send,
+        watch,
+        cancelled: task,
+        annotate,
     };
     let none = Bytes { data: std::ptr::null(), len: 0 };
     let info = StartInfo {
@@ -161,8 +182,11 @@ fn measured(method: u16, flags: u8, payload: &'static [u8]) -> (usize, bool) {
 fn bytes_and_numbers_allocate_nothing_and_bytes_are_answered_from_the_request() {
     assert_eq!(measured(0, FLAG_BYTES, b"some bytes"), (0, true), "echo(&[u8]) -> &[u8]");
     assert_eq!(measured(1, FLAG_SPREAD, b"[2, 40]"), (0, false), "add(i64, i64) -> i64 in JSON");
+    // The task that tokio makes, and nothing for the cancellation that does not come.
+    let (ready, _) = measured(3, FLAG_BYTES, b"some bytes");
+    assert!(ready <= 2 * CALLS, "ready(&[u8]) -> &[u8], async: {ready} allocations in {CALLS} calls");
     // The String that it returns, and nothing else.
     let (greet, _) = measured(2, 0, b"\"Ada\"");
     assert!(greet <= 2 * CALLS, "greet(&str) -> String in JSON: {greet} allocations in {CALLS} calls");
-    println!("allocations per {CALLS} calls: echo 0, add 0, greet {greet}");
+    println!("allocations per {CALLS} calls: echo 0, add 0, greet {greet}, ready {ready}");
 }

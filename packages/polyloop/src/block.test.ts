@@ -2,7 +2,20 @@
 // The layout that JavaScript writes and reads, held to abi/ring.json, which the Rust side is held to as well.
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { Block, entryWords, flag, header, kind, magic, requestBytes, responseBytes, version } from './block.ts'
+import {
+  Block,
+  entryWords,
+  flag,
+  generations,
+  header,
+  kind,
+  magic,
+  requestBytes,
+  responseBytes,
+  version,
+  windowBytes,
+} from './block.ts'
+import { Carriers } from './carriers.ts'
 import { SubmissionRing } from './submission.ts'
 import { inRoot } from './testing/paths.ts'
 
@@ -16,6 +29,8 @@ interface Golden {
   readonly headerBytes: number
   readonly requestBytes: number
   readonly responseBytes: number
+  readonly windowBytes: number
+  readonly generations: number
   readonly magic: number
   readonly version: number
   readonly flags: Readonly<Record<string, number>>
@@ -41,6 +56,10 @@ const constants = [
   'requestsOffset',
   'responsesOffset',
   'total',
+  'carriers',
+  'controlEntries',
+  'controlOffset',
+  'credits',
 ]
 
 function memory(layout: Layout): ArrayBuffer {
@@ -51,11 +70,21 @@ function memory(layout: Layout): ArrayBuffer {
 
 describe('the layout', () => {
   test('has the sizes and numbers of the Rust side', () => {
-    expect({ magic, version, requestBytes, responseBytes, entryBytes: entryWords * 4 }).toEqual({
+    expect({
+      magic,
+      version,
+      requestBytes,
+      responseBytes,
+      windowBytes,
+      generations,
+      entryBytes: entryWords * 4,
+    }).toEqual({
       magic: golden.magic,
       version: golden.version,
       requestBytes: golden.requestBytes,
       responseBytes: golden.responseBytes,
+      windowBytes: golden.windowBytes,
+      generations: golden.generations,
       entryBytes: golden.entryBytes,
     })
     expect(kind).toEqual(golden.kinds)
@@ -108,12 +137,12 @@ describe('a submission', () => {
 
   test('has the golden bytes in every field that JavaScript writes', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block)
+    const ring = new SubmissionRing(0, block, new Carriers(0, block))
     const bytes = Buffer.from(golden.submission.bytes, 'hex')
     // A double cannot hold all 64 bits of the golden deadline; its upper 53 do.
     const deadline = Number(number('deadline') & ~0x7ffn)
     // Slots are few in this block; the entry's word is checked with the number of one that is there.
-    ring.push(3, Number(number('flags')), Number(number('method')), undefined, deadline)
+    ring.push(3, Number(number('flags')), Number(number('method')), undefined, deadline, undefined)
     const written = entry(block, 0)
     const wanted = Buffer.from(bytes)
     wanted.writeUInt32LE(3, 0)
@@ -126,10 +155,10 @@ describe('a submission', () => {
 
   test('puts a payload into its slot, and its length in bytes into the entry', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block)
+    const ring = new SubmissionRing(0, block, new Carriers(0, block))
     for (const [slot, payload] of [Buffer.from('abc'), 'grüße', '€'.repeat(1365), new Uint8Array(4096)].entries()) {
       const bytes = Buffer.from(payload as string)
-      expect(ring.push(slot, 0, 0, payload, 0)).toBe(bytes.length)
+      expect(ring.push(slot, 0, 0, payload, 0, undefined)).toBe(bytes.length)
       expect(entry(block, slot).readUInt32LE(0)).toBe(slot)
       expect(entry(block, slot).readUInt32LE(12)).toBe(bytes.length)
       const start = block.requests + slot * requestBytes
@@ -139,8 +168,8 @@ describe('a submission', () => {
 
   test('goes round the ring, and the tail counts on', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block)
-    for (let count = 0; count < 40; count++) ring.push(count % block.slots, 0, count, undefined, 0)
+    const ring = new SubmissionRing(0, block, new Carriers(0, block))
+    for (let count = 0; count < 40; count++) ring.push(count % block.slots, 0, count, undefined, 0, undefined)
     expect(block.words[header.sqTail]).toBe(40)
     expect(entry(block, 39 & block.sqMask).readUInt16LE(6)).toBe(39)
     expect(entry(block, 40 & block.sqMask).readUInt16LE(6)).toBe(40 - (block.sqMask + 1))

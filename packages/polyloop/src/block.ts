@@ -20,18 +20,34 @@ export const header = {
   idleSeq: 384,
   /** The host's own: how many calls are outstanding, for the hub. */
   outstanding: 416,
+  controlTail: 448,
+  controlHead: 480,
 } as const
 
 export const magic: number = 0x4252_4c50
-export const version = 1
+export const version = 2
 /** 32-bit words of an entry. */
 export const entryWords = 8
 export const requestBytes = 4096
 export const responseBytes = 1024
+/** Bytes that a response stream may be ahead of its reader, beside its items. */
+export const windowBytes = 1_048_576
+/** How often a slot was used is counted up to here, then from 0. */
+export const generations = 0x1fff_ffff
 
 /** Kinds, flags and statuses of entries: `crates/abi` and `crates/ring/src/entry.rs`. */
-export const kind = { call: 1, response: 1, release: 16, seal: 17, log: 18 } as const
-export const flag = { bytes: 1, spread: 2, empty: 4, held: 8, own: 16 } as const
+export const kind = {
+  call: 1,
+  response: 1,
+  item: 2,
+  end: 3,
+  cancel: 4,
+  credit: 5,
+  release: 16,
+  seal: 17,
+  log: 18,
+} as const
+export const flag = { bytes: 1, spread: 2, empty: 4, held: 8, own: 16, input: 32, output: 64, timed: 128 } as const
 export const status = { ok: 0, guestError: 1, hostError: 2 } as const
 /** The method of `send` to a guest that declared none. */
 export const rawMethod = 0xffff
@@ -48,6 +64,12 @@ export class Block {
   readonly pins: number
   readonly requests: number
   readonly responses: number
+  /** Places for requests and items: those of tasks, one of each task's stream, and further ones for any. */
+  readonly carriers: number
+  readonly control: number
+  readonly controlMask: number
+  /** Most items of response streams that may be under way. */
+  readonly credits: number
 
   /** @throws protocol where the memory is not a block of this layout */
   constructor(memory: ArrayBuffer) {
@@ -64,6 +86,11 @@ export class Block {
       pins = 0,
       requests = 0,
       responses = 0,
+      _total,
+      carriers = 0,
+      controlEntries = 0,
+      control = 0,
+      credits = 0,
     ] = this.words
     if (found !== magic || layout !== version) {
       throw new PolyloopError(
@@ -79,5 +106,9 @@ export class Block {
     this.pins = pins
     this.requests = requests
     this.responses = responses
+    this.carriers = carriers
+    this.control = control / 4
+    this.controlMask = controlEntries - 1
+    this.credits = credits
   }
 }

@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Method, RuntimeCore, Stats } from './runtime.ts'
+
+import type { Duplex } from './duplex.ts'
+import type { Stream } from './output.ts'
+import type { Method, RuntimeCore } from './runtime.ts'
+import type { Stats } from './stats.ts'
 import type { CallOptions } from './task.ts'
 
-/** The guest's functions as local async functions: each returns a promise of what it returns. */
+/**
+ * The guest's functions as local async functions: each returns a promise of what it returns, or, where it is described
+ * as returning an AsyncIterable, a {@link Stream}.
+ */
 export type Methods<T> = {
   readonly [K in keyof T as T[K] extends (...args: never[]) => unknown ? K : never]: T[K] extends (
     ...args: infer A
   ) => infer R
-    ? (...args: A) => Promise<Awaited<R>>
+    ? R extends AsyncIterable<infer Item>
+      ? (...args: A) => Stream<Item>
+      : (...args: A) => Promise<Awaited<R>>
     : never
 }
 
@@ -17,6 +26,8 @@ export type Untyped = Record<string, (...args: unknown[]) => unknown>
 type FunctionName<T> = Extract<keyof Methods<T>, string>
 type Argument<T, K extends keyof T> = T[K] extends (...args: infer A) => unknown ? A[0] : never
 type Result<T, K extends keyof T> = T[K] extends (...args: never[]) => infer R ? Awaited<R> : never
+
+type Item<T, K extends keyof T> = T[K] extends (...args: never[]) => AsyncIterable<infer I> ? I : Result<T, K>
 
 /** What every runtime has beside the guest's own functions. */
 export interface RuntimeFace<T> extends AsyncDisposable {
@@ -29,6 +40,16 @@ export interface RuntimeFace<T> extends AsyncDisposable {
    * guest-error, guest-crashed, protocol: as a rejection, never at once
    */
   call<K extends FunctionName<T>>(name: K, argument?: Argument<T, K>, options?: CallOptions): Promise<Result<T, K>>
+  /**
+   * Calls a generator of the guest, with back-pressure. An async iterable as the argument is a request stream.
+   *
+   * @example
+   * for await (const token of guest.stream('generate', { prompt })) process.stdout.write(token)
+   * @throws as `call`, when the first item is asked for
+   */
+  stream<K extends FunctionName<T>>(name: K, argument?: Argument<T, K>, options?: CallOptions): Stream<Item<T, K>>
+  /** Calls a function that streams both ways: write its request stream, and read its response stream. */
+  duplex<K extends FunctionName<T>>(name: K, options?: CallOptions): Duplex<unknown, Item<T, K>>
   /** Sends bytes to the guest's function `handle` and returns the bytes, or the value, that it answers with. */
   send(bytes: Uint8Array | ArrayBuffer | ArrayBufferView, options?: CallOptions): Promise<Buffer>
   /** Counts since the load. */
@@ -61,6 +82,8 @@ export function face<T>(core: RuntimeCore): Runtime<T> {
   const own: RuntimeFace<Untyped> = {
     call: (name, ...rest) =>
       rest[0] === undefined ? core.call(name, [], rest[1]) : core.call(name, [rest[0]], rest[1]),
+    stream: (name, ...rest) => core.stream(name, rest[0] === undefined ? [] : [rest[0]], rest[1]),
+    duplex: (name, options) => core.duplex(name, [], options),
     send: (bytes, options) => core.send(bytes, options) as Promise<Buffer>,
     stats: () => core.stats(),
     unload: () => core.unload(),
@@ -69,9 +92,9 @@ export function face<T>(core: RuntimeCore): Runtime<T> {
     [Symbol.asyncDispose]: () => core.unload(),
   }
   const runtime = Object.assign(Object.create(missing(core)) as object, own)
-  for (const { name } of core.methods) {
+  for (const { name, stream } of core.methods) {
     if (name in own || foreign.has(name)) continue
-    const method = (...args: unknown[]): Promise<unknown> => core.call(name, args)
+    const method = (...args: unknown[]): unknown => (stream === true ? core.stream(name, args) : core.call(name, args))
     Object.defineProperty(runtime, name, { value: method, enumerable: true })
   }
   return Object.freeze(runtime) as unknown as Runtime<T>

@@ -16,7 +16,7 @@ const turn = 256
 const members = new Map<number, HubMember>()
 /** The same members, for the hot path. */
 let serving: HubMember[] = []
-/** `words[0]`: 1 while the add-on keeps the loop alive. */
+/** `words[0]`: 1 while the add-on keeps the loop alive; `words[1]`: 1 while it drains, reactions of promises included. */
 let words: Int32Array | undefined
 
 /** Called by the add-on in the loop's prepare phase while completions wait. */
@@ -55,6 +55,11 @@ export function open(): void {
   process.on('exit', () => {
     for (const member of members.values()) member.flushLog()
   })
+}
+
+/** Whether the add-on drains, and will act on the control rings afterwards. */
+export function isDraining(): boolean {
+  return words !== undefined && words[1] !== 0
 }
 
 /** Keeps the loop alive while calls are outstanding; the add-on lets go by itself. */

@@ -8,6 +8,11 @@ import { differences, type LoadOptions, type Settings, settle } from './options.
 import { interpreter, probe } from './python.ts'
 import { RuntimeCore } from './runtime.ts'
 
+/** Runtimes of this thread, as long as they are loaded. */
+export function runtimes(): RuntimeCore[] {
+  return [...loaded.values()].map(({ core }) => core)
+}
+
 interface Loaded {
   readonly settings: Settings
   readonly core: RuntimeCore

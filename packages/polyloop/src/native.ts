@@ -10,7 +10,8 @@ export interface BindingNative {
   close(id: number): void
   doorbell(id: number): void
   hold(): void
-  pin(id: number, slot: number, index: number, view: Uint8Array): void
+  pin(id: number, carrier: number, word: number, view: Uint8Array): void
+  control(id: number): void
   slab(id: number, slab: number): ArrayBuffer
   takeLog(id: number): string
   counts(id: number): string

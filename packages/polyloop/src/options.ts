@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly codec?: 'json' | Codec
   /** Whether the loop spins for some microseconds before it sleeps, while calls are outstanding and it pays. On by default. */
   readonly spin?: boolean
+  /** Every so many-th call is timed for the latency of `stats()`: 64 by default, 1 for all, 0 for none. */
+  readonly sample?: number
   /** Python guests: the interpreter, a path or a name. Default: that of `venv`, or `python3`. */
   readonly python?: string
   /** Python guests: a virtual environment's folder. */
@@ -35,6 +37,7 @@ export interface Settings extends Bounds {
   readonly threads: number
   readonly encoding: Encoding
   readonly spin: boolean
+  readonly sample: number
   readonly python: string | undefined
   readonly venv: string | undefined
   readonly log: LoadOptions['log']
@@ -51,6 +54,7 @@ const known = new Set<string>([
   'whenFull',
   'codec',
   'spin',
+  'sample',
   'python',
   'venv',
   'log',
@@ -78,6 +82,7 @@ export function settle(options: LoadOptions): Settings {
     maxPayload: integer('maxPayload', options.maxPayload ?? gib, 1, gib),
     whenFull,
     spin,
+    sample: integer('sample', options.sample ?? 64, 0, Number.MAX_SAFE_INTEGER),
     codec,
     encoding: toEncoding(codec),
     python: path('python', options.python),
@@ -96,6 +101,7 @@ export function differences(first: Settings, second: Settings): string[] {
     'whenFull',
     'codec',
     'spin',
+    'sample',
     'python',
     'venv',
     'log',

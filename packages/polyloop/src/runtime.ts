@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Block, flag, rawMethod } from './block.ts'
 import { asBytes, type Encoded, encodeArguments } from './codec.ts'
+import { Counts } from './counts.ts'
+import { DuplexCall } from './duplex.ts'
 import { PolyloopError } from './errors.ts'
 import { type HubMember, join, keepAlive, nextId, open } from './hub.ts'
-import { type BindingCounts, type BindingEvent, native } from './native.ts'
+import { Input, isStream } from './input.ts'
+import { type BindingEvent, native } from './native.ts'
 import type { Settings } from './options.ts'
-import { type CallOptions, limit, Task } from './task.ts'
+import { Output, type Source } from './output.ts'
+import { type Stats, statsOf } from './stats.ts'
+import { type CallOptions, limit, type More, Task } from './task.ts'
 import { Tasks } from './tasks.ts'
 
 /** A function of the guest, as its manifest declares it. */
@@ -14,50 +19,15 @@ export interface Method {
   /** Names of the parameters, where the guest's language tells. */
   readonly params?: readonly string[]
   readonly async?: boolean
+  /** Whether it answers with a stream of items: call it with `stream`. */
+  readonly stream?: boolean
+  /** Whether its last argument is a stream. */
+  readonly input?: boolean
 }
 
 interface Manifest {
   readonly methods: readonly Method[]
   readonly info?: Readonly<Record<string, unknown>>
-}
-
-/** Counts of one runtime since its load. */
-export interface Stats {
-  /** Calls submitted. */
-  readonly calls: number
-  /** Calls that an error came back for. */
-  readonly errors: number
-  /** Responses that came after their call was cancelled or its deadline had passed. */
-  readonly late: number
-  /** Answers that the guest gave to a task it had answered before. */
-  readonly duplicates: number
-  readonly inFlight: number
-  /** Calls that wait because of maxCalls or maxBytes. */
-  readonly queued: number
-  /** Bytes of the requests in flight. */
-  readonly bytesInFlight: number
-  /** Bytes of all requests. */
-  readonly bytesOut: number
-  /** Bytes of all responses. */
-  readonly bytesIn: number
-  /** Bytes of memory that large responses came in, in use or kept for the next. */
-  readonly slabBytes: number
-  /** Requests whose memory is lent to the guest. */
-  readonly pinned: number
-  /** Times that the guest woke this thread's loop. */
-  readonly wakeups: number
-  /** Counts of this thread, all runtimes together. */
-  readonly thread: {
-    /** Calls into native code: doorbells, pins, slabs. */
-    readonly nativeCalls: number
-    /** Calls of native code into JavaScript, each for a batch of responses. */
-    readonly drains: number
-    /** Times that a sleeping guest was woken. */
-    readonly doorbells: number
-    /** Times that a second guest thread was woken because the first was busy. */
-    readonly helps: number
-    readonly turns: number
-  }
 }
 
 type State = 'loading' | 'ready' | 'unloading' | 'unloaded' | 'crashed'
@@ -92,9 +62,9 @@ export class RuntimeCore implements HubMember {
     this.settings = settings
     open()
     this.id = nextId()
-    const { maxCalls, maxPayload, spin } = settings
+    const { maxCalls, maxPayload, spin, sample } = settings
     const block = new Block(native.create(this.id, JSON.stringify({ maxCalls, maxPayload, spin })))
-    this.tasks = new Tasks(this.id, block, settings.encoding, settings)
+    this.tasks = new Tasks(this.id, block, settings.encoding, settings, new Counts(sample))
     join(this.id, this)
   }
 
@@ -119,27 +89,80 @@ export class RuntimeCore implements HubMember {
   call(name: string, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
     // STOP 1 call
     const method = this.#methods.get(name)
-    if (method === undefined) return Promise.reject(this.#missing(name))
+    if (method === undefined) return this.#refuse(this.#missing(name))
     try {
-      return this.#submit(method, encodeArguments(this.settings.encoding, args), options)
+      if (args.length > 0 && isStream(args[args.length - 1]))
+        return this.#feed(method, args, options, undefined).promise
+      return this.#submit(method, encodeArguments(this.settings.encoding, args), options).promise
     } catch (error) {
-      return Promise.reject(error)
+      return this.#refuse(error)
     }
+  }
+
+  /** A call that was never sent. */
+  #refuse(error: unknown): Promise<never> {
+    if (error instanceof PolyloopError) this.tasks.counts.fail(error.code)
+    return Promise.reject(error)
+  }
+
+  /** Calls a method that answers with a stream; an async iterable as the last argument is a request stream. */
+  stream(name: string, args: readonly unknown[], options?: CallOptions): Output {
+    return new Output((output) => this.#open(name, args, options, output))
+  }
+
+  /** Calls a method that streams both ways. */
+  duplex(name: string, args: readonly unknown[], options?: CallOptions): DuplexCall {
+    return new DuplexCall((output, input) => this.#open(name, [...args, input], options, output))
+  }
+
+  #open(name: string, args: readonly unknown[], options: CallOptions | undefined, output: Output): Source {
+    const method = this.#methods.get(name)
+    if (method === undefined) throw this.#missing(name)
+    const task = this.#feed(method, args, options, output)
+    task.promise.then(
+      (value) => {
+        // A guest that knows no streams answers with a value.
+        if (value !== undefined) output.push(value, 0)
+        output.finish()
+      },
+      (error) => output.fail(error),
+    )
+    return {
+      credit: (items, bytes) => this.tasks.credit(task, items, bytes),
+      abandon: (error) => task.abandon(error),
+    }
+  }
+
+  /** Submits a call with a response stream, a request stream (the last argument, if it is one), or both. */
+  #feed(method: number, args: readonly unknown[], options: CallOptions | undefined, output: Output | undefined): Task {
+    const { encoding } = this.settings
+    const last = args[args.length - 1]
+    const streams = isStream(last)
+    const encoded = encodeArguments(encoding, streams ? args.slice(0, -1) : args)
+    if (!streams) return this.#submit(method, encoded, options, { output })
+    const input = new Input(
+      last,
+      (value) => encodeArguments(encoding, [value]),
+      (error) => task.abandon(error),
+    )
+    const task: Task = this.#submit(method, encoded, options, { output, input })
+    return task
   }
 
   /** Sends bytes to the method `handle`, or to a guest without a manifest of methods. */
   send(bytes: unknown, options?: CallOptions): Promise<unknown> {
-    if (this.#handle === undefined) return Promise.reject(this.#missing('handle'))
+    if (this.#handle === undefined) return this.#refuse(this.#missing('handle'))
     try {
-      return this.#submit(this.#handle, { flags: flag.bytes, payload: toBytes(bytes) }, options)
+      return this.#submit(this.#handle, { flags: flag.bytes, payload: toBytes(bytes) }, options).promise
     } catch (error) {
-      return Promise.reject(error)
+      return this.#refuse(error)
     }
   }
 
-  #submit(method: number, { flags, payload }: Encoded, options: CallOptions | undefined): Promise<unknown> {
+  #submit(method: number, { flags, payload }: Encoded, options: CallOptions | undefined, more?: More): Task {
     if (this.#state !== 'ready') throw this.#refusal()
-    const task = new Task(method, flags, payload)
+    const began = this.tasks.counts.begin()
+    const task = new Task(method, flags | flagsOf(more) | (began === 0 ? 0 : flag.timed), payload, began, more)
     if (options !== undefined) limit(task, options)
     try {
       this.tasks.run(task)
@@ -149,7 +172,7 @@ export class RuntimeCore implements HubMember {
       throw error
     }
     keepAlive()
-    return task.promise
+    return task
   }
 
   #refusal(): PolyloopError {
@@ -257,26 +280,13 @@ export class RuntimeCore implements HubMember {
 
   stats(): Stats {
     if (this.#lastStats !== undefined) return this.#lastStats
-    const { calls, errors, late, bytesIn, bytesOut } = this.tasks.counts
-    const { admission } = this.tasks
-    const counts = JSON.parse(native.counts(this.id)) as Required<BindingCounts>
-    const { duplicates, slabBytes, pinned, wakeups, nativeCalls, drains, doorbells, helps, turns } = counts
-    return {
-      calls,
-      errors,
-      late,
-      duplicates,
-      inFlight: admission.calls,
-      queued: admission.waiting,
-      bytesInFlight: admission.bytes,
-      bytesOut,
-      bytesIn,
-      slabBytes,
-      pinned,
-      wakeups,
-      thread: { nativeCalls, drains, doorbells, helps, turns },
-    }
+    return statsOf(this.id, this.tasks)
   }
+}
+
+function flagsOf(more: More | undefined): number {
+  if (more === undefined) return 0
+  return (more.output === undefined ? 0 : flag.output) | (more.input === undefined ? 0 : flag.input)
 }
 
 function toBytes(value: unknown): Uint8Array {

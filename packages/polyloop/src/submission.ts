@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Block, entryWords, header, kind, requestBytes } from './block.ts'
+import type { Carriers } from './carriers.ts'
 import type { Payload } from './codec.ts'
 import { native } from './native.ts'
 
-/** Texts up to this length fit a slot whatever they hold: 3 bytes of UTF-8 a UTF-16 unit at most. */
-const surelyFits = Math.floor(requestBytes / 3)
-
-/** Memory whose end may become unreadable, by `resize`, while it is pinned. */
-function isResizable({ buffer }: Uint8Array): boolean {
-  return (buffer as { readonly resizable?: boolean }).resizable === true
+/** What few calls have beside their payload. */
+export interface Extras {
+  /** Items that the guest may send at first. */
+  readonly credit: number
+  /** JSON of the call's context, at most as long as a carrier. */
+  readonly context: Uint8Array | undefined
 }
 
 /** The host's end of the submission ring. */
@@ -16,14 +17,14 @@ export class SubmissionRing {
   readonly #id: number
   readonly #block: Block
   readonly #words: Int32Array
-  readonly #bytes: Buffer
+  readonly #carriers: Carriers
   #tail = 0
 
-  constructor(id: number, block: Block) {
+  constructor(id: number, block: Block, carriers: Carriers) {
     this.#id = id
     this.#block = block
     this.#words = block.words
-    this.#bytes = block.bytes
+    this.#carriers = carriers
   }
 
   /**
@@ -35,12 +36,18 @@ export class SubmissionRing {
    * @param deadline - nanoseconds of the monotonic clock, 0 for none
    * @returns bytes of the payload
    */
-  push(slot: number, flags: number, method: number, payload: Payload, deadline: number): number {
+  push(
+    slot: number,
+    flags: number,
+    method: number,
+    payload: Payload,
+    deadline: number,
+    extras: Extras | undefined,
+  ): number {
     const block = this.#block
     const words = this.#words
     // STOP 4 submission ring
-    const index = this.#tail & block.sqMask
-    const at = block.sq + index * entryWords
+    const at = block.sq + (this.#tail & block.sqMask) * entryWords
     words[at] = slot
     words[at + 1] = kind.call | (flags << 8) | (method << 16)
     words[at + 2] = 0
@@ -48,8 +55,10 @@ export class SubmissionRing {
     words[at + 5] = 0
     words[at + 6] = deadline
     words[at + 7] = deadline === 0 ? 0 : deadline / 0x1_0000_0000
-    const length = payload === undefined ? 0 : this.#place(slot, index, payload)
+    const context = extras?.context?.length ?? 0
+    const length = payload === undefined ? 0 : this.#carriers.place(slot, at, payload, requestBytes - context)
     words[at + 3] = length
+    if (extras !== undefined) this.#add(at, slot, length, extras)
     this.#tail = (this.#tail + 1) | 0
     // SYNC POINT submit; SYNC POINT guest-sleep
     Atomics.store(words, header.sqTail, this.#tail)
@@ -58,22 +67,11 @@ export class SubmissionRing {
     return length
   }
 
-  /** Copies a small payload into its slot and pins a large one. */
-  #place(slot: number, index: number, payload: string | Uint8Array): number {
-    const start = this.#block.requests + slot * requestBytes
-    if (typeof payload === 'string') {
-      if (payload.length <= surelyFits) return this.#bytes.write(payload, start, requestBytes, 'utf8')
-      return this.#place(slot, index, Buffer.from(payload))
-    }
-    // Empty bytes may have been detached while the call waited.
-    if (payload.length === 0) return 0
-    if (payload.length <= requestBytes) this.#bytes.set(payload, start)
-    else native.pin(this.#id, slot, index, isResizable(payload) ? Buffer.from(payload) : payload)
-    return payload.length
-  }
-
-  /** Marks the request of an answered task as free; the add-on then lets go of a pinned one. */
-  free(slot: number): void {
-    this.#bytes[this.#block.pins + slot] = 0
+  /** The context lies behind the payload, or in its place where that lies elsewhere. */
+  #add(at: number, slot: number, length: number, { credit, context }: Extras): void {
+    this.#words[at + 2] = credit | ((context?.length ?? 0) << 16)
+    if (context === undefined) return
+    const start = this.#carriers.start(slot)
+    this.#block.bytes.set(context, this.#carriers.isPinned(at) ? start : start + length)
   }
 }

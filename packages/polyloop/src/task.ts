@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Payload } from './codec.ts'
 import { PolyloopError } from './errors.ts'
+import type { Input } from './input.ts'
+import type { Output } from './output.ts'
+import type { Context, ContextListener } from './responses.ts'
 
 /** What may be said of one call. */
 export interface CallOptions {
@@ -8,47 +11,76 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** When to stop waiting: milliseconds since the epoch, or a Date. The call rejects with `deadline`. */
   readonly deadline?: number | Date | undefined
+  /** Small texts that travel with the call (a trace, say) and that the guest can read: 4,096 bytes as JSON at most. */
+  readonly context?: Context | undefined
+  /** Told the context that the guest sent with its answer, just before the call settles. */
+  readonly onContext?: ContextListener | undefined
+}
+
+/** What few calls have beside their request. */
+export interface More {
+  /** Takes the items of the response stream. */
+  readonly output?: Output | undefined
+  /** Feeds the request stream. */
+  readonly input?: Input | undefined
+  /** JSON of the context. */
+  readonly context?: Uint8Array | undefined
+  readonly onContext?: ContextListener | undefined
 }
 
 type Resolve = (value: unknown) => void
 type Reject = (error: PolyloopError) => void
 
-/** One call, from its admission to its settlement. */
+/** One call, from its admission to its settlement. Its fields are made in its constructor: V8 inlines that, but not
+ * initializers. */
 export class Task {
-  readonly promise: Promise<unknown>
-  resolve!: Resolve
-  reject!: Reject
-  readonly flags: number
-  readonly method: number
+  declare readonly promise: Promise<unknown>
+  declare resolve: Resolve
+  declare reject: Reject
+  declare readonly flags: number
+  declare readonly method: number
   /** Kept as long as the guest may read it. */
-  payload: Payload
+  declare payload: Payload
   /** Bytes of the payload; of a text, its length until it has a place. */
-  size: number
+  declare size: number
   /** Nanoseconds of the monotonic clock, 0 for none. */
-  deadline = 0
+  declare deadline: number
   /** Settled before its response: what comes is dropped. */
-  abandoned = false
+  declare abandoned: boolean
   /** Detaches it from its signal and its timer; only tasks that have one can be abandoned by their caller. */
-  release: (() => void) | undefined = undefined
+  declare release: (() => void) | undefined
   /** Told when it is abandoned. */
-  onAbandon: (() => void) | undefined = undefined
+  declare onAbandon: ((task: Task, error: PolyloopError) => void) | undefined
+  /** Its place while it is in flight, -1 before and after. */
+  declare slot: number
+  /** When it began, by the monotonic clock, if it is timed; otherwise 0. */
+  declare readonly began: number
+  declare more: More | undefined
 
-  constructor(method: number, flags: number, payload: Payload) {
-    this.method = method
-    this.flags = flags
-    this.payload = payload
-    this.size = payload === undefined ? 0 : payload.length
+  constructor(method: number, flags: number, payload: Payload, began = 0, more?: More) {
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject
     })
+    this.flags = flags
+    this.method = method
+    this.payload = payload
+    this.size = payload === undefined ? 0 : payload.length
+    this.deadline = 0
+    this.abandoned = false
+    this.release = undefined
+    this.onAbandon = undefined
+    this.slot = -1
+    this.began = began
+    this.more = more
   }
 
   /** Settles the promise before the response. */
   abandon(error: PolyloopError): void {
+    if (this.abandoned) return
     this.abandoned = true
     this.release?.()
-    this.onAbandon?.()
+    this.onAbandon?.(this, error)
     this.reject(error)
   }
 }
@@ -63,9 +95,15 @@ const longestTimer = 0x7fff_ffff
  */
 export function limit(task: Task, options: CallOptions): void {
   if (typeof options !== 'object' || options === null) {
-    throw new PolyloopError('invalid-argument', 'the options of a call are not an object: pass { signal, deadline }')
+    throw new PolyloopError(
+      'invalid-argument',
+      'the options of a call are not an object: pass { signal, deadline, context }',
+    )
   }
-  const { signal, deadline } = options
+  const { signal, deadline, context, onContext } = options
+  if (context !== undefined || onContext !== undefined) {
+    task.more = { ...task.more, context: encodeContext(context), onContext }
+  }
   const until = checkDeadline(deadline)
   checkSignal(signal)
   const expire = (): void => task.abandon(new PolyloopError('deadline', 'the deadline of the call has passed'))
@@ -109,6 +147,29 @@ function cancelWatched(this: AbortSignal): void {
   for (const task of tasks) {
     task.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: this.reason }))
   }
+}
+
+/** The longest context, in bytes of JSON: the place of a request. */
+const longestContext = 4096
+
+/**
+ * Writes a context down.
+ *
+ * @throws invalid-argument where it is not an object of texts; too-large where it is too long
+ */
+function encodeContext(context: CallOptions['context']): Uint8Array | undefined {
+  if (context === undefined) return undefined
+  if (
+    typeof context !== 'object' ||
+    context === null ||
+    Object.values(context).some((one) => typeof one !== 'string')
+  ) {
+    throw new PolyloopError('invalid-argument', "context is not an object of texts: pass { name: 'value' }")
+  }
+  const bytes = Buffer.from(JSON.stringify(context))
+  if (bytes.length <= longestContext) return bytes
+  const message = `the context has ${bytes.length} bytes of JSON and may have ${longestContext}: send less`
+  throw new PolyloopError('too-large', message)
 }
 
 function checkSignal(signal: unknown): void {

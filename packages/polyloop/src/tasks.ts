@@ -1,32 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Admission, type Bounds } from './admission.ts'
-import { type Block, entryWords, flag, header, kind, responseBytes, status } from './block.ts'
-import { Pool, view } from './bytes.ts'
+import { type Block, entryWords, flag, generations, header, kind } from './block.ts'
+import { Carriers } from './carriers.ts'
 import type { Encoding } from './codec.ts'
+import { ControlRing } from './control.ts'
+import type { Counts } from './counts.ts'
 import { PolyloopError } from './errors.ts'
-import { type SlabMemory, Slabs } from './slabs.ts'
-import { SubmissionRing } from './submission.ts'
-import type { Task } from './task.ts'
-
-const pool = new Pool()
-
-/** Counts since the load. */
-export interface TaskCounts {
-  calls: number
-  errors: number
-  late: number
-  bytesOut: number
-  bytesIn: number
-}
+import { Flows } from './flows.ts'
+import type { Input } from './input.ts'
+import { Responses } from './responses.ts'
+import { type Extras, SubmissionRing } from './submission.ts'
+import type { More, Task } from './task.ts'
 
 /** The tasks of one runtime: in at one end, out at the other. */
 export class Tasks {
   readonly admission: Admission
-  readonly counts: TaskCounts = { calls: 0, errors: 0, late: 0, bytesOut: 0, bytesIn: 0 }
+  readonly counts: Counts
   readonly #block: Block
   readonly #ring: SubmissionRing
-  readonly #slabs: Slabs
-  readonly #encoding: Encoding
+  readonly #control: ControlRing
+  readonly #carriers: Carriers
+  readonly #responses: Responses
+  readonly #flows: Flows
   /** Told when no call is in flight or waiting. */
   #onIdle: (() => void) | undefined
   readonly #tasks: (Task | undefined)[]
@@ -35,24 +30,30 @@ export class Tasks {
   #freeCount: number
   /** Slots whose request the guest holds beyond the answer (1), or gave up before it came (-1). */
   readonly #held = new Map<number, 1 | -1>()
-  /** The last small response of each slot, as a view. */
-  readonly #views: (Uint8Array | undefined)[]
+  /** How often each slot was used: with it a task is named where it may have been answered already. */
+  readonly #uses: Int32Array
   #head = 0
   /** Calls that have not settled. They keep the loop alive; an abandoned one does not, which may never end. */
   #awaited = 0
-  readonly #abandoned = (): void => {
+  readonly #abandoned = (task: Task, error: PolyloopError): void => {
+    this.counts.fail(error.code)
     this.#awaited--
     this.#publish()
+    if (task.slot >= 0) this.#control.cancel(task.slot, this.#uses[task.slot] as number)
+    task.more?.input?.finish()
   }
 
-  constructor(id: number, block: Block, encoding: Encoding, bounds: Bounds) {
+  constructor(id: number, block: Block, encoding: Encoding, bounds: Bounds, counts: Counts) {
+    this.counts = counts
     this.#block = block
-    this.#encoding = encoding
-    this.#ring = new SubmissionRing(id, block)
-    this.#slabs = new Slabs(id)
+    this.#carriers = new Carriers(id, block)
+    this.#ring = new SubmissionRing(id, block, this.#carriers)
+    this.#control = new ControlRing(id, block, this.#carriers)
+    this.#responses = new Responses(id, block, encoding)
+    this.#flows = new Flows(block, this.#control, this.#carriers)
     this.admission = new Admission(bounds)
     this.#tasks = new Array<Task | undefined>(block.slots).fill(undefined)
-    this.#views = new Array<Uint8Array | undefined>(block.slots).fill(undefined)
+    this.#uses = new Int32Array(block.slots)
     this.#free = Int32Array.from({ length: block.slots }, (_, index) => block.slots - 1 - index)
     this.#freeCount = block.slots
   }
@@ -64,7 +65,7 @@ export class Tasks {
    */
   run(task: Task): void {
     const goes = this.admission.admit(task)
-    if (task.release !== undefined) task.onAbandon = this.#abandoned
+    if (task.release !== undefined || task.more !== undefined) task.onAbandon = this.#abandoned
     this.#awaited++
     if (goes) this.#submit(task)
     this.#publish()
@@ -78,10 +79,31 @@ export class Tasks {
   #submit(task: Task): void {
     const slot = this.#free[--this.#freeCount] as number
     this.#tasks[slot] = task
-    task.size = this.#ring.push(slot, task.flags, task.method, task.payload, task.deadline)
+    this.#uses[slot] = ((this.#uses[slot] as number) + 1) & generations
+    task.slot = slot
+    const { more } = task
+    const extras = more === undefined ? undefined : this.#extras(more)
+    task.size = this.#ring.push(slot, task.flags, task.method, task.payload, task.deadline, extras)
     this.admission.count(task.size)
     this.counts.calls++
     this.counts.bytesOut += task.size
+    if (more?.input !== undefined) this.#feed(slot, more.input)
+  }
+
+  #extras({ output, context }: More): Extras {
+    return { credit: output === undefined ? 0 : this.#flows.lend(output), context }
+  }
+
+  #feed(slot: number, input: Input): void {
+    const count = (bytes: number): void => {
+      this.counts.bytesOut += bytes
+    }
+    input.start(this.#flows.sink(slot, this.#uses[slot] as number, input, count))
+  }
+
+  /** Gives items back as credit, if the call is still under way. */
+  credit(task: Task, items: number, bytes: number): void {
+    if (task.slot >= 0) this.#control.credit(task.slot, this.#uses[task.slot] as number, items, bytes)
   }
 
   /** Drains at most `limit` completions. Returns whether more wait; `onLog` hears of lines of log. */
@@ -94,7 +116,7 @@ export class Tasks {
       const at = cq + (head & cqMask) * entryWords
       head = (head + 1) | 0
       const meta = words[at + 1] as number
-      if ((meta & 0xff) === kind.response) this.#settle(at, meta)
+      if ((meta & 0xff) === kind.response) this.#answered(at, meta)
       else this.#other(at, meta & 0xff, onLog)
     }
     this.#head = head
@@ -120,11 +142,15 @@ export class Tasks {
     task.abandon(new PolyloopError('invalid-argument', message))
   }
 
+  #answered(at: number, meta: number): void {
+    const slot = this.#block.words[at] as number
+    if (slot < this.#block.slots) this.#settle(at, slot, meta)
+    else this.#flows.givenBack(slot, (meta >>> 8) & 0xff)
+  }
+
   /** A response has come. */
-  #settle(at: number, meta: number): void {
-    const words = this.#block.words
-    const slot = words[at] as number
-    const length = words[at + 3] as number
+  #settle(at: number, slot: number, meta: number): void {
+    const length = this.#block.words[at + 3] as number
     const task = this.#tasks[slot]
     // After the guest's death everything is rejected: what its threads still answer is dropped.
     if (task === undefined) return void this.counts.late++
@@ -132,18 +158,21 @@ export class Tasks {
     this.counts.bytesIn += length
     // STOP 9 settle
     try {
-      const value = this.#decode(at, slot, flags, length, meta >>> 16)
+      if (task.more !== undefined) this.#leave(task.more)
+      const listener = task.abandoned ? undefined : task.more?.onContext
+      const value = this.#responses.decode(at, slot, flags, length, meta >>> 16, listener)
       if (!task.abandoned) task.resolve(value)
     } catch (error) {
-      this.counts.errors++
-      if (!task.abandoned) task.reject(error as PolyloopError)
+      if (!task.abandoned) this.#reject(task, error as PolyloopError)
     }
+    if (task.began !== 0) this.#time(at, task.began)
     if (task.abandoned) this.counts.late++
     else {
       this.#awaited--
       task.release?.()
     }
     this.#tasks[slot] = undefined
+    task.slot = -1
     this.admission.leave(task.size)
     if ((flags & flag.held) === 0) this.#recycle(slot)
     else if (this.#held.delete(slot)) this.#recycle(slot)
@@ -153,62 +182,60 @@ export class Tasks {
     }
   }
 
+  #reject(task: Task, error: PolyloopError): void {
+    this.counts.fail(error.code)
+    task.reject(error)
+  }
+
+  /** A timed call is over. Where no guest thread took it, it did not run. */
+  #time(at: number, began: number): void {
+    const [low = 0, high = 0] = this.#block.words.subarray(at + 6, at + 8)
+    if (low !== 0 || high !== 0) this.counts.time(began, (high >>> 0) * 2 ** 32 + (low >>> 0))
+  }
+
+  /** A call that had more is over. */
+  #leave({ input, output }: More): void {
+    input?.finish()
+    if (output !== undefined) this.#flows.takeBack(output)
+  }
+
+  /** An item of a response stream has come. */
+  #item(at: number, meta: number): void {
+    const words = this.#block.words
+    const slot = words[at] as number
+    const length = words[at + 3] as number
+    const task = this.#tasks[slot]
+    const output = task?.more?.output
+    this.counts.bytesIn += length
+    try {
+      // Also where nobody reads it: its slab counts it.
+      const value = this.#responses.decode(at, slot, (meta >>> 8) & 0xff, length, 0)
+      if (task?.abandoned === false) output?.push(value, length)
+    } catch (error) {
+      task?.abandon(error as PolyloopError)
+    }
+  }
+
   #recycle(slot: number): void {
-    this.#ring.free(slot)
+    this.#carriers.free(slot)
     this.#free[this.#freeCount++] = slot
   }
 
   #other(at: number, what: number, onLog: () => void): void {
     const words = this.#block.words
-    if (what === kind.seal) this.#slabs.seal(words[at + 4] as number, words[at + 6] as number)
+    if (what === kind.item) this.#item(at, words[at + 1] as number)
+    else if (what === kind.seal) this.#responses.slabs.seal(words[at + 4] as number, words[at + 6] as number)
     else if (what === kind.log) onLog()
     else if (what === kind.release) this.#release(words[at] as number)
   }
 
   /** The guest has given up the request of an answered task; its answer may still be on its way. */
   #release(slot: number): void {
-    if (this.#held.delete(slot)) {
+    if (slot >= this.#block.slots) this.#flows.release(slot)
+    else if (!this.#held.delete(slot)) this.#held.set(slot, -1)
+    else {
       this.#recycle(slot)
       this.admission.giveUp()
-    } else this.#held.set(slot, -1)
-  }
-
-  /** The value of a response, or its error thrown. The payload is copied or viewed, never kept here. */
-  #decode(at: number, slot: number, flags: number, length: number, code: number): unknown {
-    const words = this.#block.words
-    const number = words[at + 4] as number
-    const start = number === 0 ? this.#block.responses + slot * responseBytes : (words[at + 5] as number)
-    let slab: SlabMemory | undefined
-    if (number !== 0) slab = (flags & flag.own) === 0 ? this.#slabs.shared(number) : this.#slabs.own(number)
-    const bytes = slab === undefined ? this.#block.bytes : slab.bytes
-    if (code !== status.ok) throw toError(code, bytes.toString('utf8', start, start + length))
-    if ((flags & flag.empty) !== 0) return undefined
-    const encoding = this.#encoding
-    if ((flags & flag.bytes) === 0 && encoding.carries === 'text') {
-      return this.#decodeValue(() => encoding.decode(bytes.toString('utf8', start, start + length)))
-    }
-    const own = slab === undefined ? this.#copy(slot, start, length) : view(slab.memory, start, length)
-    if ((flags & flag.bytes) !== 0 || encoding.carries === 'text') return own
-    return this.#decodeValue(() => encoding.decode(own))
-  }
-
-  /** A copy of a small response: its slot is used again. */
-  #copy(slot: number, start: number, length: number): Buffer {
-    let last = this.#views[slot]
-    // Responses of one runtime are often of one size, and making a view costs as much as the copy.
-    if (last === undefined || last.length !== length) {
-      last = this.#block.bytes.subarray(start, start + length)
-      this.#views[slot] = last
-    }
-    return pool.copy(last)
-  }
-
-  #decodeValue(decode: () => unknown): unknown {
-    try {
-      return decode()
-    } catch (cause) {
-      const { name } = this.#encoding
-      throw new PolyloopError('protocol', `the guest's response is not ${name}: return plain data, or bytes`, { cause })
     }
   }
 
@@ -222,15 +249,23 @@ export class Tasks {
     if (this.admission.calls === 0) this.#onIdle()
   }
 
+  /** Rejects a call that no response will come for. */
+  #give(task: Task, error: () => PolyloopError): void {
+    task.onAbandon = this.#abandoned
+    task.abandon(error())
+  }
+
   /** Rejects every call, in flight or waiting: no response will come. */
   fail(error: () => PolyloopError): void {
     for (const [slot, task] of this.#tasks.entries()) {
       if (task === undefined) continue
       this.#tasks[slot] = undefined
+      task.slot = -1
       this.admission.leave(task.size)
-      if (!task.abandoned) task.abandon(error())
+      this.#give(task, error)
     }
-    for (const task of this.admission.clear()) task.abandon(error())
+    for (const task of this.admission.clear()) this.#give(task, error)
+    this.#flows.clear()
     this.#awaited = 0
     this.#publish()
     this.#onIdle?.()
@@ -240,8 +275,4 @@ export class Tasks {
 /** Whether the bytes of a task are still what they were when it was made. */
 function isWhole({ payload, size }: Task): boolean {
   return !(payload instanceof Uint8Array) || payload.length === size
-}
-
-function toError(code: number, json: string): PolyloopError {
-  return code === status.hostError ? PolyloopError.fromHost(json) : PolyloopError.fromGuest('guest-error', json)
 }

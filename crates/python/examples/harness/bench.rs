@@ -4,9 +4,10 @@
 use crate::cases::{Env, fixture};
 use crate::host::{self, Load};
 use polyloop_abi::{
-    ABI_VERSION, Bytes, FLAG_BYTES, FLAG_SPREAD, Host, KIND_CALL, RuntimeHandle, TAKE_EMPTY, TAKE_STOPPED,
-    TAKE_TASK, Task,
+    ABI_VERSION, Bytes, FLAG_BYTES, FLAG_SPREAD, Host, Item, KIND_CALL, RuntimeHandle, STREAM_END,
+    STREAM_REFUSED, TAKE_EMPTY, TAKE_STOPPED, TAKE_TASK, Task, Watcher,
 };
+use std::ffi::c_void;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,8 +24,22 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 static TASK: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 static MANIFEST: OnceLock<serde_json::Value> = OnceLock::new();
 
-static HOST: Host =
-    Host { size: size_of::<Host>() as u32, abi: ABI_VERSION, take, respond, hold, release, ready, fail, log };
+static HOST: Host = Host {
+    size: size_of::<Host>() as u32,
+    abi: ABI_VERSION,
+    take,
+    respond,
+    hold,
+    release,
+    ready,
+    fail,
+    log,
+    receive,
+    send,
+    watch,
+    cancelled,
+    annotate,
+};
 
 pub fn run(env: &Env) {
     let load =
@@ -83,11 +98,12 @@ unsafe extern "C" fn take(_: RuntimeHandle, out: *mut Task, wait: u32) -> i32 {
                     kind: KIND_CALL,
                     flags,
                     method,
-                    stream: 0,
+                    reserved: 0,
                     data,
                     len,
                     deadline_ns: 0,
-                    reserved: 0,
+                    context: std::ptr::null(),
+                    context_len: 0,
                 });
             }
             return TAKE_TASK;
@@ -132,5 +148,25 @@ unsafe extern "C" fn fail(_: RuntimeHandle, error: Bytes) -> i32 {
 }
 
 unsafe extern "C" fn log(_: RuntimeHandle, _: u32, _: Bytes) -> i32 {
+    0
+}
+
+unsafe extern "C" fn receive(_: RuntimeHandle, _: u64, _: *mut Item, _: u32) -> i32 {
+    STREAM_END
+}
+
+unsafe extern "C" fn send(_: RuntimeHandle, _: u64, _: u32, _: *const u8, _: usize, _: u32) -> i32 {
+    STREAM_REFUSED
+}
+
+unsafe extern "C" fn watch(_: RuntimeHandle, _: u64, _: Option<Watcher>, _: *mut c_void) -> i32 {
+    0
+}
+
+unsafe extern "C" fn cancelled(_: RuntimeHandle, _: u64) -> i32 {
+    0
+}
+
+unsafe extern "C" fn annotate(_: RuntimeHandle, _: u64, _: Bytes) -> i32 {
     0
 }

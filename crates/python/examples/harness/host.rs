@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A host in memory, for tests: queues instead of rings, and requests that fault once they are over.
 
+mod calls;
+mod pages;
+
+use calls::Call;
+pub use calls::{MAX_ITEM, Options};
+use pages::Page;
 use polyloop_abi::{
     ABI_VERSION, Bytes, FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD, Host, Join, KIND_CALL, RuntimeHandle, STATUS_OK,
     Start, StartInfo, TAKE_EMPTY, TAKE_STOPPED, TAKE_TASK, Task,
@@ -23,9 +29,12 @@ struct State {
     logs: Vec<(u32, String)>,
     manifest: Option<Value>,
     failure: Option<Value>,
+    calls: HashMap<u64, Call>,
     next: u64,
     held: usize,
     releases: usize,
+    /// Items that the guest gave back itself.
+    returned: usize,
     stopped: bool,
 }
 
@@ -50,35 +59,14 @@ pub enum Input<'a> {
     Empty,
 }
 
-/// A request in pages of its own, so that touching it afterwards is a fault.
-struct Page {
-    data: *mut u8,
-    len: usize,
-    held: bool,
-    answered: bool,
-}
-
-impl Page {
-    fn new(bytes: &[u8]) -> Self {
-        let len = bytes.len().max(1);
-        // SAFETY: a fresh anonymous mapping, as large as what is copied into it.
-        let data = unsafe {
-            let (access, kind) =
-                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            let data: *mut u8 = libc::mmap(ptr::null_mut(), len, access, kind, -1, 0).cast();
-            ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
-            libc::mprotect(data.cast(), len, libc::PROT_READ);
-            data
-        };
-        Self { data, len, held: false, answered: false }
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        // Kept mapped without access: the address must not come back as something else.
-        // SAFETY: the mapping made in `new`.
-        unsafe { libc::mprotect(self.data.cast(), self.len, libc::PROT_NONE) };
+impl Input<'_> {
+    fn parts(&self) -> (u8, &[u8]) {
+        match self {
+            Input::Bytes(bytes) => (FLAG_BYTES, bytes),
+            Input::One(encoded) => (0, encoded),
+            Input::Spread(encoded) => (FLAG_SPREAD, encoded),
+            Input::Empty => (FLAG_EMPTY, &[]),
+        }
     }
 }
 
@@ -131,8 +119,22 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     }
 });
 
-pub static HOST: Host =
-    Host { size: size_of::<Host>() as u32, abi: ABI_VERSION, take, respond, hold, release, ready, fail, log };
+pub static HOST: Host = Host {
+    size: size_of::<Host>() as u32,
+    abi: ABI_VERSION,
+    take,
+    respond,
+    hold,
+    release,
+    ready,
+    fail,
+    log,
+    receive: calls::receive,
+    send: calls::send,
+    watch: calls::watch,
+    cancelled: calls::cancelled,
+    annotate: calls::annotate,
+};
 
 /// Starts the guest on a thread of its own, as a host does.
 ///
@@ -188,27 +190,32 @@ impl Runtime {
     }
 
     pub fn post_number(&self, method: u16, input: &Input) -> u64 {
-        let (flags, payload): (u8, &[u8]) = match input {
-            Input::Bytes(bytes) => (FLAG_BYTES, bytes),
-            Input::One(encoded) => (0, encoded),
-            Input::Spread(encoded) => (FLAG_SPREAD, encoded),
-            Input::Empty => (FLAG_EMPTY, &[]),
-        };
+        self.open_number(method, input, &Options::default())
+    }
+
+    /// Posts a call with all that a call may have.
+    pub fn open(&self, name: &str, input: &Input, options: &Options) -> u64 {
+        self.open_number(self.method(name), input, options)
+    }
+
+    fn open_number(&self, method: u16, input: &Input, options: &Options) -> u64 {
+        let (flags, payload) = input.parts();
         let mut state = self.shared.state.lock().expect("state");
-        state.next += 1;
-        let (id, page) = (state.next, Page::new(payload));
+        let context = Page::new(options.context.as_bytes());
+        let (id, data) = state.page(payload, None);
         state.queue.push_back(Task {
             id,
             kind: KIND_CALL,
-            flags,
+            flags: flags | options.flags,
             method,
-            stream: 0,
-            data: page.data,
-            len: payload.len() as u64,
-            deadline_ns: 0,
             reserved: 0,
+            data,
+            len: payload.len() as u64,
+            deadline_ns: options.deadline_ns,
+            context: if options.context.is_empty() { ptr::null() } else { context.data },
+            context_len: options.context.len() as u64,
         });
-        state.pages.insert(id, page);
+        state.calls.insert(id, Call::new(options, context));
         self.shared.changed.notify_all();
         id
     }
@@ -352,13 +359,12 @@ unsafe extern "C" fn respond(
         Ok(Output::Encoded(payload.to_vec()))
     };
     let mut state = shared.state.lock().expect("state");
-    let page = state.pages.get_mut(&task).expect("a task in flight");
-    assert!(!page.answered, "task {task} answered twice");
-    page.answered = true;
-    if !page.held {
-        state.pages.remove(&task);
+    let owner = state.pages.get_mut(&task).expect("a task in flight").owner;
+    state.end(task);
+    match owner {
+        Some(_) => state.returned += 1,
+        None => state.answer(task, reply),
     }
-    state.responses.insert(task, reply);
     shared.changed.notify_all();
     0
 }

@@ -118,6 +118,14 @@ mod tests {
             ("pub unsafe fn f() {}", "is safe"),
             ("pub extern \"C\" fn f() {}", "plain `pub fn`"),
             ("pub fn init(a: u8, b: u8) {}", "the config"),
+            ("pub fn init(a: Input<u8>) {}", "no streams"),
+            ("pub fn init() -> impl Iterator<Item = u8> {}", "no streams"),
+            ("pub fn f(a: Input<u8>, b: u8) {}", "move it to the end"),
+            ("pub fn f(a: polyloop::Input<u8>, b: Input<u8>) {}", "the only one"),
+            ("pub fn f(a: &Input<u8>) {}", "by value"),
+            ("pub fn f(a: &mut Input<u8>) {}", "by value"),
+            ("pub fn f(a: Option<Input<u8>>) {}", "by value"),
+            ("pub fn f(a: Input<&str>) {}", "`Vec<String>`"),
         ];
         for (function, said) in table {
             let message = mistake(&format!("mod functions {{ {function} }}"));
@@ -149,6 +157,21 @@ mod tests {
     fn a_cfg_goes_with_the_function_into_the_table() {
         let text = accepts("#[cfg(feature = \"extra\")] #[doc = \"x\"] pub fn f() {}");
         assert_eq!(text.matches("cfg (feature = \"extra\")").count(), 2, "{text}");
+    }
+
+    #[test]
+    fn streams_and_inputs_are_told_in_the_table() {
+        let flags = |function: &str| {
+            let text = accepts(function);
+            let is = |field: &str| text.contains(&format!("{field} : true"));
+            (is("is_async"), is("takes_input"), is("streams"))
+        };
+        assert_eq!(flags("pub fn f() {}"), (false, false, false));
+        assert_eq!(flags("pub fn f() -> impl Iterator<Item = u8> {}"), (false, false, true));
+        assert_eq!(flags("pub fn f() -> impl Stream<Item = u8> {}"), (true, false, true));
+        assert_eq!(flags("pub async fn f(a: u8, b: Input<u8>) {}"), (true, true, false));
+        let text = accepts("pub fn f(a: u8, mut b: Input<u8>) {}");
+        assert!(text.contains("[\"a\" , \"b\"]") && text.contains("f (argument_0 , input)"), "{text}");
     }
 
     #[test]

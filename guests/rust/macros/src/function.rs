@@ -7,13 +7,16 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, GenericParam, ItemFn, Result, ReturnType, Safety, Signature, Visibility};
 
-use crate::parameter::Parameter;
+use crate::output::Output;
+use crate::parameter::{InputParameter, Parameter};
 
 /// A `pub fn` of the module.
 pub struct Function {
     cfgs: Vec<Attribute>,
     ident: Ident,
     parameters: Vec<Parameter>,
+    input: Option<InputParameter>,
+    output: Output,
     /// Where the type of the result stands: what is wrong with it is shown there.
     result: Span,
     is_async: bool,
@@ -26,10 +29,13 @@ impl Function {
             return Ok(None);
         }
         callable(&item.sig)?;
+        let (parameters, input) = parameters(&item.sig)?;
         Ok(Some(Self {
             cfgs: item.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).cloned().collect(),
             ident: item.sig.ident.clone(),
-            parameters: parameters(&item.sig)?,
+            parameters,
+            input,
+            output: Output::of(&item.sig.output),
             result: result(&item.sig),
             is_async: item.sig.asyncness.is_some(),
         }))
@@ -42,20 +48,38 @@ impl Function {
 
     /// Its entry in the table of methods.
     pub fn method(&self) -> TokenStream {
-        let Self { cfgs, is_async, .. } = self;
-        let signature = self.signature();
-        let entry = if self.is_async { self.async_entry() } else { self.sync_entry() };
+        let cfgs = &self.cfgs;
+        let (signature, is_async) = (self.signature(), self.is_later());
+        let (takes_input, streams) = (self.input.is_some(), self.output != Output::Value);
+        let entry = if is_async { self.async_entry() } else { self.sync_entry() };
         quote! {
             #(#cfgs)*
-            __kit::Method { signature: #signature, is_async: #is_async, entry: { #entry entry } }
+            __kit::Method {
+                signature: #signature,
+                is_async: #is_async,
+                takes_input: #takes_input,
+                streams: #streams,
+                entry: { #entry entry },
+            }
         }
+    }
+
+    /// Whether it runs on the executor.
+    fn is_later(&self) -> bool {
+        self.is_async || self.output == Output::Stream
     }
 
     /// Its entry in the table of inits, where it is `init`.
     ///
     /// # Errors
-    /// Where it takes more than the config.
+    /// Where it takes more than the config, or streams.
     pub fn init(&self) -> Result<TokenStream> {
+        if self.input.is_some() || self.output != Output::Value {
+            return Err(Error::new(
+                self.ident.span(),
+                "`init` has no streams: it runs before there are calls",
+            ));
+        }
         if self.parameters.len() > 1 {
             return Err(Error::new(self.ident.span(), "`init` takes one argument, the config, or none"));
         }
@@ -77,22 +101,36 @@ impl Function {
 
     fn sync_entry(&self) -> TokenStream {
         let (arguments, invocation) = (self.arguments(), self.invocation());
-        let answer = quote_spanned!(self.result=> __polyloop::__answer!(call, value));
+        let answer = match self.output {
+            Output::Value => quote_spanned!(self.result=> __polyloop::__answer!(call, value)),
+            Output::Iterator | Output::Stream => {
+                quote_spanned!(self.result=> __polyloop::__pour!(call, value))
+            }
+        };
         quote! {
             fn entry(call: __kit::Call<'_>) {
-                __kit::run(call, |call| { #arguments let value = #invocation; #answer });
+                __kit::run(&call, |call| { #arguments let value = #invocation; #answer });
             }
         }
     }
 
     fn async_entry(&self) -> TokenStream {
         let (arguments, invocation) = (self.arguments(), self.invocation());
-        let answer = quote_spanned!(self.result=> __polyloop::__answer!(call, value));
+        let value = if self.is_async { quote!(#invocation.await) } else { invocation };
+        let answer = match self.output {
+            Output::Value => quote_spanned!(self.result=> __polyloop::__answer_later!(call, value)),
+            Output::Iterator => {
+                quote_spanned!(self.result=> __polyloop::__pour_later!(call, value, __kit::Each))
+            }
+            Output::Stream => {
+                quote_spanned!(self.result=> __polyloop::__pour_later!(call, value, ::core::convert::identity))
+            }
+        };
         let spawn = quote_spanned!(self.ident.span()=> __polyloop::__spawn!(call, body));
         quote! {
             async fn body(call: &__kit::Call<'_>) -> __kit::Result<(), __kit::Failure> {
                 #arguments
-                let value = #invocation.await;
+                let value = #value;
                 #answer
             }
             fn entry(call: __kit::Call<'_>) { #spawn }
@@ -102,13 +140,21 @@ impl Function {
     fn signature(&self) -> TokenStream {
         let name = plain(&self.ident);
         let parameters = self.parameters.iter().map(|parameter| &parameter.name);
+        let parameters = parameters.chain(self.input.iter().map(|input| &input.name));
         quote!(__kit::Signature { name: #name, parameters: &[#(#parameters),*] })
     }
 
     fn arguments(&self) -> TokenStream {
         let variables = self.variables();
         let seeds = self.parameters.iter().map(Parameter::seed);
-        quote!(let (#(#variables,)*) = call.arguments((#(#seeds,)*))?;)
+        let input = self.input.as_ref().map(|input| {
+            let decoder = input.decoder();
+            quote!(let input = call.input(#decoder)?;)
+        });
+        quote! {
+            let (#(#variables,)*) = call.arguments((#(#seeds,)*))?;
+            #input
+        }
     }
 
     fn invocation(&self) -> TokenStream {
@@ -116,6 +162,7 @@ impl Function {
         let variables = self.variables();
         let passed =
             self.parameters.iter().zip(&variables).map(|(parameter, it)| parameter.pass(&quote!(#it)));
+        let passed = passed.chain(self.input.iter().map(|_| quote!(input)));
         quote!(self::#ident(#(#passed),*))
     }
 
@@ -159,12 +206,25 @@ fn callable(signature: &Signature) -> Result<()> {
     Ok(())
 }
 
-fn parameters(signature: &Signature) -> Result<Vec<Parameter>> {
-    let arguments = signature.inputs.iter().enumerate().map(|(index, argument)| match argument {
-        FnArg::Typed(typed) => Parameter::new(index, typed),
-        FnArg::Receiver(receiver) => {
-            Err(Error::new(receiver.span(), "an exported function has no `self`: keep state in a static"))
+/// The parameters, and the stream after them.
+fn parameters(signature: &Signature) -> Result<(Vec<Parameter>, Option<InputParameter>)> {
+    let mut parameters = Vec::new();
+    let mut input: Option<InputParameter> = None;
+    for (index, argument) in signature.inputs.iter().enumerate() {
+        let typed = match argument {
+            FnArg::Typed(typed) => typed,
+            FnArg::Receiver(receiver) => {
+                let what = "an exported function has no `self`: keep state in a static";
+                return Err(Error::new(receiver.span(), what));
+            }
+        };
+        if let Some(input) = &input {
+            return Err(input.misplaced());
         }
-    });
-    arguments.collect()
+        match InputParameter::new(index, typed)? {
+            Some(found) => input = Some(found),
+            None => parameters.push(Parameter::new(index, typed)?),
+        }
+    }
+    Ok((parameters, input))
 }

@@ -5,6 +5,7 @@ use proc_macro::TokenStream;
 
 mod expand;
 mod function;
+mod output;
 mod parameter;
 
 /// Exports every `pub fn` of a module to a Polyloop host. See the crate `polyloop`.

@@ -20,6 +20,52 @@ pub struct Parameter {
     optional: bool,
 }
 
+/// A last parameter `Input<T>`: the stream of the call.
+pub struct InputParameter {
+    /// Its name in the manifest.
+    pub name: String,
+    span: Span,
+    item: Type,
+}
+
+impl InputParameter {
+    /// Reads the parameter at `index` (from 0); `None` for one that is no `Input`.
+    ///
+    /// # Errors
+    /// Where it is not an `Input` of owned items by value.
+    pub fn new(index: usize, argument: &PatType) -> Result<Option<Self>> {
+        let ty = &*argument.ty;
+        if let Some(item) = item_of_input(ty) {
+            no_reference_within(item)?;
+            return Ok(Some(Self { name: name(index, &argument.pat), span: ty.span(), item: item.clone() }));
+        }
+        let wrapped = match ty {
+            Type::Reference(reference) => Some(&*reference.elem),
+            other => first_argument(other, "Option"),
+        };
+        match wrapped.and_then(item_of_input) {
+            Some(_) => Err(Error::new(ty.span(), "an `Input` is taken by value: `numbers: Input<f64>`")),
+            None => Ok(None),
+        }
+    }
+
+    /// The mistake of an `Input` that is not the last.
+    pub fn misplaced(&self) -> Error {
+        Error::new(self.span, "an `Input` is the last parameter, and the only one: move it to the end")
+    }
+
+    /// The function that decodes an item.
+    pub fn decoder(&self) -> TokenStream {
+        let item = &self.item;
+        quote_spanned!(self.span=> |item| item.decode((&&__kit::Type::<#item>::NEW).seed(item.source())))
+    }
+}
+
+/// `T` of `Input<T>`, by whatever path.
+fn item_of_input(ty: &Type) -> Option<&Type> {
+    first_argument(ty, "Input")
+}
+
 /// What is decoded, and whether the function gets it or borrows it.
 enum Lent {
     Given(Type),
@@ -100,11 +146,16 @@ fn lifetime_of_a_request(reference: &TypeReference) -> Result<()> {
 
 /// `Option<&T>`: the reference within.
 fn option_of_reference(ty: &Type) -> Option<&Type> {
+    first_argument(ty, "Option").filter(|inner| matches!(inner, Type::Reference(_)))
+}
+
+/// The first type argument of a type of this name, by whatever path.
+pub fn first_argument<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last()?;
+    let last = path.path.segments.last().filter(|last| last.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
     match arguments.args.first()? {
-        GenericArgument::Type(inner @ Type::Reference(_)) if last.ident == "Option" => Some(inner),
+        GenericArgument::Type(inner) => Some(inner),
         _ => None,
     }
 }

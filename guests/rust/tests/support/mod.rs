@@ -4,7 +4,7 @@
 //! It is strict: a request is overwritten when it is answered, and what the guest may not do is a panic.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -12,6 +12,11 @@ use std::time::{Duration, Instant};
 
 use polyloop_abi::*;
 use serde_json::Value;
+
+pub mod streams;
+
+pub use streams::Call;
+use streams::Line;
 
 /// A watchdog, not an expectation.
 const WATCHDOG: Duration = Duration::from_secs(20);
@@ -44,15 +49,21 @@ impl Answer {
 #[derive(Default)]
 struct State {
     next: u64,
+    items: u64,
     queue: VecDeque<Task>,
     requests: HashMap<u64, Box<[u8]>>,
+    /// Whether what is held was given back already.
     held: HashMap<u64, bool>,
+    /// The streams of every task.
+    lines: HashMap<u64, Line>,
     answers: HashMap<u64, Answer>,
+    /// Answered, and looked at by the test.
+    taken_answers: HashSet<u64>,
     answered: usize,
     stopped: bool,
     manifest: Option<Value>,
     failure: Option<Value>,
-    lines: Vec<(u32, String)>,
+    log: Vec<(u32, String)>,
 }
 
 #[derive(Default)]
@@ -125,6 +136,11 @@ pub unsafe fn start_with(start: Start, join: Join, options: &Options) -> Result<
         ready,
         fail,
         log,
+        receive: streams::receive,
+        send: streams::send,
+        watch: streams::watch,
+        cancelled: streams::cancelled,
+        annotate: streams::annotate,
     });
     let borrowed = |text: &str| Bytes { data: text.as_ptr(), len: text.len() };
     let info = StartInfo {
@@ -178,31 +194,16 @@ impl Guest {
     }
 
     pub fn submit_number(&self, method: u16, flags: u8, payload: &[u8]) -> u64 {
-        let mut state = self.host.lock();
-        state.next += 1;
-        let id = state.next;
-        let request: Box<[u8]> = payload.into();
-        let (data, len) = (request.as_ptr(), request.len() as u64);
-        state.requests.insert(id, request);
-        let kind = KIND_CALL;
-        state.queue.push_back(Task {
-            id,
-            kind,
-            flags,
-            method,
-            stream: 0,
-            data,
-            len,
-            deadline_ns: 0,
-            reserved: 0,
-        });
-        self.host.changed.notify_all();
-        id
+        self.submit_call(method, &Call { flags, payload, ..Call::default() })
     }
 
     /// Waits for an answer.
     pub fn answer(&self, id: u64) -> Answer {
-        self.until("an answer", |state| state.answers.remove(&id))
+        self.until("an answer", |state| {
+            let answer = state.answers.remove(&id)?;
+            state.taken_answers.insert(id);
+            Some(answer)
+        })
     }
 
     /// Whether a request is still in the host's memory.
@@ -226,7 +227,7 @@ impl Guest {
 
     /// Waits for as many lines, and takes them.
     pub fn lines(&self, count: usize) -> Vec<(u32, String)> {
-        self.until("lines", |state| (state.lines.len() >= count).then(|| std::mem::take(&mut state.lines)))
+        self.until("lines", |state| (state.log.len() >= count).then(|| std::mem::take(&mut state.log)))
     }
 
     /// Lets the guest end: true if every task was answered.
@@ -295,15 +296,27 @@ unsafe extern "C" fn respond(
     let data = if len == 0 { Vec::new() } else { unsafe { std::slice::from_raw_parts(data, len) }.to_vec() };
     let host = of(runtime);
     let mut state = host.lock();
-    assert!(!state.answers.contains_key(&task), "task {task} is answered twice");
-    state.answers.insert(task, Answer { status, flags, data });
-    state.answered += 1;
-    match state.held.get_mut(&task) {
-        Some(answered) => *answered = true,
-        None => forget(&mut state, task),
+    if streams::is_item(task) {
+        assert_eq!((status, len), (STATUS_OK, 0), "an item is given back, not answered");
+    } else {
+        assert!(
+            !state.answers.contains_key(&task) && !state.taken_answers.contains(&task),
+            "task {task} is answered twice"
+        );
+        streams::end(&mut state, task);
+        state.answers.insert(task, Answer { status, flags, data });
+        state.answered += 1;
     }
+    give_back(&mut state, task);
     host.changed.notify_all();
     0
+}
+
+fn give_back(state: &mut State, id: u64) {
+    match state.held.get_mut(&id) {
+        Some(answered) => *answered = true,
+        None => forget(state, id),
+    }
 }
 
 /// Overwrites a request, so that whoever still reads it is found out.
@@ -348,7 +361,7 @@ unsafe extern "C" fn log(runtime: RuntimeHandle, stream: u32, text: Bytes) -> i3
     // SAFETY: the guest's word.
     let text = unsafe { std::slice::from_raw_parts(text.data, text.len) };
     let text = String::from_utf8(text.to_vec()).expect("lines are UTF-8");
-    of(runtime).lock().lines.push((stream, text));
+    of(runtime).lock().log.push((stream, text));
     of(runtime).changed.notify_all();
     0
 }

@@ -25,6 +25,7 @@ describe.concurrent.each(guests)('a program with a $language guest', ({ guest })
   test.each([
     ['exits by itself when its last call has settled', 'settled', 'answered\n'],
     ['exits by itself after many large calls', 'many', 'answered\n'],
+    ['exits by itself after streams, one left in the middle', 'streamed', 'answered 999\n'],
     ['does not exit while it awaits a slow call', 'slow', 'answered\n'],
     ['does not exit while it awaits a slow async function', 'asynchronous', 'answered\n'],
     ['does not exit while calls wait for admission', 'waiting', 'answered 0\nanswered 1\nanswered 2\nanswered 3\n'],
@@ -48,6 +49,7 @@ describe.concurrent.each(guests)('a program with a $language guest', ({ guest })
   test.each([
     ['with calls in flight that never end', 'exit'],
     ['under load', 'exit-under-load'],
+    ['with streams open', 'exit-in-streams'],
   ])('ends by process.exit() %s', async (_, scenario) => {
     expect(await play(scenario, guest)).toEqual({ ...well(''), code: 3 })
   })

@@ -39,7 +39,7 @@ describe('what is loaded', () => {
       'does not export polyloop_guest_start',
       'guest kit',
     ],
-    ['a guest of another ABI', c('wrong_abi'), 'init-failed', 'WrongAbi', 'built for version 2 of the ABI'],
+    ['a guest of another ABI', c('wrong_abi'), 'init-failed', 'WrongAbi', 'built for a later version of the ABI'],
     ['a language that comes later', 'java:com.example.Text', 'invalid-argument', 'java: guests cannot be loaded yet'],
     ['a scheme with nothing after it', 'python:', 'invalid-argument', "names nothing after 'python:'"],
     ['an empty text', '', 'invalid-argument', "such as 'python:./text.py'"],

@@ -2,10 +2,12 @@
 //! What must hold with every interpreter; each case runs in a process of its own.
 
 mod calls;
+mod cancel;
 mod errors;
 mod load;
 mod output;
 mod runtimes;
+mod streams;
 mod views;
 
 use crate::host::{self, Load, Runtime};
@@ -21,7 +23,16 @@ pub struct Env {
 pub type Case = (&'static str, fn(&Env));
 
 pub fn find(name: &str) -> Option<fn(&Env)> {
-    let groups = [calls::ALL, errors::ALL, load::ALL, output::ALL, runtimes::ALL, views::ALL];
+    let groups = [
+        calls::ALL,
+        cancel::ALL,
+        errors::ALL,
+        load::ALL,
+        output::ALL,
+        runtimes::ALL,
+        streams::ALL,
+        views::ALL,
+    ];
     groups.iter().copied().flatten().find(|(case, _)| *case == name).map(|(_, run)| *run)
 }
 

@@ -77,6 +77,27 @@ await play({
     await sleep(50)
     process.exit(3)
   },
+  'exit-in-streams': async () => {
+    const guest = await load(locator)
+    async function* words(): AsyncGenerator<string> {
+      while (true) yield 'word'
+    }
+    const read = async (stream: AsyncIterable<unknown>): Promise<void> => {
+      for await (const _ of stream);
+    }
+    quiet(read(guest.stream('endless')))
+    quiet(read(guest.stream('upper_async', words())))
+    quiet(guest.stream('endless_async').next())
+    await sleep(50)
+    process.exit(3)
+  },
+  streamed: async () => {
+    const guest = await load(locator)
+    for await (const item of guest.stream('endless')) if (item === 1000) break
+    let last: unknown
+    for await (const item of guest.stream('count', 1000)) last = item
+    say(`answered ${last}`)
+  },
   'exit-in-load': async () => {
     quiet(load(locator))
     await sleep(Number(process.argv[4]))

@@ -33,6 +33,21 @@ function keepBusy(): void {
     while (true) await guest.send(request)
   }
   for (let count = 0; count < 32; count++) quiet(lane())
+  if (guest.methods.some(({ name }) => name === 'endless')) keepStreaming()
+}
+
+/** Streams without end, in both directions; one that nobody reads on. */
+function keepStreaming(): void {
+  const read = async (stream: AsyncIterable<unknown>): Promise<void> => {
+    for await (const _ of stream);
+  }
+  async function* words(): AsyncGenerator<string> {
+    while (true) yield 'word'
+  }
+  quiet(read(guest.stream('endless')))
+  quiet(read(guest.stream('endless_async')))
+  quiet(read(guest.stream('upper', words())))
+  quiet(guest.stream('endless').next())
 }
 
 const scenarios: Record<Job['scenario'], () => unknown> = {

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the asyncio loop has to look at, tasks and events of tasks, and the bell that tells it to.
+
+use polyloop_abi::Task;
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+#[derive(Default)]
+struct Content {
+    tasks: VecDeque<Task>,
+    /// `EVENT_*` of each task since the loop last looked.
+    events: HashMap<u64, u32>,
+    /// The loop was told, and will look.
+    told: bool,
+    /// The loop has ended: nobody will look.
+    shut: bool,
+}
+
+/// Filled without the GIL, which the loop may hold. Its lock is never held while anything is called.
+#[derive(Default)]
+pub struct Inbox {
+    content: Mutex<Content>,
+    /// Wakes the asyncio loop, which waits for it like for a socket.
+    bell: OnceLock<OwnedFd>,
+}
+
+impl Inbox {
+    /// Puts a task where the loop will find it; false where the loop has ended.
+    pub fn post(&self, task: &Task) -> bool {
+        self.put(|content| content.tasks.push_back(*task))
+    }
+
+    /// Notes what happened to a task; without effect where the loop has ended.
+    pub fn signal(&self, task: u64, events: u32) {
+        self.put(|content| *content.events.entry(task).or_default() |= events);
+    }
+
+    /// Rings where the loop does not know yet that there is something to look at.
+    fn put(&self, put: impl FnOnce(&mut Content)) -> bool {
+        let mut content = self.lock();
+        if content.shut {
+            return false;
+        }
+        put(&mut content);
+        let ring = !std::mem::replace(&mut content.told, true);
+        drop(content);
+        if let Some(bell) = self.bell.get().filter(|_| ring) {
+            let one = 1_u64;
+            // SAFETY: an open eventfd, and eight readable bytes.
+            unsafe { libc::write(bell.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+        }
+        true
+    }
+
+    /// Every task that was posted; the bell rings again for what comes from now on.
+    pub fn tasks(&self) -> VecDeque<Task> {
+        let mut count = 0_u64;
+        if let Some(bell) = self.bell.get() {
+            // SAFETY: an open eventfd that does not block, and eight writable bytes.
+            unsafe { libc::read(bell.as_raw_fd(), (&raw mut count).cast(), size_of::<u64>()) };
+        }
+        let mut content = self.lock();
+        content.told = false;
+        std::mem::take(&mut content.tasks)
+    }
+
+    /// What happened since the last time, by task. Ask it after `tasks`, and after these were begun: what
+    /// happened to one of them before its first step is then known before it.
+    pub fn events(&self) -> HashMap<u64, u32> {
+        std::mem::take(&mut self.lock().events)
+    }
+
+    /// Takes nothing any more; answers the tasks that nobody will look at.
+    pub fn shut(&self) -> VecDeque<Task> {
+        self.lock().shut = true;
+        self.tasks()
+    }
+
+    /// The file descriptor of the bell; none where the process has no more to give.
+    pub fn bell(&self) -> Option<RawFd> {
+        if let Some(bell) = self.bell.get() {
+            return Some(bell.as_raw_fd());
+        }
+        // SAFETY: makes a file descriptor, which on success is ours.
+        let bell = unsafe {
+            let bell = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
+            (bell >= 0).then(|| OwnedFd::from_raw_fd(bell))
+        }?;
+        Some(self.bell.get_or_init(|| bell).as_raw_fd())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

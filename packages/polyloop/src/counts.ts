@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { PolyloopErrorCode } from './errors.ts'
+import { Histogram } from './histogram.ts'
+
+/** Nanoseconds of the monotonic clock, which guests read, too. */
+function now(): number {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1e9 + nanoseconds
+}
+
+/** Counts of one runtime since its load. */
+export class Counts {
+  calls = 0
+  late = 0
+  bytesOut = 0
+  bytesIn = 0
+  readonly errors: Partial<Record<PolyloopErrorCode, number>> = {}
+  /** Of timed calls: from the call until a guest thread took it. */
+  readonly waiting: Histogram = new Histogram()
+  /** Of timed calls: from then until the call settled. */
+  readonly running: Histogram = new Histogram()
+  readonly #sample: number
+  #untilSample = 1
+
+  /** @param sample - every so many-th call is timed; 0: none */
+  constructor(sample: number) {
+    this.#sample = sample
+  }
+
+  /** When a call began, if it is to be timed; otherwise 0. */
+  begin(): number {
+    if (this.#sample === 0 || --this.#untilSample > 0) return 0
+    this.#untilSample = this.#sample
+    return now()
+  }
+
+  /** A timed call has settled. */
+  time(began: number, taken: number): void {
+    this.waiting.add(taken - began)
+    this.running.add(now() - taken)
+  }
+
+  /** A call was rejected, or refused. */
+  fail(code: PolyloopErrorCode): void {
+    this.errors[code] = (this.errors[code] ?? 0) + 1
+  }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Block, flag } from './block.ts'
+import type { Carriers } from './carriers.ts'
+import type { ControlRing } from './control.ts'
+import { PolyloopError } from './errors.ts'
+import type { Input, Sink } from './input.ts'
+import type { Output } from './output.ts'
+
+/** Items that a guest may be ahead of the reader of a stream, where there is credit enough. */
+const window = 64
+
+/** The streams of one runtime: who feeds the items under way, and how much credit is left for those of guests. */
+export class Flows {
+  readonly #control: ControlRing
+  readonly #carriers: Carriers
+  /** What feeds the items under way, and their bytes, by their carrier. */
+  readonly #items = new Map<number, { readonly input: Input; readonly bytes: number }>()
+  /** Carriers whose item the guest holds beyond giving it back (1), or gave up before (-1). */
+  readonly #held = new Map<number, 1 | -1>()
+  /** Credit for items beyond the first of each stream. */
+  #credits: number
+
+  constructor(block: Block, control: ControlRing, carriers: Carriers) {
+    this.#control = control
+    this.#carriers = carriers
+    this.#credits = block.credits - block.slots
+  }
+
+  /** The first credit of a response stream, in items. */
+  lend(output: Output): number {
+    const further = Math.min(window - 1, this.#credits)
+    this.#credits -= further
+    output.window = 1 + further
+    return output.window
+  }
+
+  /** The stream is over: others may have its credit. */
+  takeBack(output: Output): void {
+    this.#credits += output.window - 1
+  }
+
+  /** The way of a request stream's items into the guest; `count` hears of their bytes. */
+  sink(slot: number, generation: number, input: Input, count: (bytes: number) => void): Sink {
+    return {
+      send: ({ flags, payload }) => {
+        const carrier = this.#carriers.take(slot)
+        if (carrier === undefined) return this.#full()
+        const bytes = this.#control.item(slot, generation, carrier, flags, payload)
+        this.#items.set(carrier, { input, bytes })
+        count(bytes)
+        return bytes
+      },
+      end: () => this.#control.end(slot, generation),
+      whenFree: (then) => this.#carriers.whenFree(then),
+    }
+  }
+
+  /** No place is free. Where guests hold all of them, none will be before their functions end, which wait for more. */
+  #full(): undefined {
+    if (this.#items.size > 0) return
+    const message = `guests keep ${this.#held.size} items of streams, and there is no place for another: copy what is kept`
+    throw new PolyloopError('overloaded', message)
+  }
+
+  /** The guest has given an item back. */
+  givenBack(carrier: number, flags: number): void {
+    const item = this.#items.get(carrier)
+    if (item === undefined) return
+    this.#items.delete(carrier)
+    if ((flags & flag.held) === 0 || this.#held.delete(carrier)) this.#carriers.give(carrier)
+    else this.#held.set(carrier, 1)
+    item.input.acknowledge(item.bytes)
+  }
+
+  /** The guest has let go of an item that it held. */
+  release(carrier: number): void {
+    if (this.#held.delete(carrier)) this.#carriers.give(carrier)
+    else this.#held.set(carrier, -1)
+  }
+
+  /** The guest has died: nothing will be given back. */
+  clear(): void {
+    this.#items.clear()
+  }
+}
