@@ -13,6 +13,8 @@ export function inRepository(path: string): string {
 export const rustGuest: string = `rust:${inRepository('target/release/libpolyloop_fixture.so')}`
 /** The locator of the Python fixture. */
 export const pythonGuest: string = `python:${inRepository('guests/fixtures/python/basic.py')}`
+/** The locator of the Python fixture of streams. */
+export const streamsGuest: string = `python:${inRepository('guests/fixtures/python/streams.py')}`
 /** The locator of the Python guest of these tests. */
 export const ownGuest: string = `python:${inRepository('packages/polyloop/src/lifecycle/guest.py')}`
 /** The add-on, as the package loads it. */

@@ -39,7 +39,6 @@ const producers: Readonly<Record<PolyloopErrorCode, () => Promise<unknown>>> = {
     const guest = await loadRust()
     const parked = guest.call('park', undefined, { deadline: Date.now() + 20 })
     await rejection(parked, 'deadline', 'has passed')
-    await unpark(guest, 1)
     await guest.unload()
   },
   cancelled: async () => {
@@ -49,7 +48,6 @@ const producers: Readonly<Record<PolyloopErrorCode, () => Promise<unknown>>> = {
     const reason = new Error('the user went away')
     cancel.abort(reason)
     expect((await rejection(parked, 'cancelled', 'was cancelled')).cause).toBe(reason)
-    await unpark(guest, 1)
     await guest.unload()
   },
   unloaded: async () => {
@@ -123,7 +121,7 @@ describe('a signal or a deadline', () => {
       await rejection(call({ signal }), 'invalid-argument', 'not an AbortSignal', 'new AbortController().signal')
     }
     for (const options of [null, 42, 'soon']) {
-      await rejection(call(options as never), 'invalid-argument', 'not an object', '{ signal, deadline }')
+      await rejection(call(options as never), 'invalid-argument', 'not an object', '{ signal, deadline, context }')
     }
   })
 
@@ -149,9 +147,9 @@ describe('a signal or a deadline', () => {
     const stays = guest.park()
     cancel.abort()
     await Promise.all(calls.map((call) => rejection(call, 'cancelled')))
-    await unpark(guest, 4)
-    await stays
     await until(() => guest.stats().late === 3)
+    await unpark(guest, 1)
+    await stays
     expect(guest.stats()).toMatchObject({ inFlight: 0, late: 3 })
   })
 
@@ -166,7 +164,6 @@ describe('a signal or a deadline', () => {
     cancel.abort('enough')
     const errors = await Promise.all(calls.map((call) => rejection(call, 'cancelled')))
     expect(errors.every(({ cause }) => cause === 'enough')).toBe(true)
-    await unpark(guest, 100)
     process.off('warning', warn)
     expect(warnings).toEqual([])
   })
