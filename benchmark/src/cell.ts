@@ -3,10 +3,11 @@ import type { VariantName } from './variants/names.ts'
 
 /**
  * - `echo`: calls a second.
+ * - `stream`: items a second that the reader of a stream gets.
  * - `loop-health`: how often a 1 ms timer fires a second while calls are outstanding.
  * - `idle`: milliseconds of processor time a second, after calls, with nothing to do.
  */
-export type Bench = 'echo' | 'loop-health' | 'idle'
+export type Bench = 'echo' | 'stream' | 'loop-health' | 'idle'
 
 /** The idle process has loaded both guests. */
 export type Subject = VariantName | 'polyloop-rust+polyloop-python'

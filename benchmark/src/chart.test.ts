@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { chart } from './chart.ts'
 import { OUTSTANDING, SIZES } from './schedule.ts'
 import { someMachine, someRows } from './testing/rows.ts'
-import { VARIANT_NAMES } from './variants/names.ts'
+import { ECHO_NAMES } from './variants/names.ts'
 
 /** Throws unless every tag is closed in order and no text holds a bare `&` or `<`. */
 function assertWellFormed(xml: string): void {
@@ -29,7 +29,7 @@ describe('chart', () => {
 
   it('has a bar for every row', () => {
     const bars = chart(someRows(), someMachine).match(/<rect class="(rust|python|rival)"/g)
-    expect(bars).toHaveLength(OUTSTANDING.length * SIZES.length * VARIANT_NAMES.length)
+    expect(bars).toHaveLength(OUTSTANDING.length * SIZES.length * ECHO_NAMES.length)
   })
 
   it('says what was not measured', () => {

@@ -4,7 +4,7 @@ import { describeMachine, type Machine } from './machine.ts'
 import { significant } from './report.ts'
 import { OUTSTANDING, SIZES } from './schedule.ts'
 import type { Row } from './stats.ts'
-import { VARIANT_NAMES, VARIANT_TITLES, type VariantName } from './variants/names.ts'
+import { ECHO_NAMES, VARIANT_TITLES, type VariantName } from './variants/names.ts'
 
 const WIDTH = 880
 const LABEL_WIDTH = 184
@@ -13,7 +13,7 @@ const PANEL_WIDTH = (WIDTH - LABEL_WIDTH - 16) / OUTSTANDING.length - PANEL_GAP
 const ROW_HEIGHT = 16
 const GROUP_HEAD = 30
 const TOP = 84
-const GROUP_HEIGHT = GROUP_HEAD + ROW_HEIGHT * VARIANT_NAMES.length
+const GROUP_HEIGHT = GROUP_HEAD + ROW_HEIGHT * ECHO_NAMES.length
 const BOTTOM = TOP + GROUP_HEIGHT * SIZES.length
 const HEIGHT = BOTTOM + 44
 
@@ -102,7 +102,7 @@ function panel(rows: readonly Row[], outstanding: number, left: number, scale: S
     return [`<path class="grid" d="M${x} ${TOP - 4}V${BOTTOM}"/>`].concat(label)
   })
   const bars = SIZES.flatMap((bytes, group) =>
-    VARIANT_NAMES.flatMap((variant, index) => {
+    ECHO_NAMES.flatMap((variant, index) => {
       const row = rows.find(
         (each) => each.variant === variant && each.bytes === bytes && each.outstanding === outstanding,
       )
@@ -130,7 +130,7 @@ function bar(row: Row, variant: VariantName, left: number, y: number, scale: Sca
 function groupLabels(bytes: number, group: number): string[] {
   return [
     text(16, rowTop(group, 0) - 6, sizeTitle(bytes), 'head'),
-    ...VARIANT_NAMES.map((variant, index) => {
+    ...ECHO_NAMES.map((variant, index) => {
       const style = barClass(variant) === 'rival' ? 'muted' : ''
       return text(16, rowTop(group, index) + 11, VARIANT_TITLES[variant], style)
     }),

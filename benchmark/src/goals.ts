@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Bench, Subject } from './cell.ts'
-import { SIZES } from './schedule.ts'
+import { SIZES, STREAM_SIZES } from './schedule.ts'
 import type { Row } from './stats.ts'
+import { VARIANT_TITLES } from './variants/names.ts'
 
 /** What the benchmark must show, and what it showed. */
 export interface Verdict {
@@ -56,7 +57,11 @@ function same(goal: number): number[] {
 
 /** Holds rows against the goals; with more than one processor, the goals for one are about pinned rows. */
 export function judge(rows: readonly Row[]): Verdict[] {
-  return [...COMPARISONS.flatMap((comparison) => judgeRatios(comparison, rows)), ...judgeLoop(rows)]
+  return [
+    ...COMPARISONS.flatMap((comparison) => judgeRatios(comparison, rows)),
+    ...judgeStreams(rows),
+    ...judgeLoop(rows),
+  ]
 }
 
 function judgeRatios(comparison: Comparison, rows: readonly Row[]): Verdict[] {
@@ -75,6 +80,21 @@ function judgeRatios(comparison: Comparison, rows: readonly Row[]): Verdict[] {
     const goal = comparison.goals[index] ?? Number.NaN
     return { what: `${comparison.what}, ${sizeTitle(bytes)}`, bound: 'at least', goal, unit: 'x', measured }
   })
+}
+
+const STREAM_RATIO = 5
+
+function judgeStreams(rows: readonly Row[]): Verdict[] {
+  const rate = (variant: Subject, bytes: number): number | undefined =>
+    rows.find((row) => row.bench === 'stream' && row.variant === variant && row.bytes === bytes && row.cpus > 1)
+      ?.perSecond.median
+  return (['grpc-js', 'uds-objects'] as const).flatMap((rival) =>
+    STREAM_SIZES.map((bytes) => {
+      const [ours, theirs] = [rate('polyloop-rust', bytes), rate(rival, bytes)]
+      const what = `Rust / ${VARIANT_TITLES[rival]}, ${sizeTitle(bytes)}`
+      return { what, bound: 'at least', goal: STREAM_RATIO, unit: 'x', measured: ours && theirs && ours / theirs }
+    }),
+  )
 }
 
 function judgeLoop(rows: readonly Row[]): Verdict[] {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Row } from './stats.ts'
-import { VARIANT_NAMES } from './variants/names.ts'
+import { ECHO_NAMES, STREAM_NAMES } from './variants/names.ts'
 
 // The built program: Node 20 does not run TypeScript, and the processes of the cells are fresh ones.
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
@@ -37,14 +37,26 @@ describe('a tiny run', () => {
   })
 
   it('measures every variant, or says why not', () => {
-    for (const name of VARIANT_NAMES) {
+    for (const name of ECHO_NAMES) {
       const measured = rows.filter((row) => row.bench === 'echo' && row.variant === name)
       if (measured.length === 0) expect(result.stdout).toContain(`${name}: not measured: `)
       else expect(measured.map((row) => row.outstanding)).toEqual([1, 64])
     }
+    for (const name of STREAM_NAMES) {
+      const measured = rows.filter((row) => row.bench === 'stream' && row.variant === name)
+      if (measured.length === 0) expect(result.stdout).toContain(`${name}: not measured: `)
+      else expect(measured.map((row) => row.bytes)).toEqual([64])
+    }
     // These need nothing but what builds Polyloop.
     const names = new Set(rows.map((row) => row.variant))
-    for (const name of ['polyloop-rust', 'polyloop-python', 'uds-c', 'uds-python', 'post-message'] as const) {
+    for (const name of [
+      'polyloop-rust',
+      'polyloop-python',
+      'uds-c',
+      'uds-python',
+      'post-message',
+      'uds-objects',
+    ] as const) {
       expect(names).toContain(name)
     }
   })

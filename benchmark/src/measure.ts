@@ -4,19 +4,39 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Callers } from './callers.ts'
 import type { Cell, Sample } from './cell.ts'
 import { median } from './stats.ts'
+import { fountainOpener } from './streams/open.ts'
 import type { Echo, Tools } from './variants/echo.ts'
-import { VARIANT_NAMES } from './variants/names.ts'
+import { isEchoName, isStreamName, VARIANT_NAMES } from './variants/names.ts'
 import { opener } from './variants/open.ts'
 
 /** Measures one cell in this process, which should be a fresh one. */
 export async function measure(cell: Cell, tools: Tools): Promise<Sample> {
-  const names = VARIANT_NAMES.filter((name) => cell.variant.split('+').includes(name))
+  if (cell.bench === 'stream') return await measureStream(cell, tools)
+  const names = VARIANT_NAMES.filter(isEchoName).filter((name) => cell.variant.split('+').includes(name))
   const echoes: Echo[] = []
   try {
     for (const name of names) echoes.push(await (await opener(name))(tools, cell))
     return await measureEchoes(cell, echoes)
   } finally {
     for (const echo of echoes) await echo.close()
+  }
+}
+
+/** Reads a stream for a while, and looks at every item's length. */
+async function measureStream(cell: Cell, tools: Tools): Promise<Sample> {
+  if (!isStreamName(cell.variant)) throw new Error(`no stream is called ${cell.variant}`)
+  const fountain = await (await fountainOpener(cell.variant))(tools, cell)
+  try {
+    let [items, from, end] = [0, Number.POSITIVE_INFINITY, performance.now() + cell.warmMs]
+    for await (const block of fountain.blocks()) {
+      if (block.length !== cell.bytes) throw new Error(`an item has ${block.length} bytes instead of ${cell.bytes}`)
+      if (++items % 64 !== 0 || performance.now() < end) continue
+      if (from !== Number.POSITIVE_INFINITY) break
+      ;[items, from, end] = [0, performance.now(), performance.now() + cell.measureMs]
+    }
+    return { perSecond: (items * 1000) / (performance.now() - from), loopDelayP99Ms: null }
+  } finally {
+    await fountain.close()
   }
 }
 
@@ -28,6 +48,8 @@ async function measureEchoes(cell: Cell, echoes: readonly Echo[]): Promise<Sampl
       return await measureCalls(cell, echo)
     case 'loop-health':
       return await measureTimer(cell, echo)
+    case 'stream':
+      throw new Error('a stream is no echo')
     case 'idle':
       return await measureIdle(cell, echoes)
   }

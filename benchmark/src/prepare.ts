@@ -100,6 +100,7 @@ function whatIsMissing(tools: Tools): Prepared['missing'] {
   if (tools.copyLibrary === '') check(['koffi'], 'cc did not compile servers/copy.c')
   check(['koffi'], whyNotLoadable(tools.root, 'koffi'))
   check(['node-calls-python'], whyNotLoadable(tools.root, 'node-calls-python'))
+  check(['grpc-js'], whyNotLoadable(tools.root, '@grpc/grpc-js'))
   return missing
 }
 

@@ -2,9 +2,9 @@
 import { isReached, judge, sizeTitle, verdictText } from './goals.ts'
 import { describeMachine, type Machine } from './machine.ts'
 import { sameConditions, significant, sortRows } from './report.ts'
-import { OUTSTANDING, SIZES } from './schedule.ts'
+import { OUTSTANDING, SIZES, STREAM_SIZES } from './schedule.ts'
 import type { Row } from './stats.ts'
-import { isVariantName, VARIANT_NAMES, VARIANT_TITLES, type VariantName } from './variants/names.ts'
+import { isVariantName, STREAM_NAMES, VARIANT_NAMES, VARIANT_TITLES, type VariantName } from './variants/names.ts'
 
 export const START_MARK = '<!-- bench:start -->'
 export const END_MARK = '<!-- bench:end -->'
@@ -33,7 +33,15 @@ export function markdown(rows: readonly Row[], machine: Machine): string {
       table(echo.filter((row) => row.cpus === cpus && row.outstanding === outstanding)),
     ),
   )
-  const parts = [intro, ...tables, loopText(rows), ...lossText(echo), ...missedText(rows), ...missingText(machine)]
+  const parts = [
+    intro,
+    ...tables,
+    streamTable(rows),
+    loopText(rows),
+    ...lossText(echo),
+    ...missedText(rows),
+    ...missingText(machine),
+  ]
   return parts.filter((part) => part !== '').join('\n\n')
 }
 
@@ -57,6 +65,22 @@ function table(rows: readonly Row[]): string[] {
   )
   const head = `| ${title} | ${SIZES.map(sizeTitle).join(' | ')} |\n|---|${SIZES.map(() => '--:|').join('')}`
   return [`${head}\n${lines.join('\n')}`]
+}
+
+function streamTable(rows: readonly Row[]): string {
+  const streams = rows.filter((row) => row.bench === 'stream' && row.cpus > 1)
+  if (streams.length === 0) return ''
+  const cell = (variant: VariantName, bytes: number): string => {
+    const found = streams.find((row) => row.variant === variant && row.bytes === bytes)
+    if (found === undefined) return '-'
+    const [middle, from, to] = [found.perSecond.median, found.perSecond.min, found.perSecond.max]
+    return `${significant(middle / 1e3)} (${significant(from / 1e3)}-${significant(to / 1e3)})`
+  }
+  const lines = STREAM_NAMES.map(
+    (name) => `| ${VARIANT_TITLES[name]} | ${STREAM_SIZES.map((bytes) => cell(name, bytes)).join(' | ')} |`,
+  )
+  const head = `| A stream, thousand items a second | ${STREAM_SIZES.map(sizeTitle).join(' | ')} |\n|---|--:|--:|`
+  return `${head}\n${lines.join('\n')}`
 }
 
 function loopText(rows: readonly Row[]): string {

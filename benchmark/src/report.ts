@@ -60,13 +60,18 @@ function echoCells(row: Row, baseline: Row | undefined): string[] {
 }
 
 function otherLines(rows: readonly Row[]): string {
-  const units = { 'loop-health': 'fires a second of a 1 ms timer', idle: 'ms of processor time a second' } as const
+  const units = {
+    stream: 'items a second',
+    'loop-health': 'fires a second of a 1 ms timer',
+    idle: 'ms of processor time a second',
+  } as const
   return rows
-    .flatMap(({ bench, variant, perSecond, cpus }) => {
+    .flatMap(({ bench, variant, bytes, perSecond, cpus }) => {
       if (bench === 'echo') return []
       const { median, min, max } = perSecond
       const figures = `${significant(median)} (${significant(min)} to ${significant(max)})`
-      return [`${bench}, ${variant}, ${processorsTitle(cpus)}: ${figures} ${units[bench]}`]
+      const what = bench === 'stream' ? `${bench} of ${sizeTitle(bytes)}` : bench
+      return [`${what}, ${variant}, ${processorsTitle(cpus)}: ${figures} ${units[bench]}`]
     })
     .join('\n')
 }

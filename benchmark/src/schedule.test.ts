@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
 import { parseOptions } from './options.ts'
-import { OUTSTANDING, SIZES, schedule } from './schedule.ts'
-import { VARIANT_NAMES } from './variants/names.ts'
+import { OUTSTANDING, SIZES, STREAM_SIZES, schedule } from './schedule.ts'
+import { ECHO_NAMES, STREAM_NAMES, VARIANT_NAMES } from './variants/names.ts'
 
 const field = { variants: VARIANT_NAMES, processors: 2 }
 const cellsOf = (...args: string[]) => schedule(parseOptions(args, '/'), field)
@@ -10,12 +10,18 @@ const cellsOf = (...args: string[]) => schedule(parseOptions(args, '/'), field)
 describe('schedule', () => {
   it('measures every size with every number outstanding, for every variant, in every run', () => {
     const echo = cellsOf('--runs', '2').filter((cell) => cell.bench === 'echo' && cell.pin === null)
-    expect(echo).toHaveLength(2 * SIZES.length * OUTSTANDING.length * VARIANT_NAMES.length)
+    expect(echo).toHaveLength(2 * SIZES.length * OUTSTANDING.length * ECHO_NAMES.length)
+  })
+
+  it('measures streams of every size of every variant that has them', () => {
+    const streams = cellsOf('--runs', '2').filter((cell) => cell.bench === 'stream')
+    expect(streams).toHaveLength(2 * STREAM_SIZES.length * STREAM_NAMES.length)
+    expect(new Set(streams.map((cell) => cell.variant))).toEqual(new Set(STREAM_NAMES))
   })
 
   it('alternates the variants', () => {
     const echo = cellsOf().filter((cell) => cell.bench === 'echo')
-    expect(new Set(echo.slice(0, VARIANT_NAMES.length).map((cell) => cell.variant)).size).toBe(VARIANT_NAMES.length)
+    expect(new Set(echo.slice(0, ECHO_NAMES.length).map((cell) => cell.variant)).size).toBe(ECHO_NAMES.length)
   })
 
   it('adds the cells on one processor that the goals need', () => {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cell } from './cell.ts'
 import type { Extent, Options } from './options.ts'
-import type { VariantName } from './variants/names.ts'
+import { isEchoName, STREAM_NAMES, type VariantName } from './variants/names.ts'
 
 export const SIZES = [512, 4096, 10_240, 102_400] as const
 export const OUTSTANDING = [1, 64, 1024] as const
+export const STREAM_SIZES = [64, 10_240] as const
 
 /** How much time each extent takes; `budgetMs` bounds the whole, with the `installMs` that rivals may take. */
 interface Pace {
@@ -38,7 +39,8 @@ export function schedule(options: Options, field: Field): Cell[] {
   const cells: Cell[] = []
   for (let run = 0; run < runs; run++) {
     if (run === 0 || options.extent === 'full') cells.push(...healthCells(options, field))
-    cells.push(...echoCells(options, rotate(field.variants, run)))
+    const variants = rotate(field.variants, run)
+    cells.push(...echoCells(options, variants.filter(isEchoName)), ...streamCells(options, variants))
     if (wantsPinnedCells(options, field)) cells.push(...pinnedCells(options, field.variants))
   }
   return cells
@@ -55,6 +57,14 @@ function echoCells(options: Options, variants: readonly VariantName[]): Cell[] {
       }),
     ),
   )
+}
+
+function streamCells(options: Options, variants: readonly VariantName[]): Cell[] {
+  const { warmMs, measureMs } = PACES[options.extent]
+  const sizes = options.extent === 'smoke' ? STREAM_SIZES.slice(0, 1) : STREAM_SIZES
+  const common = { bench: 'stream', outstanding: 1, pin: options.cpu, warmMs, measureMs } as const
+  const names = STREAM_NAMES.filter((name) => variants.includes(name))
+  return sizes.flatMap((bytes) => names.map((variant) => ({ ...common, variant, bytes })))
 }
 
 // The goals for one processor are about these two only.

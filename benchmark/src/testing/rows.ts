@@ -2,7 +2,7 @@
 import type { Machine } from '../machine.ts'
 import { OUTSTANDING, SIZES } from '../schedule.ts'
 import type { Row } from '../stats.ts'
-import { VARIANT_NAMES } from '../variants/names.ts'
+import { ECHO_NAMES } from '../variants/names.ts'
 
 /** A machine whose name has to be escaped in SVG. */
 export const someMachine: Machine = {
@@ -20,7 +20,7 @@ export const someMachine: Machine = {
 export function someRows(): Row[] {
   return OUTSTANDING.flatMap((outstanding) =>
     SIZES.flatMap((bytes) =>
-      VARIANT_NAMES.map((variant, index): Row => {
+      ECHO_NAMES.map((variant, index): Row => {
         const median = ((outstanding === 1 ? 600_000 : 2_500_000) * 512) / bytes / 2 ** index
         const perSecond = { median, min: median * 0.8, max: median * 1.3 }
         return { bench: 'echo', variant, bytes, outstanding, cpus: 2, runs: 5, perSecond, loopDelayP99Ms: 0.1 }

@@ -6,6 +6,11 @@ export function rustFixture(root: string): string {
   return resolve(root, process.env.CARGO_TARGET_DIR ?? 'target', 'release', 'libpolyloop_fixture.so')
 }
 
+/** The Python guest of streams. */
+export function pythonStreams(root: string): string {
+  return join(root, 'guests/fixtures/python/streams.py')
+}
+
 /** The Python guest is its source. */
 export function pythonFixture(root: string): string {
   return join(root, 'guests/fixtures/python/basic.py')

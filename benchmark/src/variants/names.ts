@@ -9,8 +9,18 @@ export const VARIANT_NAMES = [
   'post-message',
   'koffi',
   'node-calls-python',
+  'uds-objects',
+  'grpc-js',
 ] as const
 
+/** Those that are measured as streams; the others, and the first two, as calls. */
+export const STREAM_NAMES = ['polyloop-rust', 'polyloop-python', 'uds-objects', 'grpc-js'] as const
+
+/** Those that are measured as calls, in the order of the tables. */
+export const ECHO_NAMES: readonly EchoName[] = VARIANT_NAMES.filter(isEchoName)
+
+export type StreamName = (typeof STREAM_NAMES)[number]
+export type EchoName = Exclude<VariantName, 'uds-objects' | 'grpc-js'>
 export type VariantName = (typeof VARIANT_NAMES)[number]
 
 export const VARIANT_TITLES: Record<VariantName, string> = {
@@ -21,6 +31,17 @@ export const VARIANT_TITLES: Record<VariantName, string> = {
   'post-message': 'worker_threads postMessage',
   koffi: 'koffi, async call of C',
   'node-calls-python': 'node-calls-python',
+  'uds-objects': 'object-mode streams, unix socket',
+  'grpc-js': 'grpc-js, server streaming',
+}
+
+export function isStreamName(name: string): name is StreamName {
+  return (STREAM_NAMES as readonly string[]).includes(name)
+}
+
+/** Whether it is measured as calls. */
+export function isEchoName(name: string): name is EchoName {
+  return isVariantName(name) && name !== 'uds-objects' && name !== 'grpc-js'
 }
 
 export function isVariantName(name: string): name is VariantName {

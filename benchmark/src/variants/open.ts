@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Open } from './echo.ts'
-import type { VariantName } from './names.ts'
+import type { EchoName } from './names.ts'
 
 // Loaded when opened, so that a process holds one variant and nothing of the others.
-const OPENERS: Record<VariantName, () => Promise<Open>> = {
+const OPENERS: Record<EchoName, () => Promise<Open>> = {
   'polyloop-rust': async () => (await import('./polyloop.ts')).openPolyloopRust,
   'polyloop-python': async () => (await import('./polyloop.ts')).openPolyloopPython,
   'uds-c': async () => (await import('./uds.ts')).openUdsC,
@@ -13,6 +13,6 @@ const OPENERS: Record<VariantName, () => Promise<Open>> = {
   'node-calls-python': async () => (await import('./node-calls-python.ts')).openNodeCallsPython,
 }
 
-export function opener(name: VariantName): Promise<Open> {
+export function opener(name: EchoName): Promise<Open> {
   return OPENERS[name]()
 }
