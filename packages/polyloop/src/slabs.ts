@@ -40,7 +40,8 @@ export class Slabs {
   /** The memory of a slab that holds one response alone. */
   own(slab: number): SlabMemory {
     // Memory that is not V8's own makes it collect the whole heap, every 64 MB of it. Where V8 allocates a store
-    // itself, however small, it first looks whether 32 MB of young ones wait, ours too, and collects just those.
+    // itself, however small, it first looks whether 32 MB of young ones wait, ours too, and collects just those. (V8 13
+    // looks at 64 MB: too late to help.)
     this.nudge = new ArrayBuffer(1)
     const memory = native.slab(this.#id, slab)
     return { memory, bytes: Buffer.from(memory) }
