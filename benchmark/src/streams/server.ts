@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Tools } from '../variants/echo.ts'
+import { listening } from '../variants/listening.ts'
 
 /** A server of the benchmark in a process of its own. */
 export interface Server {
@@ -27,12 +28,4 @@ export async function startServer(tools: Tools, program: string, ...others: stri
       if (server.exitCode === null && server.signalCode === null) await once(server, 'exit')
     },
   }
-}
-
-async function listening(server: ChildProcess): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.stdout?.once('data', () => resolve())
-    server.once('error', reject)
-    server.once('exit', (code) => reject(new Error(`the server ended before it listened (code ${code})`)))
-  })
 }

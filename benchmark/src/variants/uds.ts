@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Echo, Tools } from './echo.ts'
 import { FrameClient } from './frame-client.ts'
+import { listening } from './listening.ts'
 
 /** Starts a server, `command` with the socket's path as its last argument, and connects to it. */
 async function openServer(tools: Tools, command: readonly string[]): Promise<Echo> {
@@ -20,14 +21,6 @@ async function openServer(tools: Tools, command: readonly string[]): Promise<Ech
       if (server.exitCode === null && server.signalCode === null) await once(server, 'exit')
     },
   }
-}
-
-async function listening(server: ChildProcess): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.stdout?.once('data', () => resolve())
-    server.once('error', reject)
-    server.once('exit', (code) => reject(new Error(`the server ended before it listened (code ${code})`)))
-  })
 }
 
 export function openUdsC(tools: Tools): Promise<Echo> {

@@ -90,8 +90,13 @@ unsafe extern "C" fn try_receive(_: Ptr, arguments: *const Ptr, count: isize) ->
 }
 
 fn hand_out(gil: Gil, token: Token, runtime: &Arc<Runtime>, received: &Received, end: Ptr) -> Option<Ref> {
-    // Another thread may have answered while this one waited: the item is the host's again then.
-    live(gil, token)?;
+    // Another thread may have answered while this one waited.
+    if live(gil, token).is_none() {
+        if let Received::Item(item) = received {
+            runtime.give_back(item.id);
+        }
+        return None;
+    }
     match received {
         Received::Item(item) => open(gil, token, runtime, item),
         Received::End => {

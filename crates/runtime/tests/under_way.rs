@@ -16,7 +16,7 @@ use polyloop_ring::{
     Completion, Submission,
     completion::Drainer,
     control,
-    entry::{ITEM, RESPONSE},
+    entry::{FLAG_TIMED, ITEM, RESPONSE},
     submission::Submitter,
 };
 use polyloop_runtime::{Event, Nothing, Runtime, Task};
@@ -242,5 +242,23 @@ fn guests_that_wait_hear_of_the_end_of_their_host() {
     loaded.submit_as(&mut host, call(FLAG_OUTPUT, 1), b"");
     assert_eq!(number(&loaded, Loaded::completion(&mut drain)), 0);
     loaded.runtime.abandon();
+    loaded.end();
+}
+
+#[test]
+fn a_timed_call_tells_when_it_was_taken_and_no_other_does() {
+    fn answer(runtime: &Runtime, task: Task) {
+        assert_eq!(task.submission.flags, 0, "guests do not see what is the host's own");
+        assert!(runtime.respond(task.id, STATUS_OK, 0, &[]));
+    }
+    let loaded = ready(answer);
+    let rings = loaded.runtime.block().rings();
+    let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
+    let mut taken = |flags| {
+        loaded.submit_as(&mut host, call(flags, 0), b"");
+        Loaded::completion(&mut drain).aux
+    };
+    let (first, untimed, second) = (taken(FLAG_TIMED), taken(0), taken(FLAG_TIMED));
+    assert!(first > 0 && untimed == 0 && second >= first);
     loaded.end();
 }
