@@ -21,21 +21,29 @@ export class Counts {
   readonly running: Histogram = new Histogram()
   readonly #sample: number
   #untilSample = 1
+  readonly #began = new WeakMap<object, number>()
 
   /** @param sample - every so many-th call is timed; 0: none */
   constructor(sample: number) {
     this.#sample = sample
   }
 
-  /** When a call began, if it is to be timed; otherwise 0. */
-  begin(): number {
-    if (this.#sample === 0 || --this.#untilSample > 0) return 0
+  /** Whether the next call is to be timed. */
+  isDue(): boolean {
+    if (this.#sample === 0 || --this.#untilSample > 0) return false
     this.#untilSample = this.#sample
-    return now()
+    return true
   }
 
-  /** A timed call has settled. */
-  time(began: number, taken: number): void {
+  /** A timed call begins. */
+  begin(call: object): void {
+    this.#began.set(call, now())
+  }
+
+  /** A timed call is over; `taken` is when a guest thread took it, 0 where none did. */
+  end(call: object, taken: number): void {
+    const began = this.#began.get(call)
+    if (began === undefined || taken === 0) return
     this.waiting.add(taken - began)
     this.running.add(now() - taken)
   }

@@ -21,7 +21,7 @@ export interface LoadOptions {
   readonly codec?: 'json' | Codec
   /** Whether the loop spins for some microseconds before it sleeps, while calls are outstanding and it pays. On by default. */
   readonly spin?: boolean
-  /** Every so many-th call is timed for the latency of `stats()`: 64 by default, 1 for all, 0 for none. */
+  /** Every so many-th call is timed for the latency of `stats()`: 256 by default, 1 for all, 0 for none. */
   readonly sample?: number
   /** Python guests: the interpreter, a path or a name. Default: that of `venv`, or `python3`. */
   readonly python?: string
@@ -82,7 +82,7 @@ export function settle(options: LoadOptions): Settings {
     maxPayload: integer('maxPayload', options.maxPayload ?? gib, 1, gib),
     whenFull,
     spin,
-    sample: integer('sample', options.sample ?? 64, 0, Number.MAX_SAFE_INTEGER),
+    sample: integer('sample', options.sample ?? 256, 0, Number.MAX_SAFE_INTEGER),
     codec,
     encoding: toEncoding(codec),
     python: path('python', options.python),

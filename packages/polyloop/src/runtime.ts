@@ -161,8 +161,10 @@ export class RuntimeCore implements HubMember {
 
   #submit(method: number, { flags, payload }: Encoded, options: CallOptions | undefined, more?: More): Task {
     if (this.#state !== 'ready') throw this.#refusal()
-    const began = this.tasks.counts.begin()
-    const task = new Task(method, flags | flagsOf(more) | (began === 0 ? 0 : flag.timed), payload, began, more)
+    const { counts } = this.tasks
+    const timed = counts.isDue()
+    const task = new Task(method, flags | flagsOf(more) | (timed ? flag.timed : 0), payload, timed, more)
+    if (timed) counts.begin(task)
     if (options !== undefined) limit(task, options)
     try {
       this.tasks.run(task)

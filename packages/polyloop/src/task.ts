@@ -53,11 +53,11 @@ export class Task {
   declare onAbandon: ((task: Task, error: PolyloopError) => void) | undefined
   /** Its place while it is in flight, -1 before and after. */
   declare slot: number
-  /** When it began, by the monotonic clock, if it is timed; otherwise 0. */
-  declare readonly began: number
+  /** Whether it counts for the latency. When it began is kept elsewhere: a number of that size would be a box in each. */
+  declare readonly timed: boolean
   declare more: More | undefined
 
-  constructor(method: number, flags: number, payload: Payload, began = 0, more?: More) {
+  constructor(method: number, flags: number, payload: Payload, timed = false, more?: More) {
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject
@@ -71,7 +71,7 @@ export class Task {
     this.release = undefined
     this.onAbandon = undefined
     this.slot = -1
-    this.began = began
+    this.timed = timed
     this.more = more
   }
 

@@ -165,7 +165,7 @@ export class Tasks {
     } catch (error) {
       if (!task.abandoned) this.#reject(task, error as PolyloopError)
     }
-    if (task.began !== 0) this.#time(at, task.began)
+    if (task.timed) this.#time(at, task)
     if (task.abandoned) this.counts.late++
     else {
       this.#awaited--
@@ -187,10 +187,9 @@ export class Tasks {
     task.reject(error)
   }
 
-  /** A timed call is over. Where no guest thread took it, it did not run. */
-  #time(at: number, began: number): void {
+  #time(at: number, task: Task): void {
     const [low = 0, high = 0] = this.#block.words.subarray(at + 6, at + 8)
-    if (low !== 0 || high !== 0) this.counts.time(began, (high >>> 0) * 2 ** 32 + (low >>> 0))
+    this.counts.end(task, (high >>> 0) * 2 ** 32 + (low >>> 0))
   }
 
   /** A call that had more is over. */
