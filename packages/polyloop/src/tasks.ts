@@ -170,6 +170,8 @@ export class Tasks {
     else {
       this.#awaited--
       task.release?.()
+      // A reader may leave its stream before it hears of this.
+      task.onAbandon = undefined
     }
     this.#tasks[slot] = undefined
     task.slot = -1

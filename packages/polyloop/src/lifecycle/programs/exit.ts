@@ -96,6 +96,8 @@ await play({
     for await (const item of guest.stream('endless')) if (item === 1000) break
     let last: unknown
     for await (const item of guest.stream('count', 1000)) last = item
+    // The end comes with the item, and before the reader hears of it.
+    for (let time = 0; time < 100; time++) for await (const _ of guest.stream('count', 1)) break
     say(`answered ${last}`)
   },
   'exit-in-load': async () => {
