@@ -3,6 +3,7 @@ import { type Block, flag } from './block.ts'
 import type { Carriers } from './carriers.ts'
 import type { ControlRing } from './control.ts'
 import { PolyloopError } from './errors.ts'
+import { Held } from './held.ts'
 import type { Input, Sink } from './input.ts'
 import type { Output } from './output.ts'
 
@@ -15,8 +16,7 @@ export class Flows {
   readonly #carriers: Carriers
   /** What feeds the items under way, and their bytes, by their carrier. */
   readonly #items = new Map<number, { readonly input: Input; readonly bytes: number }>()
-  /** Carriers whose item the guest holds beyond giving it back (1), or gave up before (-1). */
-  readonly #held = new Map<number, 1 | -1>()
+  readonly #held = new Held()
   /** Credit for items beyond the first of each stream. */
   #credits: number
 
@@ -67,15 +67,13 @@ export class Flows {
     const item = this.#items.get(carrier)
     if (item === undefined) return
     this.#items.delete(carrier)
-    if ((flags & flag.held) === 0 || this.#held.delete(carrier)) this.#carriers.give(carrier)
-    else this.#held.set(carrier, 1)
+    if (this.#held.answered(carrier, (flags & flag.held) !== 0)) this.#carriers.give(carrier)
     item.input.acknowledge(item.bytes)
   }
 
   /** The guest has let go of an item that it held. */
   release(carrier: number): void {
-    if (this.#held.delete(carrier)) this.#carriers.give(carrier)
-    else this.#held.set(carrier, -1)
+    if (this.#held.released(carrier)) this.#carriers.give(carrier)
   }
 
   /** The guest has died: nothing will be given back. */

@@ -7,6 +7,7 @@ import { ControlRing } from './control.ts'
 import type { Counts } from './counts.ts'
 import { PolyloopError } from './errors.ts'
 import { Flows } from './flows.ts'
+import { Held } from './held.ts'
 import type { Input } from './input.ts'
 import { Responses } from './responses.ts'
 import { type Extras, SubmissionRing } from './submission.ts'
@@ -28,8 +29,7 @@ export class Tasks {
   /** Free slots; the last one used is the warmest. */
   readonly #free: Int32Array
   #freeCount: number
-  /** Slots whose request the guest holds beyond the answer (1), or gave up before it came (-1). */
-  readonly #held = new Map<number, 1 | -1>()
+  readonly #held = new Held()
   /** How often each slot was used: with it a task is named where it may have been answered already. */
   readonly #uses: Int32Array
   #head = 0
@@ -176,12 +176,8 @@ export class Tasks {
     this.#tasks[slot] = undefined
     task.slot = -1
     this.admission.leave(task.size)
-    if ((flags & flag.held) === 0) this.#recycle(slot)
-    else if (this.#held.delete(slot)) this.#recycle(slot)
-    else {
-      this.#held.set(slot, 1)
-      this.admission.keep()
-    }
+    if (this.#held.answered(slot, (flags & flag.held) !== 0)) this.#recycle(slot)
+    else this.admission.keep()
   }
 
   #reject(task: Task, error: PolyloopError): void {
@@ -233,8 +229,7 @@ export class Tasks {
   /** The guest has given up the request of an answered task; its answer may still be on its way. */
   #release(slot: number): void {
     if (slot >= this.#block.slots) this.#flows.release(slot)
-    else if (!this.#held.delete(slot)) this.#held.set(slot, -1)
-    else {
+    else if (this.#held.released(slot)) {
       this.#recycle(slot)
       this.admission.giveUp()
     }
