@@ -228,6 +228,11 @@ typedef int32_t (*pl_start_f)(const pl_host_t *host, pl_runtime_h runtime, const
 // Called once, after a successful start.
 typedef void (*pl_join_f)(void *guest);
 
+// `polyloop_guest_beat`: blocks until the guest is able to run code, and returns. Where the guest has a process of its
+// own a thread of it calls this at intervals; one that does not return means that the guest hangs. Never called once
+// `pl_join_f` is.
+typedef void (*pl_beat_f)(void *guest);
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -242,6 +247,8 @@ extern "C" {
 PL_EXPORT int32_t polyloop_guest_start(const pl_host_t *host, pl_runtime_h runtime, const pl_start_info_t *info,
                                        void **guest);
 PL_EXPORT void polyloop_guest_join(void *guest);
+// If it wants to: pl_beat_f.
+PL_EXPORT void polyloop_guest_beat(void *guest);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a clean clone to a built tree. Each step looks first whether there is anything to do.
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ask, Missing, root, run } from './shell.mjs'
 import { requireTools } from './toolchain.mjs'
@@ -9,6 +9,8 @@ import { requireTools } from './toolchain.mjs'
 const NATIVE = {
   'libpolyloop_node.so': 'polyloop.node',
   'libpolyloop_python.so': 'libpolyloop_python.so',
+  'libpolyloop_process.so': 'libpolyloop_process.so',
+  'polyloop-process': 'polyloop-process',
 }
 
 /** Brings the tree up to date; says why not, and returns false, where it cannot. `needs` are the extras of run.mjs. */
@@ -56,15 +58,17 @@ function cargo() {
     if (!existsSync(built)) throw new Missing(`cargo did not build ${from}`)
     replace(built, join(native, to))
   }
-  replace(join(root, 'guests', 'python', 'polyloop', '_probe.py'), join(native, 'python_probe.py'))
+  for (const name of ['probe', 'process']) {
+    replace(join(root, 'guests', 'python', 'polyloop', `_${name}.py`), join(native, `python_${name}.py`))
+  }
 }
 
 /** Copies by rename: a running process may have the old file mapped, and would crash if it changed under it. */
 function replace(from, to) {
   const bytes = readFileSync(from)
-  if (existsSync(to) && readFileSync(to).equals(bytes)) return
+  if (existsSync(to) && statSync(to).mode === statSync(from).mode && readFileSync(to).equals(bytes)) return
   const fresh = `${to}.${process.pid}`
-  writeFileSync(fresh, bytes)
+  writeFileSync(fresh, bytes, { mode: statSync(from).mode })
   renameSync(fresh, to)
 }
 

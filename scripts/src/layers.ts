@@ -10,6 +10,7 @@ const CRATES: Readonly<Record<string, readonly string[]>> = {
   'polyloop-runtime': ['polyloop-abi', 'polyloop-ring'],
   'polyloop-capi': ['polyloop-abi', 'polyloop-ring', 'polyloop-runtime'],
   'polyloop-node': ['polyloop-abi', 'polyloop-capi', 'polyloop-ring', 'polyloop-runtime'],
+  'polyloop-process': ['polyloop-capi', 'polyloop-ring', 'polyloop-runtime'],
   'polyloop-python': ['polyloop-abi'],
 }
 

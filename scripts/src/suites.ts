@@ -53,12 +53,34 @@ async function types(): Promise<Result> {
   }
 }
 
+/** What a guest is claimed to do wherever it lives: these files' guests are in processes of their own in a second run. */
+const anywhere = [
+  'c-guest',
+  'cancel',
+  'codecs',
+  'errors',
+  'metrics',
+  'payloads',
+  'python-guest',
+  'rust-guest',
+  'streams',
+]
+
+/** The same claims of guests in processes of their own. */
+const processes = (): Promise<Result> =>
+  vitest(
+    anywhere.map((name) => `packages/polyloop/src/suites/${name}.test.ts`),
+    process.execPath,
+    { POLYLOOP_TEST_PLACEMENT: 'process' },
+  )
+
 /** What `npm test` runs, after the checks; the host's tests run once for each version of Node.js. */
 export const suites: readonly Suite[] = [
   ...checks,
   { name: 'rust', run: rust },
   { name: 'loom', run: loom },
   { name: 'type-tests', run: types },
+  { name: 'processes', run: processes },
   { name: 'vitest', run: () => vitest(['scripts', 'benchmark', 'examples']) },
   ...versions,
 ]

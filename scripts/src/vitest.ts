@@ -7,8 +7,12 @@ import { vitestCounts } from './counts.ts'
 import { exec } from './exec.ts'
 import type { Result } from './report.ts'
 
-/** Runs the tests below `folders`, on the Node.js that `node` names. */
-export async function vitest(folders: readonly string[], node: string = process.execPath): Promise<Result> {
+/** Runs the tests below `folders`, or of the files that are named, on the Node.js that `node` names. */
+export async function vitest(
+  folders: readonly string[],
+  node: string = process.execPath,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Result> {
   const scratch = mkdtempSync(join(tmpdir(), 'polyloop-vitest-'))
   const report = join(scratch, 'report.json')
   try {
@@ -19,9 +23,13 @@ export async function vitest(folders: readonly string[], node: string = process.
       '--reporter=json',
       `--outputFile.json=${report}`,
     ]
-    const { output, ended } = await exec(node, [...args, ...folders.map((folder) => `${folder}/`)], {
-      env: { NO_COLOR: '1' },
-    })
+    const { output, ended } = await exec(
+      node,
+      [...args, ...folders.map((folder) => (folder.endsWith('.ts') ? folder : `${folder}/`))],
+      {
+        env: { NO_COLOR: '1', ...env },
+      },
+    )
     return { counts: vitestCounts(readFileSync(report, 'utf8')), output, ended }
   } catch (error) {
     return { counts: { passed: 0, failed: 0, skipped: 0 }, output: String(error), ended: 'vitest wrote no report' }

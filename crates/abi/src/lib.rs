@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The C ABI between a Polyloop host and its guests.
 //!
-//! A guest is a shared library that exports two functions, [`START_SYMBOL`] and [`JOIN_SYMBOL`].
+//! A guest is a shared library that exports two functions, [`START_SYMBOL`] and [`JOIN_SYMBOL`], and perhaps a third,
+//! [`BEAT_SYMBOL`].
 //! `start` runs once for a runtime, on a thread of its own that may block: it initialises the guest,
 //! calls [`Host::ready`] with the manifest and spawns the threads that call [`Host::take`]. From then
 //! on every task that `take` hands out is answered by exactly one [`Host::respond`]. When the host
@@ -24,6 +25,8 @@ pub const ABI_VERSION: u32 = 2;
 pub const START_SYMBOL: &str = "polyloop_guest_start";
 /// Name of the exported function of type [`Join`].
 pub const JOIN_SYMBOL: &str = "polyloop_guest_join";
+/// Name of the function of type [`Beat`], which a guest may export, too.
+pub const BEAT_SYMBOL: &str = "polyloop_guest_beat";
 
 /// A borrowed run of bytes. `data` may be null where `len` is 0.
 #[repr(C)]
@@ -242,6 +245,11 @@ pub type Start = unsafe extern "C" fn(
 /// `polyloop_guest_join`: blocks until no thread of the guest will use the runtime again, and frees `guest`.
 /// Called once, after a successful start.
 pub type Join = unsafe extern "C" fn(guest: *mut c_void);
+
+/// `polyloop_guest_beat`: blocks until the guest is able to run code, and returns. Where the guest has a process of its
+/// own a thread of it calls this at intervals; one that does not return means that the guest hangs. Never called once
+/// [`Join`] is.
+pub type Beat = unsafe extern "C" fn(guest: *mut c_void);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,9 @@ use std::{
 };
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use polyloop_abi::{Bytes, JOIN_SYMBOL, Join, RuntimeHandle, START_SYMBOL, Start, StartInfo};
+use polyloop_abi::{
+    BEAT_SYMBOL, Beat, Bytes, JOIN_SYMBOL, Join, RuntimeHandle, START_SYMBOL, Start, StartInfo,
+};
 use polyloop_runtime::{ErrorObject, Guest, Runtime, StartOptions};
 
 use crate::host::HOST;
@@ -18,6 +20,7 @@ struct Shared {
     path: PathBuf,
     start: Start,
     join: Join,
+    beat: Option<Beat>,
     runtime: Option<Arc<Runtime>>,
     guest: *mut c_void,
 }
@@ -48,9 +51,16 @@ pub fn open(path: &Path) -> Result<Box<dyn Guest>, ErrorObject> {
     // SAFETY: as above.
     let join =
         unsafe { library.get::<Join>(JOIN_SYMBOL.as_bytes()) }.map_err(|_| not_a_guest(JOIN_SYMBOL))?;
-    let guest =
-        Shared { path: path.into(), start: *start, join: *join, runtime: None, guest: ptr::null_mut() };
-    Ok(Box::new(guest))
+    // SAFETY: as above.
+    let beat = unsafe { library.get::<Beat>(BEAT_SYMBOL.as_bytes()) }.ok();
+    Ok(Box::new(Shared {
+        path: path.into(),
+        start: *start,
+        join: *join,
+        beat: beat.map(|beat| *beat),
+        runtime: None,
+        guest: ptr::null_mut(),
+    }))
 }
 
 /// Opens a library for the rest of the process.
@@ -110,6 +120,20 @@ impl Guest for Shared {
         std::mem::forget(runtime);
         let message = format!("{} failed to start with rc {rc} and gave no reason", self.path.display());
         Err((rc, ErrorObject::new("init-failed", &message)))
+    }
+
+    fn beat(&self) -> Option<polyloop_runtime::Beat> {
+        struct Pulse(Beat, *mut c_void);
+        // SAFETY: the ABI lets `beat` be called from any thread.
+        unsafe impl Send for Pulse {}
+        impl Pulse {
+            fn feel(&self) {
+                // SAFETY: the guest was started, and is not joined before the beat is over.
+                unsafe { (self.0)(self.1) };
+            }
+        }
+        let pulse = Pulse(self.beat?, self.guest);
+        Some(Box::new(move || pulse.feel()))
     }
 
     fn join(mut self: Box<Self>) {

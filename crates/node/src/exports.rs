@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What JavaScript may call. `native.ts` of the host package gives the types.
 
-use std::{ffi::c_void, path::PathBuf, ptr, sync::Arc};
+use std::{ffi::c_void, path::PathBuf, ptr, slice, sync::Arc};
 
 use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
 use polyloop_ring::{layout::ENTRY_BYTES, submission};
-use polyloop_runtime::{Limits, Runtime, StartOptions, load};
+use polyloop_runtime::{Limits, Remote, Runtime, StartOptions, load};
 use serde::Deserialize;
 
 use crate::{
+    home::Home,
     hub::Hub,
     member::Member,
     memory,
@@ -39,6 +40,9 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"create" => create,
         c"start" => start,
         c"close" => close,
+        c"files" => files,
+        c"spawned" => spawned,
+        c"remove" => remove,
         c"doorbell" => doorbell,
         c"hold" => hold,
         c"pin" => pin,
@@ -112,18 +116,60 @@ struct CreateOptions {
     max_calls: usize,
     max_payload: usize,
     spin: bool,
+    /// Whether its guest is to have a process of its own.
+    process: bool,
 }
 
 /// create(id, options as JSON): the block of a new runtime.
 fn create(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let options: CreateOptions = serde_json::from_str(&napi::text(env, options)?)?;
     let (id, hub) = (napi::number(env, id)?, hub(env)?);
-    let host = Box::new(RuntimeHost { id, signals: Arc::clone(&hub.signals) });
-    let limits = Limits { calls: options.max_calls, payload: options.max_payload };
-    let runtime = Arc::new(Runtime::new(limits, host)?);
-    let block = memory::block(env, &runtime)?;
-    hub.members.push(Member::new(id, runtime, options.spin));
+    let home = if options.process {
+        Home::Process(Arc::new(Remote::new(options.max_calls)?))
+    } else {
+        let host = Box::new(RuntimeHost { id, signals: Arc::clone(&hub.signals) });
+        let limits = Limits { calls: options.max_calls, payload: options.max_payload };
+        Home::Thread(Arc::new(Runtime::new(limits, host)?))
+    };
+    let block = memory::block(env, &home)?;
+    hub.members.push(Member::new(id, home, options.spin));
     Ok(Some(block))
+}
+
+/// files(id): descriptors that the guest's process inherits, as JSON: block, requests, responses, doorbell.
+fn files(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    let hub = hub(env)?;
+    let bell = hub.bell()?;
+    let [block, requests, responses] =
+        process(hub.member(id)?)?.files().ok_or("its process has them already")?;
+    napi::string(env, &format!("[{block},{requests},{responses},{bell}]")).map(Some)
+}
+
+/// spawned(id): the guest's process has the descriptors, this one needs them no more.
+fn spawned(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    process(hub(env)?.member(napi::number(env, id)?)?)?.close_files();
+    Ok(None)
+}
+
+/// remove(id): the guest's process has ended.
+fn remove(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    hub(env)?.remove(napi::number(env, id)?);
+    Ok(None)
+}
+
+fn process(member: &Member) -> Result<&Arc<Remote>> {
+    match &member.home {
+        Home::Process(remote) => Ok(remote),
+        Home::Thread(_) => Err("the runtime is in this process".into()),
+    }
+}
+
+fn thread(member: &Member) -> Result<&Arc<Runtime>> {
+    match &member.home {
+        Home::Thread(runtime) => Ok(runtime),
+        Home::Process(_) => Err("the runtime is in a process of its own".into()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -140,7 +186,7 @@ fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_va
     let id = napi::number(env, id)?;
     let options: LoadOptions = serde_json::from_str(&napi::text(env, options)?)?;
     let hub = hub(env)?;
-    let runtime = Arc::clone(&hub.member(id)?.runtime);
+    let runtime = Arc::clone(thread(hub.member(id)?)?);
     let (guests, owner) = (Arc::clone(&hub.guests), Arc::clone(&runtime));
     let LoadOptions { library, threads, config, codec, loader } = options;
     let begin = StartOptions { threads, config, codec, loader };
@@ -162,7 +208,7 @@ fn doorbell(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> 
     let id = napi::number(env, id)?;
     let hub = hub(env)?;
     // STOP 5 doorbell
-    if submission::ring(hub.member(id)?.runtime.block().rings().header) {
+    if submission::ring(hub.member(id)?.header()) {
         hub.counts.doorbells += 1;
     }
     Ok(None)
@@ -174,15 +220,15 @@ fn hold(env: napi_env, []: [napi_value; 0]) -> Result<Option<napi_value>> {
     Ok(None)
 }
 
-/// `control(id)`: acts on what JavaScript has written into the control ring.
+/// `control(id)`: has what JavaScript has written into the control ring acted on.
 fn control(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
-    hub(env)?.member(id)?.runtime.control();
+    hub(env)?.member(id)?.home.control();
     Ok(None)
 }
 
 /// pin(id, carrier, word, view): writes the view's address into the entry, of either ring, that begins at this 32-bit
-/// word of the block, and keeps its memory until JavaScript clears the carrier's byte of pins.
+/// word of the block, and keeps its memory, or a copy of it, until JavaScript clears the carrier's byte of pins.
 fn pin(env: napi_env, [id, carrier, word, view]: [napi_value; 4]) -> Result<Option<napi_value>> {
     let (id, carrier, word) = (napi::number(env, id)?, napi::number(env, carrier)?, napi::number(env, word)?);
     let (mut len, mut start, mut buffer) = (0, ptr::null_mut(), ptr::null_mut());
@@ -200,19 +246,19 @@ fn pin(env: napi_env, [id, carrier, word, view]: [napi_value; 4]) -> Result<Opti
     };
     napi::check(status, "a Uint8Array")?;
     let hub = hub(env)?;
-    let pin = hub.pinner.pin(env, buffer, start.cast(), len);
-    let address = pin.copied().unwrap_or(start.cast());
-    keep(hub.member(id)?, carrier, word, pin, address)
+    let pin = match &hub.member(id)?.home {
+        Home::Thread(_) => hub.pinner.pin(env, buffer, start.cast(), len),
+        Home::Process(remote) => {
+            // SAFETY: the view is memory that lives through the call.
+            Pin::Placed(remote.place(unsafe { slice::from_raw_parts(start.cast(), len) })?)
+        }
+    };
+    keep(hub.member(id)?, carrier, word, pin)
 }
 
-fn keep(
-    member: &mut Member,
-    carrier: u32,
-    word: u32,
-    pin: Pin,
-    address: *const u8,
-) -> Result<Option<napi_value>> {
-    let constants = *member.runtime.block().constants();
+fn keep(member: &mut Member, carrier: u32, word: u32, pin: Pin) -> Result<Option<napi_value>> {
+    let constants = *member.home.block().constants();
+    let address = pin.address();
     let entry = word as usize * size_of::<u32>();
     let within = |offset: u32, entries: u32| {
         let start = offset as usize;
@@ -225,27 +271,27 @@ fn keep(
         return Err(format!("there is no carrier {carrier} or entry at {word}").into());
     }
     member.pin(carrier, pin);
-    let block = member.runtime.block();
+    let block = member.home.block();
     // SAFETY: the entry and the byte lie in the block; the entry is not published yet, so this
     // thread alone uses both.
     unsafe {
-        block.memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address as u64);
+        block.memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address);
         block.pin(carrier).write(1);
     }
     Ok(None)
 }
 
-/// slab(id, slab): its memory. Once for each time a slab number appears anew.
-fn slab(env: napi_env, [id, slab]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    let (id, number) = (napi::number(env, id)?, napi::number(env, slab)?);
-    let runtime = Arc::clone(&hub(env)?.member(id)?.runtime);
-    memory::slab(env, &runtime, number).map(Some)
+/// slab(id, slab, bytes): its memory, at least so many bytes of it. Once for each time a slab number appears anew.
+fn slab(env: napi_env, [id, slab, bytes]: [napi_value; 3]) -> Result<Option<napi_value>> {
+    let (id, number, bytes) = (napi::number(env, id)?, napi::number(env, slab)?, napi::number(env, bytes)?);
+    let home = hub(env)?.member(id)?.home.clone();
+    memory::slab(env, &home, number, bytes as usize).map(Some)
 }
 
 /// takeLog(id): what the guest printed, as JSON `[[stream, text], ...]`.
 fn take_log(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
-    let lines = hub(env)?.member(id)?.runtime.take_log();
+    let lines = thread(hub(env)?.member(id)?)?.take_log();
     let lines: Vec<_> = lines.iter().map(|line| (line.stream, String::from_utf8_lossy(&line.text))).collect();
     napi::string(env, &serde_json::to_string(&lines)?).map(Some)
 }
@@ -267,9 +313,9 @@ fn counts(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     if id != 0 {
         let member = hub.member(id)?;
         let pinned = member.sweep();
-        json["wakeups"] = member.runtime.counters.wakeups.get().into();
-        json["duplicates"] = member.runtime.counters.duplicates.get().into();
-        json["slabBytes"] = member.runtime.slabs().bytes().into();
+        json["wakeups"] = member.header().wakeups.get().into();
+        json["duplicates"] = member.header().duplicates.get().into();
+        json["slabBytes"] = member.home.slab_bytes().into();
         json["pinned"] = pinned.into();
     }
     napi::string(env, &json.to_string()).map(Some)

@@ -25,8 +25,10 @@ use polyloop_ring::{
 use polyloop_runtime::{Event, unload};
 
 use crate::{
+    bell::Bell,
     calls::Calls,
     guests::Guests,
+    home::Home,
     member::Member,
     napi::{self, Result},
     pins::Pinner,
@@ -62,6 +64,8 @@ pub struct Hub {
     calls: Calls,
     uv_loop: *mut uv::Loop,
     handles: Handles,
+    /// Once there is a guest in a process of its own.
+    bell: Option<Bell>,
     closing: u32,
     hook: sys::napi_async_cleanup_hook_handle,
     words: *mut u32,
@@ -93,6 +97,7 @@ impl Hub {
             guests: Arc::default(),
             signals: Arc::new(Signals::new(handles.doorbell)),
             handles,
+            bell: None,
             closing: 0,
             hook: ptr::null_mut(),
             words: Box::into_raw(Box::new([0u32; 16])).cast(),
@@ -188,7 +193,7 @@ impl Hub {
         }
         for member in &self.members {
             if control::waiting(member.header()) {
-                member.runtime.control();
+                member.home.control();
             }
         }
     }
@@ -204,7 +209,7 @@ impl Hub {
         for member in &mut self.members {
             member.sweep();
             if member.outstanding() && member.stuck() {
-                self.counts.helps += u64::from(submission::help(member.runtime.block().rings().header));
+                self.counts.helps += u64::from(submission::help(member.home.block().rings().header));
             }
         }
     }
@@ -257,7 +262,7 @@ impl Hub {
         self.idle(false);
         for member in &mut self.members {
             member.sweep();
-            let header = member.runtime.block().rings().header;
+            let header = member.home.block().rings().header;
             spin::publish(&header.host_cpu);
         }
         match (self.alive(), self.held()) {
@@ -284,10 +289,33 @@ impl Hub {
         }
     }
 
+    /// The descriptor of the doorbell for guests in processes of their own.
+    pub fn bell(&mut self) -> Result<i32> {
+        if self.bell.is_none() {
+            let this = ptr::from_mut(self).cast();
+            // SAFETY: on the loop's thread; the handle is closed with the hub's others.
+            self.bell = Some(unsafe { Bell::hang(self.uv_loop, this, on_bell) }?);
+        }
+        self.bell.as_ref().map(Bell::descriptor).ok_or_else(|| "there is no doorbell".into())
+    }
+
+    /// Forgets a runtime whose process has ended.
+    pub fn remove(&mut self, id: u32) {
+        self.members.retain(|member| member.id != id);
+    }
+
     /// Takes hold of what a runtime's guest has left to do, and unloads it.
     pub fn unload(&mut self, id: u32) -> Result<()> {
         let member = self.member(id)?;
-        let (runtime, lent) = (Arc::clone(&member.runtime), member.lent());
+        let runtime = match &member.home {
+            Home::Thread(runtime) => Arc::clone(runtime),
+            // Its process is told otherwise, and tells when it has ended.
+            Home::Process(remote) => {
+                remote.stop();
+                return Ok(());
+            }
+        };
+        let lent = member.lent();
         self.pending += 1;
         self.hold();
         Ok(unload(runtime, self.guests.take(id), lent)?)
@@ -338,7 +366,7 @@ unsafe fn deliver(hub: *mut Hub) {
         calls.drain();
         now().draining(false);
         if matches!(event, Event::Closed | Event::Failed(..)) {
-            now().members.retain(|member| member.id != id);
+            now().remove(id);
         }
         calls.event(id, &event);
     }
@@ -363,6 +391,14 @@ extern "C" fn on_check(handle: *mut uv::Handle) {
 
 extern "C" fn on_idle(_: *mut uv::Handle) {}
 
+/// A guest in a process of its own has woken the loop: what has come is drained in its prepare phase.
+extern "C" fn on_bell(handle: *mut uv::Handle, _status: i32, _events: i32) {
+    // SAFETY: as in on_prepare.
+    if let Some(bell) = unsafe { &(*hub(handle)).bell } {
+        bell.quiet();
+    }
+}
+
 extern "C" fn on_doorbell(handle: *mut uv::Handle) {
     // SAFETY: as in on_prepare.
     unsafe { deliver(hub(handle)) };
@@ -377,16 +413,21 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
     hub.signals.close();
     let mut guests = hub.guests.end();
     for mut member in hub.members.drain(..) {
-        member.runtime.abandon();
+        // Other processes end when they hear that this end is gone.
+        let Home::Thread(runtime) = &member.home else { continue };
+        let runtime = Arc::clone(runtime);
+        runtime.abandon();
         let guest =
             guests.iter().position(|(id, _)| *id == member.id).map(|index| guests.swap_remove(index).1);
         let lent = member.lent();
         // Without a thread for it the guest is left as it is: stopped, its memory never freed.
-        let _ = unload(member.runtime, guest, lent);
+        let _ = unload(runtime, guest, lent);
     }
     let Handles { doorbell, prepare, check, idle } = hub.handles;
-    hub.closing = 4;
-    for handle in [doorbell, prepare, check, idle] {
+    let open = [doorbell, prepare, check, idle].into_iter().chain(hub.bell.as_ref().map(|bell| bell.handle));
+    let open: Vec<_> = open.collect();
+    hub.closing = open.len() as u32;
+    for handle in open {
         // SAFETY: open handles, on the loop's thread.
         unsafe { uv::uv_close(handle, Some(on_close)) };
     }
@@ -406,6 +447,9 @@ extern "C" fn on_close(handle: *mut uv::Handle) {
         uv::free(prepare, uv::Type::Prepare);
         uv::free(check, uv::Type::Check);
         uv::free(idle, uv::Type::Idle);
+        if let Some(bell) = &owned.bell {
+            uv::free(bell.handle, uv::Type::Poll);
+        }
         sys::napi_remove_async_cleanup_hook(owned.hook);
     }
 }

@@ -2,9 +2,11 @@
 //! The Node-API border: gives blocks and slabs to JavaScript as memory, and drains rings in step
 //! with Node's own event loop. What can be done in TypeScript is not done here.
 
+mod bell;
 mod calls;
 mod exports;
 mod guests;
+mod home;
 mod hub;
 mod member;
 mod memory;

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A runtime as its hub sees it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use polyloop_ring::{Window, layout::Header, submission};
-use polyloop_runtime::Runtime;
 
-use crate::pins::Pin;
+use crate::{home::Home, pins::Pin};
 
 /// A turn that ends by the budget finds the guest stuck if it took no task for this long.
 const STUCK: Duration = Duration::from_micros(50);
@@ -17,7 +13,7 @@ const STUCK: Duration = Duration::from_micros(50);
 /// A runtime, what it borrows from JavaScript, and how long spinning for it pays.
 pub struct Member {
     pub id: u32,
-    pub runtime: Arc<Runtime>,
+    pub home: Home,
     pub spins: bool,
     pins: Vec<Option<Pin>>,
     pinned: Vec<u32>,
@@ -26,10 +22,10 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(id: u32, runtime: Arc<Runtime>, spins: bool) -> Self {
+    pub fn new(id: u32, home: Home, spins: bool) -> Self {
         Self {
             id,
-            runtime,
+            home,
             spins,
             pins: Vec::new(),
             pinned: Vec::new(),
@@ -39,7 +35,7 @@ impl Member {
     }
 
     pub fn header(&self) -> &Header {
-        self.runtime.block().rings().header
+        self.home.block().rings().header
     }
 
     pub fn outstanding(&self) -> bool {
@@ -66,7 +62,7 @@ impl Member {
 
     /// Lets go of the requests that were answered; how many are left.
     pub fn sweep(&mut self) -> usize {
-        let block = self.runtime.block();
+        let block = self.home.block();
         let pins = &mut self.pins;
         self.pinned.retain(|slot| {
             // SAFETY: JavaScript, on this same thread, writes the byte.
@@ -81,7 +77,7 @@ impl Member {
 
     /// Whether tasks wait and none was taken for a while.
     pub fn stuck(&mut self) -> bool {
-        let header = self.runtime.block().rings().header;
+        let header = self.home.block().rings().header;
         let taken = submission::taken(header);
         let since = match self.seen {
             (before, Some(at)) if before == taken => at,

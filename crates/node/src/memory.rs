@@ -5,18 +5,21 @@ use std::sync::Arc;
 
 use napi_sys::{napi_env, napi_value};
 use polyloop_ring::region::Mapping;
-use polyloop_runtime::Runtime;
+use polyloop_runtime::{Remote, Runtime};
 
-use crate::napi::{Result, external};
+use crate::{
+    home::Home,
+    napi::{Result, external},
+};
 
 /// A runtime's block; the runtime lives as long as JavaScript can see it.
-pub fn block(env: napi_env, runtime: &Arc<Runtime>) -> Result<napi_value> {
-    let memory = runtime.block().memory();
+pub fn block(env: napi_env, home: &Home) -> Result<napi_value> {
+    let memory = home.block().memory();
     // SAFETY: the owner keeps the mapping.
-    unsafe { external(env, memory.as_ptr(), memory.len(), Arc::clone(runtime)) }
+    unsafe { external(env, memory.as_ptr(), memory.len(), home.clone()) }
 }
 
-/// A slab in JavaScript's hands. Both fields matter for their drop alone: the slab goes back to the
+/// A slab in JavaScript's hands. Its fields matter for its drop alone: the slab goes back to the
 /// runtime that carves from it, and its pages stay mapped until then.
 struct Lent {
     runtime: Arc<Runtime>,
@@ -30,10 +33,34 @@ impl Drop for Lent {
     }
 }
 
-/// A slab of responses. Open it once; it is recycled when its views are gone.
-pub fn slab(env: napi_env, runtime: &Arc<Runtime>, slab: u32) -> Result<napi_value> {
-    let memory = runtime.slabs().open(slab).ok_or_else(|| format!("there is no slab {slab}"))?;
-    let (start, len) = (memory.as_ptr(), memory.len());
-    // SAFETY: the owner keeps the mapping.
-    unsafe { external(env, start, len, Lent { runtime: Arc::clone(runtime), slab, _memory: memory }) }
+/// The same of a guest in a process of its own, whose arena stays mapped until then.
+struct LentByProcess {
+    remote: Arc<Remote>,
+    slab: u32,
+    bytes: usize,
+}
+
+impl Drop for LentByProcess {
+    fn drop(&mut self) {
+        self.remote.responses().give_back(self.slab, self.bytes);
+    }
+}
+
+/// A slab of responses, of at least so many bytes. Open it once; it is recycled when its views are gone.
+pub fn slab(env: napi_env, home: &Home, slab: u32, bytes: usize) -> Result<napi_value> {
+    match home {
+        Home::Thread(runtime) => {
+            let memory = runtime.slabs().open(slab).ok_or_else(|| format!("there is no slab {slab}"))?;
+            let (start, len) = (memory.as_ptr(), memory.len());
+            // SAFETY: the owner keeps the mapping.
+            unsafe { external(env, start, len, Lent { runtime: Arc::clone(runtime), slab, _memory: memory }) }
+        }
+        Home::Process(remote) => {
+            let lent = remote.responses().lend(slab, bytes);
+            let (start, len) =
+                lent.ok_or_else(|| format!("there is no slab {slab} of {bytes} bytes to lend"))?;
+            // SAFETY: the owner keeps the arena, and nobody else is lent this part of it until it is dropped.
+            unsafe { external(env, start, len, LentByProcess { remote: Arc::clone(remote), slab, bytes }) }
+        }
+    }
 }

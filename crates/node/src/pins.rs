@@ -5,7 +5,8 @@
 //! `ArrayBuffer.prototype.transfer`, moves it away and its new owner may free it while a guest reads.
 //! V8's backing store can be held instead. Node-API has no word for that, so two symbols of V8 are
 //! looked up at run time, and they and the layout of libstdc++'s `shared_ptr` are tried out once;
-//! where they are missing or do not answer as expected, requests are copied.
+//! where they are missing or do not answer as expected, requests are copied. A guest in a process of its own gets a copy
+//! in memory that both map.
 
 use std::{
     ffi::{CStr, c_void},
@@ -15,21 +16,30 @@ use std::{
 };
 
 use napi_sys::{self as sys, napi_env, napi_value};
+use polyloop_ring::parcel::Parcel;
 
 use crate::napi::{Result, check, integer, value};
 
 /// Memory that stays readable until it is dropped.
 pub enum Pin {
-    Held { _store: Store },
+    /// The caller's own.
+    Held { start: *const u8, _store: Store },
+    /// A copy.
     Copied(Box<[u8]>),
+    /// A copy that another process reads.
+    Placed(Parcel),
 }
 
+// SAFETY: the address is only told; what is there stays as long as the pin, whatever thread drops it.
+unsafe impl Send for Pin {}
+
 impl Pin {
-    /// First byte, where it was copied: elsewhere it stays where it was.
-    pub fn copied(&self) -> Option<*const u8> {
+    /// What the entry says of it: where it begins.
+    pub fn address(&self) -> u64 {
         match self {
-            Self::Held { .. } => None,
-            Self::Copied(bytes) => Some(bytes.as_ptr()),
+            Self::Held { start, .. } => *start as u64,
+            Self::Copied(bytes) => bytes.as_ptr() as u64,
+            Self::Placed(parcel) => parcel.address(),
         }
     }
 }
@@ -117,7 +127,7 @@ impl Pinner {
         // SAFETY: env and buffer belong to the running callback. A SharedArrayBuffer is not plain.
         unsafe { sys::napi_is_arraybuffer(env, buffer, &raw mut plain) };
         match self.get.filter(|_| plain).and_then(|get| store(buffer, get)) {
-            Some((_, store)) => Pin::Held { _store: store },
+            Some((_, store)) => Pin::Held { start, _store: store },
             // SAFETY: the view's memory, read before the callback returns.
             None => Pin::Copied(unsafe { std::slice::from_raw_parts(start, len) }.into()),
         }

@@ -10,6 +10,10 @@ pub type Loop = c_void;
 pub type Handle = c_void;
 /// What libuv calls.
 pub type Callback = extern "C" fn(*mut Handle);
+/// What libuv calls for a descriptor.
+pub type PollCallback = extern "C" fn(*mut Handle, status: c_int, events: c_int);
+/// `UV_READABLE`.
+pub const READABLE: c_int = 1;
 
 /// `uv_handle_type` of the handles used; the enum is append-only in libuv.
 #[derive(Clone, Copy)]
@@ -17,6 +21,7 @@ pub enum Type {
     Async = 1,
     Check = 2,
     Idle = 6,
+    Poll = 8,
     Prepare = 9,
 }
 
@@ -30,6 +35,8 @@ unsafe extern "C" {
     pub fn uv_prepare_start(handle: *mut Handle, callback: Callback) -> c_int;
     pub fn uv_check_init(uv_loop: *mut Loop, handle: *mut Handle) -> c_int;
     pub fn uv_check_start(handle: *mut Handle, callback: Callback) -> c_int;
+    pub fn uv_poll_init(uv_loop: *mut Loop, handle: *mut Handle, descriptor: c_int) -> c_int;
+    pub fn uv_poll_start(handle: *mut Handle, events: c_int, callback: PollCallback) -> c_int;
     pub fn uv_idle_init(uv_loop: *mut Loop, handle: *mut Handle) -> c_int;
     pub fn uv_idle_start(handle: *mut Handle, callback: Callback) -> c_int;
     pub fn uv_idle_stop(handle: *mut Handle) -> c_int;

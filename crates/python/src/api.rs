@@ -75,6 +75,11 @@ impl Buffer {
 pub type FastCall = unsafe extern "C" fn(Ptr, *const Ptr, isize) -> Ptr;
 pub const METH_FASTCALL: c_int = 0x80;
 
+/// `Py_file_input`: statements.
+pub const FILE_INPUT: c_int = 257;
+/// `Py_eval_input`: an expression.
+pub const EVAL_INPUT: c_int = 258;
+
 /// `PyMethodDef`.
 #[repr(C)]
 pub struct MethodDef {

@@ -48,7 +48,7 @@ impl Guest {
     /// Loads the module, declares its functions and starts its threads.
     pub fn start(runtime: &Arc<Runtime>, options: &Options) -> Result<Self, Failure> {
         let loader = Loader::parse(options.loader)?;
-        let api = interpreter::ensure(&loader.probe, |gil| kit::install(gil, options.loader))?;
+        let api = interpreter::ensure(loader.probe(), |gil| kit::install(gil, options.loader))?;
         let started = attached(api, |gil| {
             let guest = load(gil, runtime, options)?;
             begin(gil, runtime, &guest).ok_or_else(|| kit::failure(gil))
@@ -62,6 +62,12 @@ impl Guest {
                 Err(failure)
             }
         }
+    }
+
+    /// Waits until Python code can run, and has on the asyncio loop too where there is one.
+    pub fn beat(&self) {
+        attached(self.api, |_| ());
+        self.runtime.inbox.beat();
     }
 
     /// Waits until the guest's threads and calls have ended, and forgets it.

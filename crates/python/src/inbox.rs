@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the asyncio loop has to look at, tasks and events of tasks, and the bell that tells it to.
+//! What the asyncio loop has to look at, tasks and events of tasks, and the bell that tells it to. Whether
+//! it does look, somebody may ask, too.
 
 use polyloop_abi::Task;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 #[derive(Default)]
 struct Content {
@@ -15,12 +16,19 @@ struct Content {
     told: bool,
     /// The loop has ended: nobody will look.
     shut: bool,
+    /// The loop runs: it looks when it is told.
+    attended: bool,
+    /// How many have asked whether the loop looks, and how many of them had asked when it last did.
+    asked: u64,
+    seen: u64,
 }
 
 /// Filled without the GIL, which the loop may hold. Its lock is never held while anything is called.
 #[derive(Default)]
 pub struct Inbox {
     content: Mutex<Content>,
+    /// Somebody who asked may go on.
+    looked: Condvar,
     /// Wakes the asyncio loop, which waits for it like for a socket.
     bell: OnceLock<OwnedFd>,
 }
@@ -36,6 +44,27 @@ impl Inbox {
         self.put(|content| *content.events.entry(task).or_default() |= events);
     }
 
+    /// Waits until the loop has looked once more; not for one that does not run.
+    pub fn beat(&self) {
+        let mut content = self.lock();
+        if !content.attended {
+            return;
+        }
+        content.asked += 1;
+        let mine = content.asked;
+        let ring = !std::mem::replace(&mut content.told, true);
+        drop(content);
+        self.ring(ring);
+        let waits = |content: &mut Content| content.attended && content.seen < mine;
+        drop(self.looked.wait_while(self.lock(), waits));
+    }
+
+    /// Notes that the loop runs from now on, or no longer.
+    pub fn attend(&self, attended: bool) {
+        self.lock().attended = attended;
+        self.looked.notify_all();
+    }
+
     /// Rings where the loop does not know yet that there is something to look at.
     fn put(&self, put: impl FnOnce(&mut Content)) -> bool {
         let mut content = self.lock();
@@ -45,12 +74,16 @@ impl Inbox {
         put(&mut content);
         let ring = !std::mem::replace(&mut content.told, true);
         drop(content);
+        self.ring(ring);
+        true
+    }
+
+    fn ring(&self, ring: bool) {
         if let Some(bell) = self.bell.get().filter(|_| ring) {
             let one = 1_u64;
             // SAFETY: an open eventfd, and eight readable bytes.
             unsafe { libc::write(bell.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
         }
-        true
     }
 
     /// Every task that was posted; the bell rings again for what comes from now on.
@@ -62,6 +95,10 @@ impl Inbox {
         }
         let mut content = self.lock();
         content.told = false;
+        if content.seen != content.asked {
+            content.seen = content.asked;
+            self.looked.notify_all();
+        }
         std::mem::take(&mut content.tasks)
     }
 

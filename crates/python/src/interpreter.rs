@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The one interpreter of the process: opened and initialised once, never finalised.
+//! The one interpreter of the process: opened and initialised once, never finalised; or found running.
 
 use crate::api::{Api, Status};
 use crate::failure::Failure;
 use crate::object::{Gil, attached};
 use crate::probe::Probe;
+use crate::running;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -18,29 +19,40 @@ struct Interpreter {
 
 static INTERPRETER: Mutex<Option<Interpreter>> = Mutex::new(None);
 
-/// Initialises the interpreter that `probe` describes, and has `install` run in it, or finds it initialised.
+/// Initialises the interpreter that `probe` describes, or without one takes the one that the process runs,
+/// and has `install` run in it; or finds that done.
 pub fn ensure(
-    probe: &Probe,
+    probe: Option<&Probe>,
     install: impl FnOnce(Gil) -> Result<(), Failure>,
 ) -> Result<&'static Api, Failure> {
     // Never waited for by a thread that holds the GIL, so it may be held while waiting for the GIL.
     let mut current = INTERPRETER.lock().unwrap_or_else(PoisonError::into_inner);
     if let (Some(interpreter), Some(api)) = (&*current, Api::get()) {
-        return interpreter.serves(probe).map(|()| api);
+        return probe.map_or(Ok(()), |probe| interpreter.serves(probe)).map(|()| api);
     }
     stay();
+    let (api, interpreter) = probe.map_or_else(adopt, bring)?;
+    attached(api, install)?;
+    *current = Some(interpreter);
+    Ok(api)
+}
+
+/// Takes the interpreter that runs already.
+fn adopt() -> Result<(&'static Api, Interpreter), Failure> {
+    let (api, probe, address) = running::adopt()?;
+    let library = file_of(address).unwrap_or_default();
+    Ok((api, Interpreter { library, prefix: probe.prefix, executable: probe.executable }))
+}
+
+/// Opens and initialises the interpreter that `probe` describes.
+fn bring(probe: &Probe) -> Result<(&'static Api, Interpreter), Failure> {
     let library = open(probe)?;
     // SAFETY: a libpython, as its version said.
     let api = unsafe { Api::load(library.handle) }
         .map_err(|name| refuse(probe, &format!("{} has no {name}", library.path.display())))?;
     let api = initialise(api.install(), probe)?;
-    attached(api, install)?;
-    *current = Some(Interpreter {
-        library: library.path,
-        prefix: probe.prefix.clone(),
-        executable: probe.executable.clone(),
-    });
-    Ok(api)
+    let (prefix, executable) = (probe.prefix.clone(), probe.executable.clone());
+    Ok((api, Interpreter { library: library.path, prefix, executable }))
 }
 
 impl Interpreter {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The Python sources of the kit, which the loader carries, and their way into the interpreter.
 
+use crate::api::FILE_INPUT;
 use crate::failure::Failure;
 use crate::native;
 use crate::object::{Gil, Ref};
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString};
 use std::sync::OnceLock;
 
 macro_rules! source {
@@ -25,8 +26,9 @@ const SOURCES: [(&str, &str); 10] = [
     source!("_probe"),
     source!("_stream"),
 ];
+/// `_probe.py`, for the interpreter that runs already.
+pub const PROBE: &str = source!("_probe").1;
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
-const PY_FILE_INPUT: c_int = 257;
 
 /// The namespace of the bootstrap, once it has run.
 static KIT: OnceLock<Ref> = OnceLock::new();
@@ -45,7 +47,7 @@ fn bootstrap(gil: Gil, loader: &[u8]) -> Option<Ref> {
     let source = CString::new(BOOTSTRAP).ok()?;
     // SAFETY: with the GIL; C strings; dicts made here.
     unsafe {
-        let globals = gil.own((gil.api.PyDict_New)())?;
+        let globals = gil.globals()?;
         let sources = gil.own((gil.api.PyDict_New)())?;
         for (name, text) in SOURCES {
             let name = CString::new(name).ok()?;
@@ -53,13 +55,10 @@ fn bootstrap(gil: Gil, loader: &[u8]) -> Option<Ref> {
         }
         let loader = gil.text(&String::from_utf8_lossy(loader))?;
         let set = |name: &CStr, value| (gil.api.PyDict_SetItemString)(globals.ptr(), name.as_ptr(), value);
-        set(c"__builtins__", (gil.api.PyEval_GetBuiltins)());
         set(c"SOURCES", sources.ptr());
         set(c"LOADER", loader.ptr());
         set(c"NATIVE", native::functions(gil)?.ptr());
-        let name = c"<polyloop>/bootstrap.py";
-        let code = gil.own((gil.api.Py_CompileString)(source.as_ptr(), name.as_ptr(), PY_FILE_INPUT))?;
-        gil.own((gil.api.PyEval_EvalCode)(code.ptr(), globals.ptr(), globals.ptr()))?;
+        gil.run(&source, c"<polyloop>/bootstrap.py", FILE_INPUT, &globals)?;
         let guest = (gil.api.PyDict_GetItemString)(globals.ptr(), c"guest".as_ptr());
         (!guest.is_null()).then(|| gil.share(guest))
     }

@@ -55,6 +55,7 @@ pub fn functions(gil: Gil) -> Option<Ref> {
 const FUNCTIONS: Functions = &[
     (c"answer", answer),
     (c"answer_error", answer_error),
+    (c"attend", attend),
     (c"bell", bell),
     (c"crashed", crashed),
     (c"drain", drain),
@@ -162,6 +163,17 @@ unsafe extern "C" fn bell(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
         |gil: Gil, runtime: &Arc<Runtime>, _: &[Ptr]| gil.number(runtime.inbox.bell().unwrap_or(-1).into());
     // SAFETY: called by Python.
     unsafe { enter(arguments, count, 1, body) }
+}
+
+/// `attend(runtime, does) -> None`: whether the loop that looks for what was posted runs.
+unsafe extern "C" fn attend(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
+    let body = |gil: Gil, runtime: &Arc<Runtime>, rest: &[Ptr]| {
+        // SAFETY: alive; a bool.
+        runtime.inbox.attend(unsafe { (gil.api.PyObject_IsTrue)(rest[0]) } == 1);
+        Some(gil.none())
+    };
+    // SAFETY: called by Python.
+    unsafe { enter(arguments, count, 2, body) }
 }
 
 /// `drain(runtime)`: starts what was posted to the loop.

@@ -2,7 +2,7 @@
 //! Owned references, and the GIL as a token that a function must be given to touch them.
 
 use crate::api::{Api, Ptr};
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::ptr;
 
@@ -47,7 +47,8 @@ impl Ref {
 
 /// Attaches this thread for as long as `work` runs.
 pub fn attached<R>(api: &'static Api, work: impl FnOnce(Gil) -> R) -> R {
-    // SAFETY: the interpreter is initialised before an `Api` is handed out, and is never finalised.
+    // SAFETY: the interpreter is initialised before an `Api` is handed out, and is not finalised before
+    // every guest is joined: never, where the loader initialised it.
     let state = unsafe { (api.PyGILState_Ensure)() };
     // SAFETY: attached just now.
     let result = work(unsafe { Gil::assume(api) });
@@ -121,6 +122,26 @@ impl<'a> Gil<'a> {
         self.own(unsafe {
             (self.api.vectorcall)(function, arguments.as_ptr(), arguments.len(), ptr::null_mut())
         })
+    }
+
+    /// A namespace to run code in.
+    pub fn globals(self) -> Option<Ref> {
+        // SAFETY: with the GIL; a dict made here, and builtins that are borrowed.
+        unsafe {
+            let globals = self.own((self.api.PyDict_New)())?;
+            let builtins = (self.api.PyEval_GetBuiltins)();
+            (self.api.PyDict_SetItemString)(globals.ptr(), c"__builtins__".as_ptr(), builtins);
+            Some(globals)
+        }
+    }
+
+    /// Runs source text that is of the kind `*_INPUT`; `name` is the file that tracebacks tell.
+    pub fn run(self, source: &CStr, name: &CStr, kind: c_int, globals: &Ref) -> Option<Ref> {
+        // SAFETY: with the GIL; C strings, and a dict that is alive.
+        unsafe {
+            let code = self.own((self.api.Py_CompileString)(source.as_ptr(), name.as_ptr(), kind))?;
+            self.own((self.api.PyEval_EvalCode)(code.ptr(), globals.ptr(), globals.ptr()))
+        }
     }
 
     pub fn clear(self) {

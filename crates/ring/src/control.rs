@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The control ring: what the host says of calls that were submitted before. One writer, one reader.
+//! The control ring: what the host says of calls that were submitted before. One writer, one reader
+//! at a time.
 //!
 //! | kind | task | stream | length | address | deadline |
 //! |---|---|---|---|---|---|
@@ -7,7 +8,13 @@
 //! | end, cancel | slot | generation | | | |
 //! | credit | slot | generation | bytes | | items |
 
-use crate::{Rings, entry::Submission, layout::Header, sync::Ordering};
+use crate::{
+    Rings,
+    entry::Submission,
+    futex,
+    layout::Header,
+    sync::{Ordering, store_before_looking},
+};
 
 /// Whether entries wait.
 #[inline]
@@ -40,7 +47,40 @@ pub fn push(rings: Rings<'_>, entry: Submission) -> bool {
         return false;
     }
     rings.control[tail as usize & (rings.control.len() - 1)].store(entry.into());
-    // SYNC POINT control
-    control_tail.0.store(tail.wrapping_add(1), Ordering::Release);
+    // SYNC POINT control; SYNC POINT control-sleep
+    store_before_looking(&control_tail.0, tail.wrapping_add(1));
     true
+}
+
+/// Wakes the thread that acts on the ring, if it sleeps; `true` where it did.
+pub fn ring(header: &Header) -> bool {
+    let sleep = &header.control_sleep.0;
+    // SYNC POINT control-sleep
+    // The exchange makes one of several callers ring, and none once the thread has woken by itself.
+    let slept = sleep.load(Ordering::SeqCst) == 1 && sleep.swap(0, Ordering::SeqCst) == 1;
+    if slept {
+        futex::wake(sleep, 1);
+    }
+    slept
+}
+
+/// Sleeps until entries wait. One thread.
+pub fn sleep(header: &Header) {
+    let Header { control_head, control_tail, control_sleep, .. } = header;
+    let waits = || control_head.0.load(Ordering::SeqCst) != control_tail.0.load(Ordering::SeqCst);
+    // SYNC POINT control-sleep
+    store_before_looking(&control_sleep.0, 1);
+    // The second look: an entry that was published before the store above rang no bell.
+    while !waits() && control_sleep.0.load(Ordering::SeqCst) == 1 {
+        futex::wait(&control_sleep.0, 1);
+    }
+    control_sleep.0.store(0, Ordering::SeqCst);
+}
+
+/// Whether so many entries wait that who passes by should act on them.
+#[inline]
+pub fn is_crowded(rings: Rings<'_>) -> bool {
+    let Header { control_head, control_tail, .. } = rings.header;
+    let waiting = control_tail.0.load(Ordering::Relaxed).wrapping_sub(control_head.0.load(Ordering::Relaxed));
+    waiting as usize > rings.control.len() / 2
 }

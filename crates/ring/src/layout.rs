@@ -10,11 +10,11 @@ use crate::sync::{AtomicU32, Ordering};
 /// Bytes between two words of the header.
 pub const LINE: usize = 128;
 /// Bytes of the header.
-pub const HEADER_BYTES: usize = 16 * LINE;
+pub const HEADER_BYTES: usize = 20 * LINE;
 /// First word of a block: "PLRB".
 pub const MAGIC: u32 = 0x4252_4c50;
 /// Version of this layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes of a ring entry.
 pub const ENTRY_BYTES: usize = 32;
 /// Requests up to this size are copied into their slot; larger ones are pinned.
@@ -35,6 +35,11 @@ impl Line {
     #[inline]
     pub fn get(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more, for who reads it now and then.
+    pub fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -75,7 +80,7 @@ pub struct Constants {
     pub credits: u32,
 }
 
-/// The header: 16 lines of 128 bytes.
+/// The header: 20 lines of 128 bytes.
 #[repr(C)]
 pub struct Header {
     /// Line 0.
@@ -110,6 +115,15 @@ pub struct Header {
     pub control_tail: Line,
     /// Line 15. Written by who acts on them: entries of the control ring read, wrapping.
     pub control_head: Line,
+    /// Line 16. 1 while the thread that acts on the control ring sleeps: its doorbell must be rung. Never where the
+    /// host's loop acts on it.
+    pub control_sleep: Line,
+    /// Line 17. Written by a guest in a process of its own: heartbeats, wrapping.
+    pub beats: Line,
+    /// Line 18. Written by guest threads: wake-ups of the host's loop, wrapping.
+    pub wakeups: Line,
+    /// Line 19. Written by guest threads: answers to tasks that were answered before, or never taken, wrapping.
+    pub duplicates: Line,
 }
 
 #[cfg(not(loom))]
@@ -119,7 +133,7 @@ const _: () = {
     assert!(std::mem::offset_of!(Header, cq_tail) == 4 * LINE);
     assert!(std::mem::offset_of!(Header, idle_seq) == 12 * LINE);
     assert!(std::mem::offset_of!(Header, host) == 13 * LINE);
-    assert!(std::mem::offset_of!(Header, control_head) == 15 * LINE);
+    assert!(std::mem::offset_of!(Header, duplicates) == 19 * LINE);
 };
 
 /// Nobody's processor: the value of `host_cpu` and `guest_cpu` before they are known.
@@ -146,6 +160,10 @@ impl Header {
             host: line(0),
             control_tail: line(0),
             control_head: line(0),
+            control_sleep: line(0),
+            beats: line(0),
+            wakeups: line(0),
+            duplicates: line(0),
         }
     }
 }
@@ -159,7 +177,9 @@ impl Layout {
     ///
     /// The submission ring holds a call of each slot. The completion ring holds for each carrier a response and the
     /// release of a held request, the items that all credit together allows, a seal for every third payload and a line
-    /// of log: it cannot overflow. The control ring is emptied by its writer where it is full.
+    /// of log: it cannot overflow. Nor can the control ring: its entries are items, which have a carrier each, and for a
+    /// task its end, its cancellation and two or three times credit, and guest threads that answer empty it once it is
+    /// half full.
     ///
     /// # Panics
     /// Where `calls` is out of range.
@@ -168,7 +188,7 @@ impl Layout {
         let slots = calls.next_power_of_two();
         let carriers = slots * 2 + (slots / 4).max(64);
         let (sq_entries, cq_entries) = (slots, (slots * 8).max(512));
-        let control_entries = carriers.next_power_of_two();
+        let control_entries = (slots * 16).max(1024);
         // What responses, releases, their seals and the log leave; three seals for nine items.
         let credits = (cq_entries - carriers * 2 - slots / 3 - 8) * 3 / 4;
         let sq_offset = HEADER_BYTES;

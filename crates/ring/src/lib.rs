@@ -2,9 +2,11 @@
 //! Shared-memory rings, doorbells and slabs.
 //!
 //! One block of memory joins a host's event loop to the threads of a guest: a header whose words
-//! stand on 128-byte lines, a submission ring (host to guest), a completion ring (guest to host)
-//! a control ring for what is said of calls under way (items, credit, cancellation), and payload areas. [`layout`] gives every offset; `abi/ring.json` repeats them for the
-//! other languages. This crate is the only place of the project that uses atomics.
+//! stand on 128-byte lines, a submission ring (host to guest), a completion ring (guest to host), a
+//! control ring for what is said of calls under way (items, credit, cancellation), and payload areas.
+//! [`layout`] gives every offset; `abi/ring.json` repeats them for the other languages. Where the guest
+//! has a process of its own, the block and two arenas for larger payloads are files in memory that both
+//! map. This crate is the only place of the project that uses atomics.
 //!
 //! Every acquire/release or sequentially consistent pair carries a `SYNC POINT name` on both halves:
 //! - `submit`: the host publishes an entry with `sq_tail`, a guest thread reads it.
@@ -16,16 +18,22 @@
 //!   of `armed` and second look at `cq_tail` (Dekker; sequentially consistent).
 //! - `control`: the host publishes an entry with `control_tail`, who acts on it reads it, and gives it back with
 //!   `control_head`.
+//! - `control-sleep`: the host's store of `control_tail` and load of `control_sleep` against the store of
+//!   `control_sleep` and second look at `control_tail` of the thread that acts on it (Dekker; sequentially consistent).
+//! - `unit`: the host marks a slab's units free, the guest takes them.
 //! - `stop`: the host raises `stop`, guest threads leave.
 
+#[cfg(not(loom))]
+pub mod arena;
 pub mod completion;
 pub mod control;
-mod counter;
 pub mod entry;
 pub mod futex;
 pub mod layout;
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(not(loom))]
+pub mod parcel;
 #[cfg(not(loom))]
 pub mod region;
 #[cfg(not(loom))]
@@ -36,7 +44,6 @@ mod sync;
 pub mod take;
 pub mod tasks;
 
-pub use counter::Counter;
 pub use entry::{Completion, Entry, Submission};
 pub use layout::{Header, Layout};
 pub use spin::Window;

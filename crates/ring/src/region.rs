@@ -2,12 +2,18 @@
 //! Mapped memory, and the block that a runtime's rings live in.
 #![expect(clippy::cast_ptr_alignment, reason = "offsets of a Layout are aligned, asserted by its tests")]
 
-use std::{io, ptr::NonNull, slice};
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr::NonNull,
+    slice,
+};
 
 use crate::{
     Rings,
     entry::Entry,
-    layout::{Constants, Header, Layout, REQUEST_BYTES, RESPONSE_BYTES},
+    layout::{Constants, Header, Layout, MAGIC, MAX_SLOTS, REQUEST_BYTES, RESPONSE_BYTES, VERSION},
 };
 
 /// A run of zeroed pages, unmapped on drop.
@@ -27,15 +33,32 @@ impl Mapping {
     /// # Errors
     /// What mmap says, out of memory above all.
     pub fn new(len: usize) -> io::Result<Self> {
+        Self::map(None, len, libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    /// Maps a file in memory, which other processes map, too.
+    ///
+    /// # Errors
+    /// What mmap says.
+    pub fn of(file: BorrowedFd<'_>, access: Access) -> io::Result<Self> {
+        let protection = match access {
+            Access::Read => libc::PROT_READ,
+            Access::Write => libc::PROT_READ | libc::PROT_WRITE,
+        };
+        Self::map(Some(file), file_len(file)?, protection)
+    }
+
+    fn map(file: Option<BorrowedFd<'_>>, len: usize, protection: i32) -> io::Result<Self> {
         let len = len.max(1).next_multiple_of(4096);
-        // SAFETY: a new private mapping without an address does not touch existing memory.
+        let shared = if file.is_some() { libc::MAP_SHARED } else { libc::MAP_PRIVATE | libc::MAP_ANONYMOUS };
+        // SAFETY: a new mapping without an address does not touch existing memory.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
                 len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
+                protection,
+                shared | libc::MAP_NORESERVE,
+                file.map_or(-1, |file| file.as_raw_fd()),
                 0,
             )
         };
@@ -45,6 +68,17 @@ impl Mapping {
         NonNull::new(start.cast())
             .map(|start| Self { start, len })
             .ok_or_else(|| io::Error::other("mapped at 0"))
+    }
+
+    /// Gives the memory of a part back, which then reads as zeros. Only of a file that is mapped to be written.
+    ///
+    /// # Panics
+    /// Where the part does not lie in the mapping.
+    pub fn forget(&self, offset: usize, len: usize) {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len));
+        // SAFETY: the part lies in the mapping, whose users gave it up. Where it fails the memory stays, which harms
+        // nobody.
+        unsafe { libc::madvise(self.as_ptr().add(offset).cast(), len, libc::MADV_REMOVE) };
     }
 
     /// First byte.
@@ -70,6 +104,50 @@ impl Drop for Mapping {
     }
 }
 
+/// What a mapping of a file may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is read.
+    Read,
+    /// It is read and written.
+    Write,
+}
+
+/// Makes a file in memory of `len` bytes. It has no name that others could open it by, takes memory as it is touched,
+/// and nobody can change its length: who maps it never finds a page missing.
+///
+/// # Errors
+/// What the kernel says.
+pub fn file(name: &CStr, len: usize) -> io::Result<OwnedFd> {
+    // SAFETY: a C string; the descriptor that comes back is ours.
+    let made = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    if made < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: as above.
+    let made = unsafe { OwnedFd::from_raw_fd(made) };
+    let len = i64::try_from(len.next_multiple_of(4096)).map_err(io::Error::other)?;
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: system calls on our own descriptor.
+    let done = unsafe {
+        libc::ftruncate(made.as_raw_fd(), len) == 0
+            && libc::fcntl(made.as_raw_fd(), libc::F_ADD_SEALS, seals) == 0
+    };
+    if done { Ok(made) } else { Err(io::Error::last_os_error()) }
+}
+
+fn file_len(file: BorrowedFd<'_>) -> io::Result<usize> {
+    // SAFETY: a stat is plain numbers; fstat fills it.
+    let (done, stat) = unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        (libc::fstat(file.as_raw_fd(), &raw mut stat), stat)
+    };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    usize::try_from(stat.st_size).map_err(io::Error::other)
+}
+
 /// The block of a runtime: header, rings, payload slots.
 pub struct Block {
     memory: Mapping,
@@ -83,10 +161,46 @@ impl Block {
     /// Where its memory cannot be mapped.
     pub fn new(layout: Layout) -> io::Result<Self> {
         let constants = layout.constants();
-        let memory = Mapping::new(constants.total as usize)?;
+        Ok(Self::begin(Mapping::new(constants.total as usize)?, constants))
+    }
+
+    /// A fresh block in a file, which the guest's process maps by [`Block::attach`].
+    ///
+    /// # Errors
+    /// Where its memory cannot be had or mapped.
+    pub fn shared(layout: Layout) -> io::Result<(Self, OwnedFd)> {
+        let constants = layout.constants();
+        let file = file(c"polyloop-block", constants.total as usize)?;
+        let memory = Mapping::of(file.as_fd(), Access::Write)?;
+        Ok((Self::begin(memory, constants), file))
+    }
+
+    /// The block that another process has made.
+    ///
+    /// # Errors
+    /// Where the file cannot be mapped, or holds no block of this layout.
+    pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
+        let memory = Mapping::of(file, Access::Write)?;
+        if memory.len() < size_of::<Header>() {
+            return Err(io::Error::other("the file is too short for a block"));
+        }
+        // SAFETY: the mapping is page-aligned and larger than a header, whose constants nobody writes any more.
+        let constants = unsafe { memory.as_ptr().cast::<Constants>().read() };
+        let slots = constants.slots as usize;
+        let known =
+            constants.magic == MAGIC && constants.version == VERSION && (1..=MAX_SLOTS).contains(&slots);
+        if !known || Layout::new(slots).constants() != constants || memory.len() < constants.total as usize {
+            return Err(io::Error::other(
+                "the host and the guest are of different versions: build both again",
+            ));
+        }
+        Ok(Self { memory, constants })
+    }
+
+    fn begin(memory: Mapping, constants: Constants) -> Self {
         // SAFETY: the mapping is page-aligned, larger than a header, and nobody else knows it yet.
         unsafe { memory.as_ptr().cast::<Header>().write(Header::new(constants)) };
-        Ok(Self { memory, constants })
+        Self { memory, constants }
     }
 
     /// Sizes and offsets.
@@ -108,7 +222,7 @@ impl Block {
     /// Header and rings.
     pub fn rings(&self) -> Rings<'_> {
         let c = &self.constants;
-        // SAFETY: Block::new wrote a Header at 0 and laid the rings out aligned and in bounds; zeroed
+        // SAFETY: a Header was written at 0, and the layout lays the rings out aligned and in bounds; zeroed
         // memory is a valid Entry; everything in them is atomic, so shared references are sound, and
         // they cannot outlive the mapping. The counts are this process's own copy, which nobody
         // that shares the memory can change.

@@ -3,11 +3,12 @@
 //!
 //! Up to [`SHARED_LIMIT`] they are carved one after the other from a slab of [`SLAB_BYTES`]; larger
 //! ones get a slab of their own. The host maps a slab once and hands out views of it; when the last
-//! view is gone it gives the slab back, and the pages, already faulted in, serve again.
+//! view is gone it gives the slab back, and the pages, already faulted in, serve again. A guest in a
+//! process of its own carves from an [`arena`], whose slabs the host finds there.
 
 use std::{collections::HashMap, io, sync::Arc};
 
-use crate::{region::Mapping, sync::Mutex};
+use crate::{arena, region::Mapping, sync::Mutex};
 
 /// Bytes of a slab that responses share.
 pub const SLAB_BYTES: usize = 1 << 20;
@@ -38,8 +39,21 @@ pub struct Slabs(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    slabs: HashMap<u32, Arc<Mapping>>,
     current: Option<Current>,
+    source: Source,
+}
+
+/// Where slabs come from.
+enum Source {
+    /// Memory of this process, where the host is, too.
+    Own(Own),
+    /// The arena that the host's process has made, and looks slabs up in.
+    Arena(arena::GuestEnd),
+}
+
+#[derive(Default)]
+struct Own {
+    slabs: HashMap<u32, Arc<Mapping>>,
     free: Vec<u32>,
     free_bytes: usize,
     last: u32,
@@ -55,7 +69,18 @@ struct Current {
 // SAFETY: the pointer is into a Mapping that the same State keeps alive.
 unsafe impl Send for Current {}
 
+impl Default for Source {
+    fn default() -> Self {
+        Self::Own(Own::default())
+    }
+}
+
 impl Slabs {
+    /// Slabs of an arena.
+    pub fn of(arena: arena::GuestEnd) -> Self {
+        Self(Mutex::new(State { current: None, source: Source::Arena(arena) }))
+    }
+
     /// A place for a response of `len` bytes.
     ///
     /// # Errors
@@ -66,12 +91,13 @@ impl Slabs {
     pub fn place(&self, len: usize) -> io::Result<Place> {
         let mut state = self.0.lock().unwrap();
         if len > SHARED_LIMIT {
-            return state.own(len);
+            let (slab, start) = state.source.own(len)?;
+            return Ok(Place { slab, offset: 0, own: true, start, sealed: None });
         }
         if let Some(place) = state.current.as_mut().and_then(|current| current.carve(len)) {
             return Ok(place);
         }
-        let (slab, start) = state.fresh(SLAB_BYTES)?;
+        let (slab, start) = state.source.fresh(SLAB_BYTES)?;
         let sealed = state.current.take().map(|full| (full.slab, full.count));
         let mut current = Current { slab, start, used: 0, count: 0 };
         let place = current.carve(len).map(|place| Place { sealed, ..place });
@@ -79,28 +105,36 @@ impl Slabs {
         place.ok_or_else(|| io::Error::other("a response is larger than a slab"))
     }
 
-    /// The memory of a slab, for the host to map.
+    /// The memory of a slab of this process, for the host to map.
     ///
     /// # Panics
     /// Never, as above.
     pub fn open(&self, slab: u32) -> Option<Arc<Mapping>> {
-        self.0.lock().unwrap().slabs.get(&slab).cloned()
+        match &self.0.lock().unwrap().source {
+            Source::Own(own) => own.slabs.get(&slab).cloned(),
+            Source::Arena(_) => None,
+        }
     }
 
-    /// Takes a slab back that the host does not use any more.
+    /// Takes a slab of this process back that the host does not use any more.
     ///
     /// # Panics
     /// Never, as above.
     pub fn recycle(&self, slab: u32) {
-        self.0.lock().unwrap().recycle(slab);
+        if let Source::Own(own) = &mut self.0.lock().unwrap().source {
+            own.recycle(slab);
+        }
     }
 
-    /// Bytes of all slabs, in use or kept.
+    /// Bytes of all slabs of this process, in use or kept.
     ///
     /// # Panics
     /// Never, as above.
     pub fn bytes(&self) -> usize {
-        self.0.lock().unwrap().slabs.values().map(|mapping| mapping.len()).sum()
+        match &self.0.lock().unwrap().source {
+            Source::Own(own) => own.slabs.values().map(|mapping| mapping.len()).sum(),
+            Source::Arena(_) => 0,
+        }
     }
 }
 
@@ -116,14 +150,26 @@ impl Current {
     }
 }
 
-impl State {
-    fn own(&mut self, len: usize) -> io::Result<Place> {
+impl Source {
+    /// A slab for one large response.
+    fn own(&mut self, len: usize) -> io::Result<(u32, *mut u8)> {
         // Classes make the odd sizes of one service fit each other's slabs.
         let class = if len <= 16 << 20 { len.next_power_of_two() } else { len.next_multiple_of(SLAB_BYTES) };
-        let (slab, start) = self.fresh(class)?;
-        Ok(Place { slab, offset: 0, own: true, start, sealed: None })
+        match self {
+            Self::Own(own) => own.fresh(class),
+            Self::Arena(arena) => arena.take(len),
+        }
     }
 
+    fn fresh(&mut self, bytes: usize) -> io::Result<(u32, *mut u8)> {
+        match self {
+            Self::Own(own) => own.fresh(bytes),
+            Self::Arena(arena) => arena.take(bytes),
+        }
+    }
+}
+
+impl Own {
     /// An unused slab of exactly `bytes`.
     fn fresh(&mut self, bytes: usize) -> io::Result<(u32, *mut u8)> {
         // The last one freed is the warmest.

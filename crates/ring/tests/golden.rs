@@ -38,7 +38,9 @@ fn words() -> Value {
         "guestCpu": offset_of!(Header, guest_cpu), "poller": offset_of!(Header, poller),
         "idle": offset_of!(Header, idle), "idleSeq": offset_of!(Header, idle_seq),
         "outstanding": offset_of!(Header, host), "controlTail": offset_of!(Header, control_tail),
-        "controlHead": offset_of!(Header, control_head),
+        "controlHead": offset_of!(Header, control_head), "controlSleep": offset_of!(Header, control_sleep),
+        "beats": offset_of!(Header, beats), "wakeups": offset_of!(Header, wakeups),
+        "duplicates": offset_of!(Header, duplicates),
     })
 }
 

@@ -3,17 +3,20 @@
 //!
 //! A host creates a [`Runtime`], gives its block to its event loop and calls [`load`]; a guest takes
 //! tasks and answers them through the same [`Runtime`]. Neither knows the other: the host is a
-//! [`Host`], the guest a [`Guest`].
+//! [`Host`], the guest a [`Guest`]. Where the guest has a process of its own, the host has a [`Remote`], and
+//! the other process a [`Runtime`] that is attached to it.
 
 mod error;
 mod lifecycle;
 mod log;
+mod remote;
 mod runtime;
 mod streams;
 mod under_way;
 
 pub use error::ErrorObject;
-pub use lifecycle::{Guest, StartOptions, load, unload};
+pub use lifecycle::{Beat, Guest, StartOptions, load, unload};
 pub use log::Line;
-pub use runtime::{Event, Host, Limits, Runtime, Task};
+pub use remote::Remote;
+pub use runtime::{Event, Host, Limits, Runtime, Shared, Task};
 pub use under_way::{Item, Nothing};

@@ -38,7 +38,15 @@ pub trait Guest: Send {
 
     /// Blocks until it uses the runtime no more.
     fn join(self: Box<Self>);
+
+    /// Its heartbeat, which is not to be used any more once `join` is called. Nothing where it has none.
+    fn beat(&self) -> Option<Beat> {
+        None
+    }
 }
+
+/// Returns when the guest is able to run code.
+pub type Beat = Box<dyn Fn() + Send>;
 
 /// Opens a guest and starts it; the runtime's host hears [`Event::Ready`] or [`Event::Failed`].
 /// The guest is handed to `keep` before the host hears of it, for [`unload`].

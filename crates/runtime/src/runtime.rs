@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The runtime: what host and guest share.
 
-use std::{io, sync::OnceLock};
+use std::{
+    io,
+    sync::{Mutex, OnceLock},
+};
 
 use polyloop_abi::{STATUS_ERROR, STATUS_OK};
 use polyloop_ring::{
-    Completion, Counter, Layout, Submission, Taken, Taker, completion, entry,
+    Completion, Layout, Submission, Taken, Taker, completion, entry,
     layout::RESPONSE_BYTES,
-    region::Block,
+    region::{Block, Mapping},
     slab::{Place, Slabs},
     submission,
     tasks::Tasks,
@@ -71,13 +74,14 @@ pub struct Task {
     pub context_length: u32,
 }
 
-/// Counts of what happened across the border.
-#[derive(Default)]
-pub struct Counters {
-    /// Wake-ups of the host's loop.
-    pub wakeups: Counter,
-    /// Answers to tasks that were answered before, or never taken.
-    pub duplicates: Counter,
+/// What a guest in a process of its own has of its host's.
+pub struct Shared {
+    /// The block.
+    pub block: Block,
+    /// Memory for larger responses.
+    pub slabs: Slabs,
+    /// Where larger requests lie: addresses are offsets in it.
+    pub requests: Mapping,
 }
 
 /// One library with one configuration.
@@ -87,14 +91,16 @@ pub struct Runtime {
     completer: completion::Completer,
     slabs: Slabs,
     pub(crate) streams: Streams,
+    /// Where addresses count from, with a guest in a process of its own.
+    requests: Option<Mapping>,
+    /// Held by the thread that acts on the control ring.
+    pub(crate) acting: Mutex<()>,
     log: Log,
     limits: Limits,
     host: Box<dyn Host>,
     failure: OnceLock<ErrorObject>,
     abandoned: OnceLock<()>,
     manifest: OnceLock<String>,
-    /// Counts.
-    pub counters: Counters,
 }
 
 impl Runtime {
@@ -107,20 +113,40 @@ impl Runtime {
     /// Where `limits.calls` is out of range.
     pub fn new(limits: Limits, host: Box<dyn Host>) -> io::Result<Self> {
         let block = Block::new(Layout::new(limits.calls))?;
-        Ok(Self {
+        Ok(Self::with(block, Slabs::default(), None, limits, host))
+    }
+
+    /// The guest's end of a runtime whose host is another process. What is printed goes to this process's streams.
+    pub fn attach(shared: Shared, payload: usize, host: Box<dyn Host>) -> Self {
+        let Shared { block, slabs, requests } = shared;
+        let limits = Limits { calls: block.constants().slots as usize, payload };
+        let runtime = Self::with(block, slabs, Some(requests), limits, host);
+        runtime.log.close();
+        runtime
+    }
+
+    fn with(
+        block: Block,
+        slabs: Slabs,
+        requests: Option<Mapping>,
+        limits: Limits,
+        host: Box<dyn Host>,
+    ) -> Self {
+        Self {
             tasks: Tasks::new(block.constants().carriers as usize),
             block,
             completer: completion::Completer::default(),
-            slabs: Slabs::default(),
+            slabs,
             streams: Streams::default(),
+            requests,
+            acting: Mutex::default(),
             log: Log::default(),
             limits,
             host,
             failure: OnceLock::new(),
             abandoned: OnceLock::new(),
             manifest: OnceLock::new(),
-            counters: Counters::default(),
-        })
+        }
     }
 
     /// The memory that host and guest share.
@@ -163,16 +189,30 @@ impl Runtime {
         let (data, context) = match submission.address {
             // SAFETY: the host placed the context behind the payload, both in the carrier.
             0 => (carrier, unsafe { carrier.add(submission.length as usize) }),
-            address => (address as *const u8, carrier),
+            address => (self.pinned(address), carrier),
         };
         let submission = Submission { flags: submission.flags & !entry::FLAG_TIMED, ..submission };
         Task { id, submission, data, context, context_length: submission.stream >> 16 }
     }
 
+    /// Where a payload lies that is not in its carrier.
+    pub(crate) fn pinned(&self, address: u64) -> *const u8 {
+        match &self.requests {
+            None => address as *const u8,
+            Some(requests) => requests.as_ptr().cast_const().wrapping_add(address as usize),
+        }
+    }
+
+    /// Whether the host is another process, so that no loop acts on the control ring.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.requests.is_some()
+    }
+
     /// Answers a task; `data` may be its request. `false`: it was answered before.
     pub fn respond(&self, task: u64, status: u32, flags: u8, data: &[u8]) -> bool {
+        self.relieve();
         let Some(answered) = self.tasks.answer(task) else {
-            self.counters.duplicates.add();
+            self.block.rings().header.duplicates.count();
             return false;
         };
         // Its death answers all that was in flight: what it says in dying would hide that from some.
@@ -264,7 +304,7 @@ impl Runtime {
     pub(crate) fn publish(&self, completion: Completion) {
         // The ring is sized so that answers and what goes with them fit: `Tasks` lets nothing else in.
         if self.completer.push(self.block.rings(), completion).expect("the completion ring cannot fill up") {
-            self.counters.wakeups.add();
+            self.block.rings().header.wakeups.count();
             self.host.wake();
         }
     }

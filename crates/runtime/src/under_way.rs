@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Calls between their beginning and their answer: items, credit, cancellation, context.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, sync::PoisonError};
 
 use polyloop_abi::{
     EVENT_CANCELLED, EVENT_CREDIT, EVENT_INPUT, FLAG_BYTES, FLAG_EMPTY, FLAG_INPUT, FLAG_OUTPUT, KIND_CANCEL,
@@ -48,8 +48,9 @@ pub enum Nothing {
 }
 
 impl Runtime {
-    /// Acts on what the host has said in the control ring. On the host's thread: it never blocks.
+    /// Acts on what the host has said in the control ring. It blocks no longer than another thread takes to do the same.
     pub fn control(&self) {
+        let _acting = self.acting.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(entry) = control::pop(self.block().rings()) {
             let mut locked = self.streams.lock(entry.task, entry.stream);
             match entry.kind {
@@ -57,6 +58,28 @@ impl Runtime {
                 KIND_CANCEL => self.give_up(&mut locked, entry),
                 kind => self.inform(&mut locked, kind, entry),
             }
+        }
+    }
+
+    /// Acts on the control ring until the process ends: the work of a thread where the host is another process.
+    pub fn act(&self) {
+        loop {
+            control::sleep(self.block().rings().header);
+            self.control();
+        }
+    }
+
+    /// Acts on the control ring where a guest thread passes by and no loop does: before it would wait.
+    fn look(&self) {
+        if self.is_remote() && control::waiting(self.block().rings().header) {
+            self.control();
+        }
+    }
+
+    /// The same where the ring may get full.
+    pub(crate) fn relieve(&self) {
+        if self.is_remote() && control::is_crowded(self.block().rings()) {
+            self.control();
         }
     }
 
@@ -140,6 +163,7 @@ impl Runtime {
     /// # Errors
     /// [`Nothing`].
     pub fn receive(&self, task: u64, wait: bool) -> Result<Item, Nothing> {
+        self.look();
         let (slot, generation) = split(task);
         let mut locked = self.streams.lock(slot as u32, generation);
         loop {
@@ -168,7 +192,7 @@ impl Runtime {
         let id = self.tasks.take(item.carrier).ok_or(Nothing::Refused)?;
         let data = match item.address {
             0 => self.block().request(item.carrier).cast_const(),
-            address => address as *const u8,
+            address => self.pinned(address),
         };
         Ok(Item { id, flags: item.flags, data, length: item.length })
     }
@@ -193,6 +217,7 @@ impl Runtime {
 
     /// Takes an item's credit.
     fn spend(&self, task: u64, len: usize, wait: bool) -> Result<(), Nothing> {
+        self.look();
         let (slot, generation) = split(task);
         let mut locked = self.streams.lock(slot as u32, generation);
         loop {
@@ -225,6 +250,7 @@ impl Runtime {
 
     /// Whether a task's caller has given it up; `None` where it was answered.
     pub fn cancelled(&self, task: u64) -> Option<bool> {
+        self.look();
         self.tasks.is_open(task).then(|| self.is_given_up(task))
     }
 

@@ -88,7 +88,7 @@ fn a_task_that_is_answered_twice_is_counted_and_answered_once() {
     assert_eq!(Loaded::completion(&mut drainer).status, 1);
     let runtime = Arc::clone(&loaded.runtime);
     loaded.end();
-    assert_eq!(runtime.counters.duplicates.get(), 1);
+    assert_eq!(runtime.block().rings().header.duplicates.get(), 1);
     assert_eq!(drainer.pop(), None);
 }
 

@@ -104,8 +104,10 @@ class LoopThread:
 
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
+        _native.attend(self.runtime, True)
         while not self._runs_to_its_end():
             pass
+        _native.attend(self.runtime, False)
         self.loop.remove_reader(_native.bell(self.runtime))
         if not self.stopping:
             self._report_death()

@@ -25,15 +25,19 @@ describe = _errors.describe
 
 def adopt(loader: dict[str, Any]) -> None:
     """Makes the interpreter what the one that was probed is, where its initialisation did not."""
-    probe = loader["probe"]
     sys.argv = [loader.get("file") or loader.get("module") or ""]
+    if not loader.get("running"):
+        _resemble(loader["probe"])
+    _output.install()
+
+
+def _resemble(probe: dict[str, Any]) -> None:
     if (sys.prefix, sys.base_prefix) != (probe["prefix"], probe["base_prefix"]):
         sys.prefix, sys.exec_prefix = probe["prefix"], probe["prefix"]
         sys.base_prefix, sys.base_exec_prefix = probe["base_prefix"], probe["base_prefix"]
         site.main()
         sys.path[:] = probe["path"]
     sys.executable = probe["executable"]
-    _output.install()
 
 
 class Guest:
@@ -164,6 +168,33 @@ async def _await(awaitable: Any) -> Any:
 
 def start(runtime: Any, loader_json: str, config_json: str, codec: str, threads: int) -> Guest:
     """Loads a guest; whatever it raises is what the host is told."""
+    return _on_main_thread(lambda: _start(runtime, loader_json, config_json, codec, threads))
+
+
+def _on_main_thread(function: Callable[[], Guest]) -> Guest:
+    """Calls it on Python's main thread where `_process.py` keeps that free for it, else here."""
+    jobs = getattr(sys.modules.get("__main__"), "polyloop_jobs", None)
+    if jobs is None:
+        return function()
+    results: list[Guest] = []
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def job() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+        done.set()
+
+    jobs.put(job)
+    done.wait()
+    if errors:
+        raise errors.pop()
+    return results.pop()
+
+
+def _start(runtime: Any, loader_json: str, config_json: str, codec: str, threads: int) -> Guest:
     loader = {"module": None, "file": None, **json.loads(loader_json)}
     config = json.loads(config_json) if config_json else None
     guest = Guest(runtime, loader, codec, threads)

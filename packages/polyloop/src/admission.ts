@@ -19,6 +19,8 @@ export interface Bounds {
  * `maxBytes` is let in when nothing else is in flight.
  */
 export class Admission {
+  /** Whether there is an instance that takes calls; without one all wait. */
+  open = true
   readonly #bounds: Bounds
   #calls = 0
   #kept = 0
@@ -67,7 +69,8 @@ export class Admission {
       this.#calls++
       return true
     }
-    if (this.#bounds.whenFull === 'fail') throw this.#overloaded()
+    if (this.#bounds.whenFull === 'fail' && (this.open || this.waiting >= this.#bounds.maxCalls))
+      throw this.#overloaded()
     this.#queue.push(task)
     return false
   }
@@ -88,9 +91,9 @@ export class Admission {
     this.#kept++
   }
 
-  /** It has given such a request up. */
-  giveUp(): void {
-    this.#kept--
+  /** It has given such requests up. */
+  giveUp(count = 1): void {
+    this.#kept -= count
   }
 
   /** The call that has waited longest and may go now. */
@@ -123,7 +126,7 @@ export class Admission {
 
   #fits(size: number): boolean {
     const { maxCalls, maxBytes } = this.#bounds
-    return this.#calls + this.#kept < maxCalls && (this.#calls === 0 || this.#bytes + size <= maxBytes)
+    return this.open && this.#calls + this.#kept < maxCalls && (this.#calls === 0 || this.#bytes + size <= maxBytes)
   }
 
   #shift(): void {

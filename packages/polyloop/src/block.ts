@@ -22,14 +22,20 @@ export const header = {
   outstanding: 416,
   controlTail: 448,
   controlHead: 480,
+  controlSleep: 512,
+  beats: 544,
+  wakeups: 576,
+  duplicates: 608,
 } as const
 
 export const magic: number = 0x4252_4c50
-export const version = 2
+export const version = 3
 /** 32-bit words of an entry. */
 export const entryWords = 8
 export const requestBytes = 4096
 export const responseBytes = 1024
+/** Bytes of a slab that responses share. */
+export const slabBytes = 1_048_576
 /** Bytes that a response stream may be ahead of its reader, beside its items. */
 export const windowBytes = 1_048_576
 /** How often a slot was used is counted up to here, then from 0. */

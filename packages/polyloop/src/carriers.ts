@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Block, requestBytes } from './block.ts'
+import { PolyloopError } from './errors.ts'
 import { native } from './native.ts'
 
 /** Memory whose end may become unreadable, by `resize`, while it is pinned. */
@@ -54,11 +55,12 @@ export class Carriers {
   }
 
   /**
-   * Copies a small payload into its place and pins a large one.
+   * Copies a small payload into its place and pins a large one, or copies it to where another process reads it.
    *
    * @param word - where its entry begins, in 32-bit words
    * @param room - bytes that it may take of its place
    * @returns bytes of the payload
+   * @throws overloaded where there is no memory to place it in
    */
   place(carrier: number, word: number, payload: string | Uint8Array, room: number): number {
     const start = this.start(carrier)
@@ -70,8 +72,17 @@ export class Carriers {
     // Empty bytes may have been detached while the call waited.
     if (payload.length === 0) return 0
     if (payload.length <= room) this.#bytes.set(payload, start)
-    else native.pin(this.#id, carrier, word, isResizable(payload) ? Buffer.from(payload) : payload)
+    else this.#pin(carrier, word, isResizable(payload) ? Buffer.from(payload) : payload)
     return payload.length
+  }
+
+  #pin(carrier: number, word: number, payload: Uint8Array): void {
+    try {
+      native.pin(this.#id, carrier, word, payload)
+    } catch (cause) {
+      const message = `there is no memory for a request of ${payload.length} bytes: ${(cause as Error).message}`
+      throw new PolyloopError('overloaded', message, { cause })
+    }
   }
 
   /** Whether the payload of the entry at `word` was pinned. */

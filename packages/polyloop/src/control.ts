@@ -2,21 +2,25 @@
 import { type Block, entryWords, header, kind, requestBytes } from './block.ts'
 import type { Carriers } from './carriers.ts'
 import type { Payload } from './codec.ts'
+import { Breach } from './errors.ts'
 import { isDraining } from './hub.ts'
 import { native } from './native.ts'
 
 /**
  * The host's end of the control ring: what is said of calls under way. A task is named by its slot and generation, for
- * it may be answered meanwhile. Where the hub drains, it acts on the entries afterwards; elsewhere a native call does.
+ * it may be answered meanwhile. Where the hub drains, it has the entries acted on afterwards; elsewhere a native call
+ * does. A guest in a process of its own has a thread for that, which needs the call only if it sleeps.
  */
 export class ControlRing {
   readonly #id: number
   readonly #block: Block
   readonly #words: Int32Array
   readonly #carriers: Carriers
+  readonly #isRemote: boolean
   #tail = 0
 
-  constructor(id: number, block: Block, carriers: Carriers) {
+  constructor(id: number, block: Block, carriers: Carriers, isRemote: boolean) {
+    this.#isRemote = isRemote
     this.#id = id
     this.#block = block
     this.#words = block.words
@@ -58,7 +62,7 @@ export class ControlRing {
     const { control, controlMask } = this.#block
     // SYNC POINT control
     const head = Atomics.load(this.#words, header.controlHead)
-    if (((this.#tail - head) | 0) > controlMask) native.control(this.#id)
+    if (((this.#tail - head) | 0) > controlMask) this.#makeRoom()
     const at = control + (this.#tail & controlMask) * entryWords
     this.#words.fill(0, at, at + entryWords)
     this.#words[at] = slot
@@ -67,10 +71,17 @@ export class ControlRing {
     return at
   }
 
+  /** In this process the ring is emptied by this thread. In another one it never fills up, while the guest is sound. */
+  #makeRoom(): void {
+    if (this.#isRemote) throw new Breach('it does not act on the control ring')
+    native.control(this.#id)
+  }
+
   #publish(atOnce: boolean): void {
     this.#tail = (this.#tail + 1) | 0
-    // SYNC POINT control
+    // SYNC POINT control; SYNC POINT control-sleep
     Atomics.store(this.#words, header.controlTail, this.#tail)
+    if (this.#isRemote && Atomics.load(this.#words, header.controlSleep) === 0) return
     if (atOnce || !isDraining()) native.control(this.#id)
   }
 }

@@ -28,6 +28,14 @@ export interface GuestError {
   readonly code?: string
 }
 
+/** How a guest's process ended. */
+export interface GuestExit {
+  readonly code: number | null
+  readonly signal: string | null
+  /** What it wrote last, on either stream. */
+  readonly lines: readonly string[]
+}
+
 /** What an error object of the ABI holds; see `polyloop_abi::Host::respond`. */
 interface ErrorObject {
   code?: unknown
@@ -36,10 +44,12 @@ interface ErrorObject {
   stack?: unknown
   rc?: unknown
   cause?: unknown
+  exit?: unknown
 }
 
 interface Details {
   cause?: unknown
+  exit?: GuestExit | undefined
   rc?: number
   guest?: GuestError
 }
@@ -52,12 +62,15 @@ export class PolyloopError extends Error {
   declare readonly rc?: number
   /** The error that was thrown in the guest. */
   declare readonly guest?: GuestError
+  /** How its process ended, where it had one. */
+  declare readonly exit?: GuestExit
 
   constructor(code: PolyloopErrorCode, message: string, details: Details = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined)
     this.code = code
     if (details.rc !== undefined) this.rc = details.rc
     if (details.guest !== undefined) this.guest = details.guest
+    if (details.exit !== undefined) this.exit = details.exit
   }
 
   /** The error for an error object in JSON; `code` is the one for errors of the guest's own. */
@@ -72,10 +85,22 @@ export class PolyloopError extends Error {
     }
   }
 
+  /** An error with this code, caused by another. */
+  static from(code: PolyloopErrorCode, cause: Error): PolyloopError {
+    return new PolyloopError(code, cause.message, { cause })
+  }
+
   /** The error for an error object of the host's own native side, which names one of our codes. */
   static fromHost(json: string): PolyloopError {
-    const object = JSON.parse(json) as ErrorObject
-    return new PolyloopError(object.code as PolyloopErrorCode, String(object.message))
+    const { code, message } = parsed(json)
+    return new PolyloopError(isCode(code) ? code : 'protocol', String(message ?? json.slice(0, 200)))
+  }
+}
+
+/** The guest broke a rule of the rings: nothing that it says can be believed any more. */
+export class Breach extends PolyloopError {
+  constructor(what: string, cause?: unknown) {
+    super('protocol', `the guest broke the protocol: ${what}`, cause === undefined ? {} : { cause })
   }
 }
 
@@ -83,6 +108,8 @@ function fromObject(code: PolyloopErrorCode, object: ErrorObject, rc?: number): 
   const type = typeof object.type === 'string' ? object.type : 'Error'
   const message = typeof object.message === 'string' ? object.message : 'the guest gave no message'
   if (type === 'PolyloopError' && isCode(object.code)) return new PolyloopError(object.code, message)
+  // Written by the host itself, of a process that has ended.
+  if (type === '') return new PolyloopError(code, message, { exit: object.exit as GuestExit })
   const guest: { -readonly [K in keyof GuestError]: GuestError[K] } = { type, message }
   if (typeof object.stack === 'string') guest.stack = object.stack
   if (typeof object.code === 'string') guest.code = object.code
@@ -105,6 +132,14 @@ function ownCode(code: PolyloopErrorCode, guest: string | undefined): PolyloopEr
   // So is the name of a module that the loader does not find.
   if (code === 'init-failed' && guest === 'not-found') return guest
   return code
+}
+
+function parsed(json: string): ErrorObject {
+  try {
+    return (JSON.parse(json) ?? {}) as ErrorObject
+  } catch {
+    return {}
+  }
 }
 
 function isCode(code: unknown): code is PolyloopErrorCode {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Duplex } from './duplex.ts'
+import type { Method } from './manifest.ts'
 import type { Stream } from './output.ts'
-import type { Method, RuntimeCore } from './runtime.ts'
+import type { RuntimeCore } from './runtime.ts'
 import type { Stats } from './stats.ts'
 import type { CallOptions } from './task.ts'
 
@@ -54,6 +55,12 @@ export interface RuntimeFace<T> extends AsyncDisposable {
   send(bytes: Uint8Array | ArrayBuffer | ArrayBufferView, options?: CallOptions): Promise<Buffer>
   /** Counts since the load. */
   stats(): Stats
+  /**
+   * Loads the guest's code anew: new calls go to the new code, calls in flight finish on the old.
+   *
+   * @throws init-failed, and what else `load` throws, where the new code does not start: then the old one goes on
+   */
+  reload(): Promise<void>
   /** Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again. */
   unload(): Promise<void>
   /** The functions that the guest declares. */
@@ -86,9 +93,10 @@ export function face<T>(core: RuntimeCore): Runtime<T> {
     duplex: (name, options) => core.duplex(name, [], options),
     send: (bytes, options) => core.send(bytes, options) as Promise<Buffer>,
     stats: () => core.stats(),
+    reload: () => core.reload(),
     unload: () => core.unload(),
     methods: core.methods,
-    info: core.info,
+    info: core.manifest?.info ?? {},
     [Symbol.asyncDispose]: () => core.unload(),
   }
   const runtime = Object.assign(Object.create(missing(core)) as object, own)

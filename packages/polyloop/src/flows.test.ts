@@ -36,7 +36,7 @@ class Sent extends ControlRing {
 test('where guests keep an item in every place the next is overloaded, and goes once they let go of one', () => {
   const block = smallest()
   const carriers = new Carriers(0, block)
-  const control = new Sent(0, block, carriers)
+  const control = new Sent(0, block, carriers, false)
   const flows = new Flows(block, control, carriers)
   const input = new Input(
     new Feed([]),
@@ -60,7 +60,7 @@ test('where guests keep an item in every place the next is overloaded, and goes 
 test('credit beyond the first item is lent as long as there is any, and comes back', () => {
   const block = smallest()
   const carriers = new Carriers(0, block)
-  const flows = new Flows(block, new ControlRing(0, block, carriers), carriers)
+  const flows = new Flows(block, new ControlRing(0, block, carriers, false), carriers)
   const outputs = Array.from({ length: 20 }, () => ({ window: 0 }))
   const lent = outputs.map((output) => flows.lend(output as never))
   expect(lent[0]).toBe(64)

@@ -2,7 +2,7 @@
 import { type Block, flag } from './block.ts'
 import type { Carriers } from './carriers.ts'
 import type { ControlRing } from './control.ts'
-import { PolyloopError } from './errors.ts'
+import { Breach, PolyloopError } from './errors.ts'
 import { Held } from './held.ts'
 import type { Input, Sink } from './input.ts'
 import type { Output } from './output.ts'
@@ -19,6 +19,7 @@ export class Flows {
   readonly #held = new Held()
   /** Credit for items beyond the first of each stream. */
   #credits: number
+  #isOver = false
 
   constructor(block: Block, control: ControlRing, carriers: Carriers) {
     this.#control = control
@@ -65,7 +66,10 @@ export class Flows {
   /** The guest has given an item back. */
   givenBack(carrier: number, flags: number): void {
     const item = this.#items.get(carrier)
-    if (item === undefined) return
+    if (item === undefined) {
+      if (this.#isOver) return
+      throw new Breach('it gives an item back that it was not given')
+    }
     this.#items.delete(carrier)
     if (this.#held.answered(carrier, (flags & flag.held) !== 0)) this.#carriers.give(carrier)
     item.input.acknowledge(item.bytes)
@@ -73,11 +77,16 @@ export class Flows {
 
   /** The guest has let go of an item that it held. */
   release(carrier: number): void {
+    if (!this.#items.has(carrier) && !this.#held.has(carrier)) {
+      if (this.#isOver) return
+      throw new Breach('it lets go of an item that it does not hold')
+    }
     if (this.#held.released(carrier)) this.#carriers.give(carrier)
   }
 
   /** The guest has died: nothing will be given back. */
   clear(): void {
+    this.#isOver = true
     this.#items.clear()
   }
 }

@@ -12,6 +12,18 @@ export class Held {
     return this.#places.size
   }
 
+  /** Whether the guest may still hold what lies at a place. */
+  has(place: number): boolean {
+    return this.#places.get(place) === 1
+  }
+
+  /** How many are answered and not let go. Forgets all of them. */
+  clear(): number {
+    const count = [...this.#places.values()].filter((state) => state === 1).length
+    this.#places.clear()
+    return count
+  }
+
   /** The answer has come, and says whether the guest holds it. Returns whether the place is free now. */
   answered(place: number, isHeld: boolean): boolean {
     if (!isHeld || this.#places.delete(place)) return true

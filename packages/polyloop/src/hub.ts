@@ -26,12 +26,7 @@ function drain(): void {
 }
 
 function onEvent(id: number, kind: BindingEvent, rc: number, payload: string): void {
-  const member = members.get(id)
-  if (kind === 'closed' || kind === 'failed') {
-    members.delete(id)
-    serving = [...members.values()]
-  }
-  member?.event(kind, rc, payload)
+  members.get(id)?.event(kind, rc, payload)
 }
 
 let lastId = 0
@@ -41,7 +36,13 @@ export function nextId(): number {
   return ++lastId
 }
 
-/** Has the hub serve a runtime, until it is closed. */
+/** The hub serves a runtime no more. */
+export function leave(id: number): void {
+  members.delete(id)
+  serving = [...members.values()]
+}
+
+/** Has the hub serve a runtime, until it leaves. */
 export function join(id: number, member: HubMember): void {
   members.set(id, member)
   serving = [...members.values()]

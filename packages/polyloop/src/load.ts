@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs'
 import { PolyloopError } from './errors.ts'
 import { face, type Runtime, type Untyped } from './face.ts'
+import type { GuestStart } from './home.ts'
 import { type Locator, parseLocator } from './locator.ts'
-import { native, nativeFile } from './native.ts'
+import { nativeFile } from './native.ts'
 import { differences, type LoadOptions, type Settings, settle } from './options.ts'
 import { interpreter, probe } from './python.ts'
 import { RuntimeCore } from './runtime.ts'
@@ -65,25 +66,14 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
 }
 
 async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
-  try {
-    const { threads, config, encoding } = core.settings
-    const guest = parsed.kind === 'python' ? await pythonGuest(parsed, core.settings) : libraryGuest(parsed.path)
-    native.start(core.id, JSON.stringify({ ...guest, threads, config, codec: encoding.name }))
-  } catch (error) {
-    native.close(core.id)
-    throw error
-  }
-  await core.started.promise
+  const { settings } = core
+  const guest = parsed.kind === 'python' ? await pythonGuest(parsed, settings) : libraryGuest(parsed.path)
+  await core.fleet.start(guest)
   return face<Untyped>(core)
 }
 
-interface GuestStart {
-  readonly library: string
-  readonly loader: string
-}
-
 function libraryGuest(library: string): GuestStart {
-  return { library, loader: '' }
+  return { library, loader: '', command: [nativeFile('polyloop-process')] }
 }
 
 async function pythonGuest(parsed: Locator & { kind: 'python' }, settings: Settings): Promise<GuestStart> {
@@ -93,7 +83,13 @@ async function pythonGuest(parsed: Locator & { kind: 'python' }, settings: Setti
       `there is no Python file at ${parsed.file}: correct the path, which is relative to the working directory`,
     )
   }
-  const found = await probe(interpreter(settings))
-  const loader = { module: parsed.module ?? null, file: parsed.file ?? null, probe: found }
-  return { library: nativeFile('libpolyloop_python.so'), loader: JSON.stringify(loader) }
+  const program = interpreter(settings)
+  const what = { module: parsed.module ?? null, file: parsed.file ?? null }
+  // A process of its own is the interpreter itself; here the loader has to know where the interpreter's library is.
+  const how = settings.placement === 'process' ? { running: true } : { probe: await probe(program) }
+  return {
+    library: nativeFile('libpolyloop_python.so'),
+    loader: JSON.stringify({ ...what, ...how }),
+    command: [program, nativeFile('python_process.py'), nativeFile('libpolyloop_process.so')],
+  }
 }

@@ -21,8 +21,8 @@ const families: readonly Family[] = [
     name: 'polyloop_errors_total',
     type: 'counter',
     help: 'Calls rejected or refused.',
-    samples: ({ tasks }, labels) =>
-      Object.entries(tasks.counts.errors).map(([code, count]) => [`${labels},code="${code}"`, count]),
+    samples: ({ lobby }, labels) =>
+      Object.entries(lobby.counts.errors).map(([code, count]) => [`${labels},code="${code}"`, count]),
   },
   counter('late_total', 'Responses that came after their call was given up.', ({ counts }) => counts.late),
   counter('request_bytes_total', 'Bytes of requests.', ({ counts }) => counts.bytesOut),
@@ -34,22 +34,22 @@ const families: readonly Family[] = [
   histogram('running', 'from then until it settled', ({ counts }) => counts.running),
 ]
 
-type Of = RuntimeCore['tasks']
+type Of = RuntimeCore['lobby']
 
-function counter(name: string, help: string, value: (tasks: Of) => number): Family {
-  return { name: `polyloop_${name}`, type: 'counter', help, samples: ({ tasks }, labels) => [[labels, value(tasks)]] }
+function counter(name: string, help: string, value: (lobby: Of) => number): Family {
+  return { name: `polyloop_${name}`, type: 'counter', help, samples: ({ lobby }, labels) => [[labels, value(lobby)]] }
 }
 
-function gauge(name: string, help: string, value: (tasks: Of) => number): Family {
+function gauge(name: string, help: string, value: (lobby: Of) => number): Family {
   return { ...counter(name, help, value), type: 'gauge' }
 }
 
-function histogram(name: string, help: string, of: (tasks: Of) => Histogram): Family {
+function histogram(name: string, help: string, of: (lobby: Of) => Histogram): Family {
   return {
     name: `polyloop_call_${name}_seconds`,
     type: 'histogram',
     help: `Time of a sampled call ${help}.`,
-    samples: ({ tasks }, labels) => buckets(of(tasks), labels),
+    samples: ({ lobby }, labels) => buckets(of(lobby), labels),
   }
 }
 

@@ -8,11 +8,14 @@ export interface BindingNative {
   create(id: number, options: string): ArrayBuffer
   start(id: number, options: string): void
   close(id: number): void
+  files(id: number): string
+  spawned(id: number): void
+  remove(id: number): void
   doorbell(id: number): void
   hold(): void
   pin(id: number, carrier: number, word: number, view: Uint8Array): void
   control(id: number): void
-  slab(id: number, slab: number): ArrayBuffer
+  slab(id: number, slab: number, bytes: number): ArrayBuffer
   takeLog(id: number): string
   counts(id: number): string
 }

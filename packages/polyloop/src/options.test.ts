@@ -43,8 +43,34 @@ test('every option is one in which two loads can differ, except the config', () 
     python: 'python3',
     venv: '.venv',
     log,
+    placement: 'process',
+    instances: 2,
+    restart: false,
+    heartbeat: 1000,
+    whenHung: 'kill',
+    maxMemory: 2 ** 30,
+    drainTimeout: 1,
+    onEvent: log,
   }
   expect(differences(settle({}), settle({}))).toEqual([])
   expect(differences(settle(others), settle({ ...others, config: 1 }))).toEqual([])
   expect(differences(settle({}), settle(others))).toEqual(Object.keys(others))
+})
+
+test('options of processes are refused for threads, and what they take is told', () => {
+  expect(() => settle({ instances: 2 })).toThrow("instances is an option of placement: 'process'")
+  expect(() => settle({ placement: 'fibre' as never })).toThrow("placement is not 'thread' or 'process'")
+  const restarts = [
+    3,
+    null,
+    { attempts: -1 },
+    { attempts: 0.5 },
+    { minDelay: -1 },
+    { maxDelay: Number.NaN },
+    { resetAfter: '1' },
+  ]
+  for (const restart of restarts)
+    expect(() => settle({ placement: 'process', restart: restart as never })).toThrow('restart')
+  const { restart } = settle({ placement: 'process', restart: { attempts: Number.POSITIVE_INFINITY } })
+  expect(restart).toEqual({ attempts: Number.POSITIVE_INFINITY, minDelay: 100, maxDelay: 10_000, resetAfter: 60_000 })
 })

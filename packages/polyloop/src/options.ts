@@ -2,6 +2,7 @@
 import type { Bounds } from './admission.ts'
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
+import type { RuntimeEvent } from './events.ts'
 
 /** Options of {@link load}. */
 export interface LoadOptions {
@@ -27,8 +28,36 @@ export interface LoadOptions {
   readonly python?: string
   /** Python guests: a virtual environment's folder. */
   readonly venv?: string
-  /** Receives what the guest prints, in whole lines. Default: the process's own streams. */
-  readonly log?: (text: string, stream: 'stdout' | 'stderr') => void
+  /** Receives what the guest prints, in whole lines. Default: the process's own streams, labelled where another process wrote. */
+  readonly log?: (text: string, stream: 'stdout' | 'stderr', from: { readonly pid?: number }) => void
+  /** Where the guest lives: on threads of this process (default), or in a process of its own. */
+  readonly placement?: 'thread' | 'process'
+  /** Processes that serve the calls, each with a guest of its own, 1 to 256; 1 by default. */
+  readonly instances?: number
+  /** What is done when a guest's process dies. `false`: nothing. */
+  readonly restart?: false | RestartOptions
+  /** Milliseconds in which a guest in a process of its own must be able to run code; 0 by default: it is not watched. */
+  readonly heartbeat?: number
+  /** What is done with a guest that is not: `report` it to `onEvent` (default), or `kill` it, too. */
+  readonly whenHung?: 'report' | 'kill'
+  /** Bytes of memory that a guest's process may have for itself; no limit by default. What crosses does not count. */
+  readonly maxMemory?: number
+  /** Milliseconds that a guest's process has to end, once its last call is answered; 10,000 by default. */
+  readonly drainTimeout?: number
+  /** Told what happens to the guest. */
+  readonly onEvent?: (event: RuntimeEvent) => void
+}
+
+/** How a process that has died is started anew. */
+export interface RestartOptions {
+  /** Deaths in a row after which it is given up; 5 by default, and may be Infinity. */
+  readonly attempts?: number
+  /** Milliseconds before the second restart in a row, twice as many before each further one; 100 by default. The first is at once. */
+  readonly minDelay?: number
+  /** The longest such delay, 10,000 by default. */
+  readonly maxDelay?: number
+  /** A process that has lived so many milliseconds has died for the first time; 60,000 by default. */
+  readonly resetAfter?: number
 }
 
 /** Options with their defaults in place. */
@@ -42,6 +71,15 @@ export interface Settings extends Bounds {
   readonly venv: string | undefined
   readonly log: LoadOptions['log']
   readonly codec: 'json' | Codec
+  readonly placement: 'thread' | 'process'
+  readonly instances: number
+  readonly restart: Required<RestartOptions>
+  readonly heartbeat: number
+  readonly whenHung: 'report' | 'kill'
+  /** 0 for no limit. */
+  readonly maxMemory: number
+  readonly drainTimeout: number
+  readonly onEvent: LoadOptions['onEvent']
 }
 
 const gib = 2 ** 30
@@ -58,6 +96,14 @@ const known = new Set<string>([
   'python',
   'venv',
   'log',
+  'placement',
+  'instances',
+  'restart',
+  'heartbeat',
+  'whenHung',
+  'maxMemory',
+  'drainTimeout',
+  'onEvent',
 ] satisfies (keyof LoadOptions)[])
 
 /**
@@ -70,10 +116,15 @@ export function settle(options: LoadOptions): Settings {
   for (const name of Object.keys(options)) {
     if (!known.has(name)) refuse(name, `an option: there are ${[...known].join(', ')}`)
   }
-  const { whenFull = 'wait', spin = true, codec = 'json', log } = options
+  const { whenFull = 'wait', spin = true, codec = 'json', log, onEvent } = options
+  const { placement = 'thread', whenHung = 'report' } = options
   if (whenFull !== 'wait' && whenFull !== 'fail') refuse('whenFull', "'wait' or 'fail'")
   if (typeof spin !== 'boolean') refuse('spin', 'true or false')
   if (log !== undefined && typeof log !== 'function') refuse('log', 'a function')
+  if (onEvent !== undefined && typeof onEvent !== 'function') refuse('onEvent', 'a function')
+  if (placement !== 'thread' && placement !== 'process') refuse('placement', "'thread' or 'process'")
+  if (whenHung !== 'report' && whenHung !== 'kill') refuse('whenHung', "'report' or 'kill'")
+  if (placement === 'thread') refuseProcessOptions(options)
   return {
     config: toJson(options.config),
     threads: options.threads === undefined ? 0 : integer('threads', options.threads, 1, 1024),
@@ -88,25 +139,49 @@ export function settle(options: LoadOptions): Settings {
     python: path('python', options.python),
     venv: path('venv', options.venv),
     log,
+    placement,
+    instances: integer('instances', options.instances ?? 1, 1, 256),
+    restart: toRestart(placement === 'thread' ? false : (options.restart ?? {})),
+    heartbeat: integer('heartbeat', options.heartbeat ?? 0, 0, longestTimer),
+    whenHung,
+    maxMemory: integer('maxMemory', options.maxMemory ?? 0, 0, Number.MAX_SAFE_INTEGER),
+    drainTimeout: integer('drainTimeout', options.drainTimeout ?? 10_000, 0, longestTimer),
+    onEvent,
+  }
+}
+
+/** Longest delay of a timer, in milliseconds. */
+const longestTimer = 0x7fff_ffff
+
+/** Options that mean something only for a guest in a process of its own. */
+const ofProcesses = ['instances', 'restart', 'heartbeat', 'whenHung', 'maxMemory', 'drainTimeout'] as const
+
+function refuseProcessOptions(options: LoadOptions): void {
+  const name = ofProcesses.find((option) => options[option] !== undefined)
+  if (name === undefined) return
+  const message = `${name} is an option of placement: 'process': threads of this process cannot be ended or limited`
+  throw new PolyloopError('invalid-argument', message)
+}
+
+function toRestart(options: false | RestartOptions): Required<RestartOptions> {
+  if (options === false) return { attempts: 0, minDelay: 0, maxDelay: 0, resetAfter: 0 }
+  if (typeof options !== 'object' || options === null) refuse('restart', 'false, or an object')
+  const { attempts = 5, minDelay = 100, maxDelay = 10_000, resetAfter = 60_000 } = options
+  return {
+    attempts: attempts === Number.POSITIVE_INFINITY ? attempts : integer('restart.attempts', attempts, 0, longestTimer),
+    minDelay: integer('restart.minDelay', minDelay, 0, longestTimer),
+    maxDelay: integer('restart.maxDelay', maxDelay, 0, longestTimer),
+    resetAfter: integer('restart.resetAfter', resetAfter, 0, longestTimer),
   }
 }
 
 /** The options in which two loads of one runtime differ. */
 export function differences(first: Settings, second: Settings): string[] {
-  const names = [
-    'threads',
-    'maxCalls',
-    'maxBytes',
-    'maxPayload',
-    'whenFull',
-    'codec',
-    'spin',
-    'sample',
-    'python',
-    'venv',
-    'log',
-  ] as const
-  return names.filter((name) => first[name] !== second[name])
+  return [...known].filter((name) => {
+    const [one, other] = [first[name as keyof Settings], second[name as keyof Settings]]
+    if (name === 'config') return false
+    return name === 'restart' ? JSON.stringify(one) !== JSON.stringify(other) : one !== other
+  })
 }
 
 function toJson(config: unknown): string {

@@ -101,9 +101,10 @@ test('a call that cannot start is a failure of the first read', async () => {
 })
 
 test('ten thousand items that nobody reads yet are kept in order', async () => {
-  const { output } = open()
+  const { output } = open(10_000)
   output.start()
   for (let item = 0; item < 10_000; item++) output.push(item, 1)
+  expect(() => output.push('one more', 1)).toThrow('it sends items without credit')
   output.finish()
   let wanted = 0
   for await (const item of output) expect(item).toBe(wanted++)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { windowBytes } from './block.ts'
-import { PolyloopError } from './errors.ts'
+import { Breach, PolyloopError } from './errors.ts'
 
 /**
  * What a guest's generator yields: read it once, with `for await`. Leaving the loop, `return()`, and disposing of it end
@@ -94,11 +94,16 @@ export class Output implements Stream<unknown> {
     if (this.#source === undefined && !this.#ended) this.#source = this.#begin(this)
   }
 
-  /** An item has come. */
+  /**
+   * An item has come.
+   *
+   * @throws Breach where the guest had no credit for it
+   */
   push(value: unknown, bytes: number): void {
     if (this.#ended) return
     const reader = this.#readers.shift()
     if (reader === undefined) {
+      if (this.#items.length - this.#next >= this.window) throw new Breach('it sends items without credit')
       this.#items.push({ value, bytes })
       return
     }

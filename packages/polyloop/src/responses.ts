@@ -2,7 +2,7 @@
 import { type Block, flag, responseBytes, status } from './block.ts'
 import { Pool, view } from './bytes.ts'
 import type { Encoding } from './codec.ts'
-import { PolyloopError } from './errors.ts'
+import { Breach, PolyloopError } from './errors.ts'
 import { type SlabMemory, Slabs } from './slabs.ts'
 
 const pool = new Pool()
@@ -31,15 +31,20 @@ export class Responses {
    * copied or viewed, never kept here.
    *
    * @param listener - told the context that came along, if one did
-   * @throws what the guest threw; protocol where the codec cannot read it
+   * @throws what the guest threw; protocol where the codec cannot read it; Breach where the entry cannot be
    */
   decode(at: number, slot: number, flags: number, length: number, code: number, listener?: ContextListener): unknown {
     const words = this.#block.words
     const number = words[at + 4] as number
     const start = number === 0 ? this.#block.responses + slot * responseBytes : (words[at + 5] as number)
     let slab: SlabMemory | undefined
-    if (number !== 0) slab = (flags & flag.own) === 0 ? this.slabs.shared(number) : this.slabs.own(number)
+    // The context lies behind the payload. Both are 32 bits without a sign, whoever wrote them.
+    const all = (length >>> 0) + ((words[at + 2] as number) >>> 0)
+    if (number !== 0) slab = (flags & flag.own) === 0 ? this.slabs.shared(number) : this.slabs.own(number, all)
     const bytes = slab === undefined ? this.#block.bytes : slab.bytes
+    if (slab === undefined ? all > responseBytes : (start >>> 0) + all > bytes.length) {
+      throw new Breach(`a response of ${all} bytes does not fit its place`)
+    }
     if (listener !== undefined) this.#tell(at, start, bytes, listener)
     if (code !== status.ok) throw toError(code, bytes.toString('utf8', start, start + length))
     if ((flags & flag.empty) !== 0) return undefined
@@ -57,8 +62,9 @@ export class Responses {
     const words = this.#block.words
     const [from, length] = [start + (words[at + 3] as number), words[at + 2] as number]
     if (length === 0) return
+    const context = this.#decodeValue(() => JSON.parse(bytes.toString('utf8', from, from + length)) as Context)
     try {
-      listener(JSON.parse(bytes.toString('utf8', from, from + length)) as Context)
+      listener(context)
     } catch (error) {
       // What the caller's function throws is an uncaught exception of its own: the drain goes on.
       process.nextTick(() => {
@@ -78,7 +84,7 @@ export class Responses {
     return pool.copy(last)
   }
 
-  #decodeValue(decode: () => unknown): unknown {
+  #decodeValue<T>(decode: () => T): T {
     try {
       return decode()
     } catch (cause) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { slabBytes } from './block.ts'
+import { Breach } from './errors.ts'
 import { native } from './native.ts'
 
 /** Memory that responses lie in, as bytes to decode and as what views are made of. */
@@ -37,14 +39,26 @@ export class Slabs {
     return open
   }
 
-  /** The memory of a slab that holds one response alone. */
-  own(slab: number): SlabMemory {
+  /**
+   * The memory of a slab that holds one response alone, of so many bytes.
+   *
+   * @throws Breach where there is no such slab
+   */
+  own(slab: number, bytes: number): SlabMemory {
     // Memory that is not V8's own makes it collect the whole heap, every 64 MB of it. Where V8 allocates a store
     // itself, however small, it first looks whether 32 MB of young ones wait, ours too, and collects just those. (V8 13
     // looks at 64 MB: too late to help.)
     this.nudge = new ArrayBuffer(1)
-    const memory = native.slab(this.#id, slab)
+    const memory = this.#map(slab, bytes)
     return { memory, bytes: Buffer.from(memory) }
+  }
+
+  #map(slab: number, bytes: number): ArrayBuffer {
+    try {
+      return native.slab(this.#id, slab, bytes)
+    } catch (cause) {
+      throw new Breach(`it names a slab that there is not: ${(cause as Error).message}`, cause)
+    }
   }
 
   /** The guest is done with a slab that holds `total` responses. */
@@ -57,7 +71,7 @@ export class Slabs {
   #find(slab: number): Slab {
     let open = this.#open.get(slab)
     if (open === undefined) {
-      open = { ...this.own(slab), taken: 0, total: -1 }
+      open = { ...this.own(slab, slabBytes), taken: 0, total: -1 }
       this.#open.set(slab, open)
     }
     this.#last = slab

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Counts } from './counts.ts'
 import type { PolyloopErrorCode } from './errors.ts'
+import type { Fleet } from './fleet.ts'
 import type { Summary } from './histogram.ts'
+import type { Lobby } from './lobby.ts'
 import { type BindingCounts, native } from './native.ts'
-import type { Tasks } from './tasks.ts'
 
 /** Counts of one runtime since its load. */
 export interface Stats {
@@ -22,7 +23,7 @@ export interface Stats {
   }
   /** Responses that came after their call was cancelled or its deadline had passed. */
   readonly late: number
-  /** Answers that the guest gave to a task it had answered before. */
+  /** Answers that the guest's instances gave to tasks that they had answered before. */
   readonly duplicates: number
   readonly inFlight: number
   /** Calls that wait because of maxCalls or maxBytes. */
@@ -39,6 +40,17 @@ export interface Stats {
   readonly pinned: number
   /** Times that the guest woke this thread's loop. */
   readonly wakeups: number
+  /** Times that the guest was started anew, after it had died. */
+  readonly restarts: number
+  /** Times that its code was loaded anew. */
+  readonly reloads: number
+  /** The instances that there are. */
+  readonly instances: readonly {
+    /** Its process, where it has one of its own. */
+    readonly pid?: number
+    readonly state: string
+    readonly inFlight: number
+  }[]
   /** Counts of this thread, all runtimes together. */
   readonly thread: {
     /** Calls into native code: doorbells, pins, slabs. */
@@ -59,25 +71,36 @@ function errorCount({ errors }: Counts): number {
 }
 
 /** What is counted of a runtime now. */
-export function statsOf(id: number, { counts, admission }: Tasks): Stats {
+export function statsOf({ counts, admission }: Lobby, { instances, restarts, reloads }: Fleet): Stats {
   const { calls, late, bytesIn, bytesOut } = counts
-  const binding = JSON.parse(native.counts(id)) as Required<BindingCounts>
-  const { duplicates, slabBytes, pinned, wakeups, nativeCalls, drains, doorbells, helps, turns } = binding
+  const each = instances
+    .filter(({ state }) => state !== 'gone')
+    .map(({ id, pid, state, tasks }) => {
+      return { pid, state, inFlight: tasks.calls, ...(JSON.parse(native.counts(id)) as Required<BindingCounts>) }
+    })
+  // Those of the thread are in each of them.
+  const ofThread = each[0] ?? (JSON.parse(native.counts(0)) as BindingCounts)
+  const { nativeCalls, drains, doorbells, helps, turns } = ofThread
+  const sum = (of: 'duplicates' | 'slabBytes' | 'pinned' | 'wakeups'): number =>
+    each.reduce((total, counted) => total + counted[of], 0)
   return {
     calls,
     errors: errorCount(counts),
     errorsByCode: { ...counts.errors },
     latency: { waiting: counts.waiting.summary(), running: counts.running.summary() },
     late,
-    duplicates,
+    duplicates: sum('duplicates'),
     inFlight: admission.calls,
     queued: admission.waiting,
     bytesInFlight: admission.bytes,
     bytesOut,
     bytesIn,
-    slabBytes,
-    pinned,
-    wakeups,
+    slabBytes: sum('slabBytes'),
+    pinned: sum('pinned'),
+    wakeups: sum('wakeups'),
+    restarts,
+    reloads,
+    instances: each.map(({ pid, state, inFlight }) => ({ ...(pid !== undefined && { pid }), state, inFlight })),
     thread: { nativeCalls, drains, doorbells, helps, turns },
   }
 }

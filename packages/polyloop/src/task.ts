@@ -2,8 +2,10 @@
 import type { Payload } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import type { Input } from './input.ts'
+import type { Manifest } from './manifest.ts'
 import type { Output } from './output.ts'
 import type { Context, ContextListener } from './responses.ts'
+import type { Tasks } from './tasks.ts'
 
 /** What may be said of one call. */
 export interface CallOptions {
@@ -56,8 +58,12 @@ export class Task {
   /** Whether it counts for the latency. When it began is kept elsewhere: a number of that size would be a box in each. */
   declare readonly timed: boolean
   declare more: More | undefined
+  /** What its number of the method is from. */
+  declare readonly manifest: Manifest | undefined
+  /** The instance that it was given to. */
+  declare at: Tasks | undefined
 
-  constructor(method: number, flags: number, payload: Payload, timed = false, more?: More) {
+  constructor(method: number, flags: number, payload: Payload, timed = false, more?: More, manifest?: Manifest) {
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject
@@ -73,6 +79,8 @@ export class Task {
     this.slot = -1
     this.timed = timed
     this.more = more
+    this.manifest = manifest
+    this.at = undefined
   }
 
   /** Settles the promise before the response. */

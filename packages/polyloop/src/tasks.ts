@@ -1,30 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Admission, type Bounds } from './admission.ts'
+import type { Admission } from './admission.ts'
 import { type Block, entryWords, flag, generations, header, kind } from './block.ts'
 import { Carriers } from './carriers.ts'
 import type { Encoding } from './codec.ts'
 import { ControlRing } from './control.ts'
 import type { Counts } from './counts.ts'
-import { PolyloopError } from './errors.ts'
+import { Breach, PolyloopError } from './errors.ts'
 import { Flows } from './flows.ts'
 import { Held } from './held.ts'
 import type { Input } from './input.ts'
+import type { Lobby } from './lobby.ts'
+import type { Manifest } from './manifest.ts'
 import { Responses } from './responses.ts'
 import { type Extras, SubmissionRing } from './submission.ts'
 import type { More, Task } from './task.ts'
 
-/** The tasks of one runtime: in at one end, out at the other. */
+/** The tasks of one instance: in at one end, out at the other. */
 export class Tasks {
-  readonly admission: Admission
-  readonly counts: Counts
+  /** What the instance declares, once it is ready. */
+  manifest: Manifest | undefined
+  readonly #lobby: Lobby
+  readonly #onBreach: (error: Breach) => void
+  readonly #admission: Admission
+  readonly #counts: Counts
   readonly #block: Block
   readonly #ring: SubmissionRing
   readonly #control: ControlRing
   readonly #carriers: Carriers
   readonly #responses: Responses
   readonly #flows: Flows
-  /** Told when no call is in flight or waiting. */
+  /** Told when no call is in flight. */
   #onIdle: (() => void) | undefined
+  /** Whether the loop is kept alive until abandoned calls are answered, too. */
+  #awaitsAll = false
   readonly #tasks: (Task | undefined)[]
   /** Free slots; the last one used is the warmest. */
   readonly #free: Int32Array
@@ -33,61 +41,122 @@ export class Tasks {
   /** How often each slot was used: with it a task is named where it may have been answered already. */
   readonly #uses: Int32Array
   #head = 0
+  #calls = 0
   /** Calls that have not settled. They keep the loop alive; an abandoned one does not, which may never end. */
   #awaited = 0
-  readonly #abandoned = (task: Task, error: PolyloopError): void => {
-    this.counts.fail(error.code)
-    this.#awaited--
-    this.#publish()
-    if (task.slot >= 0) this.#control.cancel(task.slot, this.#uses[task.slot] as number)
-    task.more?.input?.finish()
-  }
+  #isOver = false
 
-  constructor(id: number, block: Block, encoding: Encoding, bounds: Bounds, counts: Counts) {
-    this.counts = counts
+  /**
+   * @param isRemote - whether the guest is in another process
+   * @param onBreach - told where the guest breaks a rule outside of a drain
+   */
+  constructor(
+    id: number,
+    block: Block,
+    encoding: Encoding,
+    lobby: Lobby,
+    isRemote: boolean,
+    onBreach: (error: Breach) => void,
+  ) {
+    this.#onBreach = onBreach
+    this.#lobby = lobby
+    this.#admission = lobby.admission
+    this.#counts = lobby.counts
     this.#block = block
     this.#carriers = new Carriers(id, block)
     this.#ring = new SubmissionRing(id, block, this.#carriers)
-    this.#control = new ControlRing(id, block, this.#carriers)
+    this.#control = new ControlRing(id, block, this.#carriers, isRemote)
     this.#responses = new Responses(id, block, encoding)
     this.#flows = new Flows(block, this.#control, this.#carriers)
-    this.admission = new Admission(bounds)
     this.#tasks = new Array<Task | undefined>(block.slots).fill(undefined)
     this.#uses = new Int32Array(block.slots)
     this.#free = Int32Array.from({ length: block.slots }, (_, index) => block.slots - 1 - index)
     this.#freeCount = block.slots
   }
 
-  /**
-   * Submits a task, or lets it wait.
-   *
-   * @throws too-large, overloaded
-   */
-  run(task: Task): void {
-    const goes = this.admission.admit(task)
-    if (task.release !== undefined || task.more !== undefined) task.onAbandon = this.#abandoned
-    this.#awaited++
-    if (goes) this.#submit(task)
-    this.#publish()
+  /** How often the guest has beaten, where it has a process of its own. */
+  readonly beats = (): number => Atomics.load(this.#block.words, header.beats)
+
+  /** Calls in flight, those that were abandoned, too. */
+  get calls(): number {
+    return this.#calls
   }
 
-  /** Tells the hub how many calls are outstanding: an unload waits for abandoned ones, too. */
-  #publish(): void {
-    this.#block.words[header.outstanding] = this.#onIdle === undefined ? this.#awaited : this.admission.calls
+  /** Tells the hub how many calls keep the loop alive. */
+  publish(): void {
+    const own = this.#awaitsAll ? this.#calls : this.#awaited
+    this.#block.words[header.outstanding] = own + this.#lobby.waitingAt(this)
   }
 
-  #submit(task: Task): void {
+  /** A call that was let in. */
+  submit(task: Task): void {
+    const method = task.manifest === this.manifest ? task.method : this.#translate(task)
+    if (method === undefined) return
     const slot = this.#free[--this.#freeCount] as number
     this.#tasks[slot] = task
     this.#uses[slot] = ((this.#uses[slot] as number) + 1) & generations
     task.slot = slot
+    task.at = this
     const { more } = task
     const extras = more === undefined ? undefined : this.#extras(more)
-    task.size = this.#ring.push(slot, task.flags, task.method, task.payload, task.deadline, extras)
-    this.admission.count(task.size)
-    this.counts.calls++
-    this.counts.bytesOut += task.size
+    try {
+      task.size = this.#ring.push(slot, task.flags, method, task.payload, task.deadline, extras)
+    } catch (error) {
+      this.#takeBack(slot, task, error as PolyloopError)
+      return
+    }
+    this.#admission.count(task.size)
+    this.#counts.calls++
+    this.#counts.bytesOut += task.size
+    this.#calls++
+    this.#awaited++
+    this.publish()
     if (more?.input !== undefined) this.#feed(slot, more.input)
+  }
+
+  /** A call whose request has found no place. */
+  #takeBack(slot: number, task: Task, error: PolyloopError): void {
+    this.#tasks[slot] = undefined
+    this.#uses[slot] = ((this.#uses[slot] as number) - 1) & generations
+    task.slot = -1
+    this.#recycle(slot)
+    if (task.more !== undefined) this.#leave(task.more)
+    this.#drop(task, error)
+  }
+
+  /** Rejects a call that was let in and does not go. */
+  #drop(task: Task, error: PolyloopError): void {
+    this.#admission.leave(0)
+    this.#counts.fail(error.code)
+    task.onAbandon = undefined
+    task.more?.input?.finish()
+    task.abandon(error)
+  }
+
+  /** The number of a function here that was called by that of older code; rejects the call where it is gone. */
+  #translate(task: Task): number | undefined {
+    const method = task.manifest === undefined ? undefined : this.manifest?.translate(task.method, task.manifest)
+    if (method !== undefined) return method
+    const name = task.manifest?.methods[task.method]?.name ?? 'handle'
+    const message = `the guest has no function '${name}' any more: it was reloaded while the call waited`
+    this.#drop(task, new PolyloopError('not-found', message))
+    return undefined
+  }
+
+  /** The caller of a call in flight has given it up. */
+  abandon(task: Task): void {
+    this.#awaited--
+    this.publish()
+    if (task.slot >= 0) this.#say(() => this.#control.cancel(task.slot, this.#uses[task.slot] as number))
+  }
+
+  /** Says something in the control ring; a guest that lets it fill up is told of, not the caller. */
+  #say(what: () => void): void {
+    try {
+      what()
+    } catch (error) {
+      this.#onBreach(error as Breach)
+    }
   }
 
   #extras({ output, context }: More): Extras {
@@ -96,22 +165,28 @@ export class Tasks {
 
   #feed(slot: number, input: Input): void {
     const count = (bytes: number): void => {
-      this.counts.bytesOut += bytes
+      this.#counts.bytesOut += bytes
     }
     input.start(this.#flows.sink(slot, this.#uses[slot] as number, input, count))
   }
 
   /** Gives items back as credit, if the call is still under way. */
   credit(task: Task, items: number, bytes: number): void {
-    if (task.slot >= 0) this.#control.credit(task.slot, this.#uses[task.slot] as number, items, bytes)
+    if (task.slot < 0) return
+    this.#say(() => this.#control.credit(task.slot, this.#uses[task.slot] as number, items, bytes))
   }
 
-  /** Drains at most `limit` completions. Returns whether more wait; `onLog` hears of lines of log. */
+  /**
+   * Drains at most `limit` completions. Returns whether more wait; `onLog` hears of lines of log.
+   *
+   * @throws Breach where the ring holds what no sound guest writes
+   */
   drain(limit: number, onLog: () => void): boolean {
     const { words, cq, cqMask } = this.#block
     // SYNC POINT complete
     const tail = Atomics.load(words, header.cqTail)
     let head = this.#head
+    if ((tail - head) >>> 0 > cqMask + 1) throw new Breach('it says that its ring holds more than it can')
     for (let left = limit; head !== tail && left > 0; left--) {
       const at = cq + (head & cqMask) * entryWords
       head = (head + 1) | 0
@@ -125,26 +200,30 @@ export class Tasks {
     return head !== tail
   }
 
-  #admitWaiting(): void {
-    for (let task = this.admission.next(); task !== undefined; task = this.admission.next()) {
-      if (isWhole(task)) this.#submit(task)
-      else this.#refuse(task)
-    }
-    this.#publish()
-    if (this.admission.calls === 0) this.#onIdle?.()
+  /** Passes over what a guest writes that has broken a rule. Returns false: nothing of it waits. */
+  skip(): false {
+    const { words } = this.#block
+    this.#head = Atomics.load(words, header.cqTail)
+    Atomics.store(words, header.cqHead, this.#head)
+    return false
   }
 
-  /** A task that was let in, but cannot go. */
-  #refuse(task: Task): void {
-    this.admission.leave(0)
-    task.onAbandon = this.#abandoned
-    const message = 'the bytes were detached or resized while the call waited: leave them alone until it has settled'
-    task.abandon(new PolyloopError('invalid-argument', message))
+  /** Places may be free. */
+  #admitWaiting(): void {
+    this.#lobby.admit()
+    this.publish()
+    if (this.#calls === 0) this.#settleIdle()
+  }
+
+  #settleIdle(): void {
+    const then = this.#onIdle
+    this.#onIdle = undefined
+    then?.()
   }
 
   #answered(at: number, meta: number): void {
     const slot = this.#block.words[at] as number
-    if (slot < this.#block.slots) this.#settle(at, slot, meta)
+    if (slot >>> 0 < this.#block.slots) this.#settle(at, slot, meta)
     else this.#flows.givenBack(slot, (meta >>> 8) & 0xff)
   }
 
@@ -152,10 +231,13 @@ export class Tasks {
   #settle(at: number, slot: number, meta: number): void {
     const length = this.#block.words[at + 3] as number
     const task = this.#tasks[slot]
-    // After the guest's death everything is rejected: what its threads still answer is dropped.
-    if (task === undefined) return void this.counts.late++
+    if (task === undefined) {
+      // After the guest's death everything is rejected: what its threads still answer is dropped.
+      if (this.#isOver) return void this.#counts.late++
+      throw new Breach('it answers a call that it was not given')
+    }
     const flags = (meta >>> 8) & 0xff
-    this.counts.bytesIn += length
+    this.#counts.bytesIn += length
     // STOP 9 settle
     try {
       if (task.more !== undefined) this.#leave(task.more)
@@ -163,10 +245,12 @@ export class Tasks {
       const value = this.#responses.decode(at, slot, flags, length, meta >>> 16, listener)
       if (!task.abandoned) task.resolve(value)
     } catch (error) {
+      // The call stays in flight, and is rejected with the others.
+      if (error instanceof Breach) throw error
       if (!task.abandoned) this.#reject(task, error as PolyloopError)
     }
     if (task.timed) this.#time(at, task)
-    if (task.abandoned) this.counts.late++
+    if (task.abandoned) this.#counts.late++
     else {
       this.#awaited--
       task.release?.()
@@ -175,19 +259,20 @@ export class Tasks {
     }
     this.#tasks[slot] = undefined
     task.slot = -1
-    this.admission.leave(task.size)
+    this.#calls--
+    this.#admission.leave(task.size)
     if (this.#held.answered(slot, (flags & flag.held) !== 0)) this.#recycle(slot)
-    else this.admission.keep()
+    else this.#admission.keep()
   }
 
   #reject(task: Task, error: PolyloopError): void {
-    this.counts.fail(error.code)
+    this.#counts.fail(error.code)
     task.reject(error)
   }
 
   #time(at: number, task: Task): void {
     const [low = 0, high = 0] = this.#block.words.subarray(at + 6, at + 8)
-    this.counts.end(task, (high >>> 0) * 2 ** 32 + (low >>> 0))
+    this.#counts.end(task, (high >>> 0) * 2 ** 32 + (low >>> 0))
   }
 
   /** A call that had more is over. */
@@ -203,12 +288,13 @@ export class Tasks {
     const length = words[at + 3] as number
     const task = this.#tasks[slot]
     const output = task?.more?.output
-    this.counts.bytesIn += length
+    this.#counts.bytesIn += length
     try {
       // Also where nobody reads it: its slab counts it.
       const value = this.#responses.decode(at, slot, (meta >>> 8) & 0xff, length, 0)
       if (task?.abandoned === false) output?.push(value, length)
     } catch (error) {
+      if (error instanceof Breach) throw error
       task?.abandon(error as PolyloopError)
     }
   }
@@ -228,47 +314,51 @@ export class Tasks {
 
   /** The guest has given up the request of an answered task; its answer may still be on its way. */
   #release(slot: number): void {
-    if (slot >= this.#block.slots) this.#flows.release(slot)
-    else if (this.#held.released(slot)) {
+    if (slot >>> 0 >= this.#block.slots) {
+      this.#flows.release(slot)
+      return
+    }
+    if (this.#tasks[slot] === undefined && !this.#held.has(slot)) {
+      if (this.#isOver) return
+      throw new Breach('it lets go of a request that it does not hold')
+    }
+    if (this.#held.released(slot)) {
       this.#recycle(slot)
-      this.admission.giveUp()
+      this.#admission.giveUp()
     }
   }
 
-  /** Told once, when no call is in flight or waiting; at once where none is. */
+  /** From now on the loop is kept alive until every call is answered. */
+  awaitAll(): void {
+    this.#awaitsAll = true
+    this.publish()
+  }
+
+  /** Told once, when no call is in flight; at once where none is. */
   whenIdle(then: () => void): void {
-    this.#onIdle = () => {
-      this.#onIdle = undefined
-      then()
-    }
-    this.#publish()
-    if (this.admission.calls === 0) this.#onIdle()
+    this.#onIdle = then
+    this.awaitAll()
+    if (this.#calls === 0) this.#settleIdle()
   }
 
-  /** Rejects a call that no response will come for. */
-  #give(task: Task, error: () => PolyloopError): void {
-    task.onAbandon = this.#abandoned
-    task.abandon(error())
-  }
-
-  /** Rejects every call, in flight or waiting: no response will come. */
+  /** The guest has died: no response will come. Rejects every call in flight. */
   fail(error: () => PolyloopError): void {
+    this.#isOver = true
     for (const [slot, task] of this.#tasks.entries()) {
       if (task === undefined) continue
       this.#tasks[slot] = undefined
       task.slot = -1
-      this.admission.leave(task.size)
-      this.#give(task, error)
+      this.#admission.leave(task.size)
+      task.onAbandon = undefined
+      if (!task.abandoned) this.#counts.fail(error().code)
+      task.more?.input?.finish()
+      task.abandon(error())
     }
-    for (const task of this.admission.clear()) this.#give(task, error)
+    this.#admission.giveUp(this.#held.clear())
     this.#flows.clear()
+    this.#calls = 0
     this.#awaited = 0
-    this.#publish()
-    this.#onIdle?.()
+    this.publish()
+    this.#settleIdle()
   }
-}
-
-/** Whether the bytes of a task are still what they were when it was made. */
-function isWhole({ payload, size }: Task): boolean {
-  return !(payload instanceof Uint8Array) || payload.length === size
 }

@@ -42,8 +42,7 @@ static HOST: Host = Host {
 };
 
 pub fn run(env: &Env) {
-    let load =
-        Load { loader: host::file(&env.probe, &fixture("basic.py")), config: "", codec: "json", threads: 1 };
+    let load = Load { loader: env.file(&fixture("basic.py")), config: "", codec: "json", threads: 1 };
     // SAFETY: this host needs no handle.
     let (rc, guest) = unsafe { host::start(&HOST, 8, &load) };
     assert_eq!(rc, 0);

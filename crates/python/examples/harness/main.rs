@@ -6,8 +6,7 @@ mod bench;
 mod cases;
 mod host;
 
-use serde_json::Value;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -15,7 +14,7 @@ fn main() -> ExitCode {
         eprintln!("usage: harness PYTHON CASE");
         return ExitCode::FAILURE;
     };
-    let env = cases::Env { python: python.clone(), probe: probe(python) };
+    let env = cases::Env::new(python, false);
     if case == "bench" {
         bench::run(&env);
         return ExitCode::SUCCESS;
@@ -28,11 +27,4 @@ fn main() -> ExitCode {
     cases::clean();
     println!("passed {case}");
     ExitCode::SUCCESS
-}
-
-fn probe(python: &str) -> Value {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guests/python/polyloop/_probe.py");
-    let output = Command::new(python).arg(script).output().expect("the interpreter runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("the probe prints JSON")
 }

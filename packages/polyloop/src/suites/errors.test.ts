@@ -27,8 +27,8 @@ const producers: Readonly<Record<PolyloopErrorCode, () => Promise<unknown>>> = {
     await guest.unload()
   },
   overloaded: async () => {
-    const guest = await loadRust({ maxCalls: 1, whenFull: 'fail' })
-    const other = await loadRust()
+    const guest = await loadRust({ placement: 'thread', maxCalls: 1, whenFull: 'fail' })
+    const other = await loadRust({ placement: 'thread' })
     const parked = guest.park()
     await rejection(guest.nothing(), 'overloaded', '1 calls', 'maxCalls is 1', 'raise the bounds')
     await unpark(other, 1)

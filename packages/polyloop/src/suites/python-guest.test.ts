@@ -5,7 +5,7 @@ import { load } from '../load.ts'
 import { pattern } from '../testing/bytes.ts'
 import { rejection, until } from '../testing/calls.ts'
 import { temporaryFolder, write } from '../testing/folders.ts'
-import { anyCall, loadPython, type PythonGuest } from '../testing/guests.ts'
+import { anyCall, loadPython, type PythonGuest, placement } from '../testing/guests.ts'
 import { python } from '../testing/paths.ts'
 
 const folder = temporaryFolder()
@@ -134,7 +134,7 @@ test('def and async def run side by side: a slow one holds up no other', async (
 
 test('a guest that stops its asyncio loop has crashed, with advice, and can be loaded anew', async () => {
   const config = { test: 'stops its loop' }
-  const stopped = await loadPython({ config })
+  const stopped = await loadPython({ config, ...(placement === 'process' && { restart: false }) })
   await rejection(stopped.stop_loop(), 'guest-crashed', 'stopped its asyncio loop', 'load it anew')
   await rejection(stopped.add(1, 2), 'guest-crashed')
   await using fresh = await loadPython({ config })

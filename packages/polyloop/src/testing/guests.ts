@@ -71,14 +71,21 @@ export type PythonGuest = Loose<
 
 let number = 0
 
+/** Where the guests of this run of the tests live: the suites run once for each placement. */
+export const placement: 'thread' | 'process' = process.env.POLYLOOP_TEST_PLACEMENT === 'process' ? 'process' : 'thread'
+
 /** A Rust runtime of its own: another config makes another runtime. */
 export function loadRust(options: LoadOptions = {}): Promise<RustGuest> {
-  return load(rust, { config: { test: ++number }, ...options }) as Promise<unknown> as Promise<RustGuest>
+  return load(rust, { config: { test: ++number }, placement, ...options }) as Promise<unknown> as Promise<RustGuest>
 }
 
 /** A Python runtime of its own. */
 export function loadPython(options: LoadOptions = {}): Promise<PythonGuest> {
-  return load(python('basic'), { config: { test: ++number }, ...options }) as Promise<unknown> as Promise<PythonGuest>
+  return load(python('basic'), {
+    config: { test: ++number },
+    placement,
+    ...options,
+  }) as Promise<unknown> as Promise<PythonGuest>
 }
 
 /** A call of a function that the type does not know. */

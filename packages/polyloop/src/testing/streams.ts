@@ -4,6 +4,7 @@ import type { Runtime } from '../face.ts'
 import { load } from '../load.ts'
 import type { LoadOptions } from '../options.ts'
 import type { Stream } from '../output.ts'
+import { placement } from './guests.ts'
 import { python, rust } from './paths.ts'
 
 let number = 0
@@ -23,13 +24,13 @@ export const guests: readonly Tested[] = [
     language: 'Rust',
     ms: (count) => count,
     misuse: 'invalid-argument',
-    loadGuest: (options) => load(rust, { config: { streams: ++number }, ...options }),
+    loadGuest: (options) => load(rust, { config: { streams: ++number }, placement, ...options }),
   },
   {
     language: 'Python',
     ms: (count) => count / 1000,
     misuse: 'guest-error',
-    loadGuest: (options) => load(python('streams'), { config: { streams: ++number }, ...options }),
+    loadGuest: (options) => load(python('streams'), { config: { streams: ++number }, placement, ...options }),
   },
 ]
 

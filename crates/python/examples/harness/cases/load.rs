@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-use super::{Case, Env, assert_has, fixture, scratch};
-use crate::host::{self, Load, Runtime};
+use super::{Case, Env, assert_has, fixture};
+use crate::host::{Load, Runtime};
 use serde_json::{Value, json};
-use std::process::Command;
 
 pub const ALL: &[Case] = &[
     ("manifest", manifest),
@@ -85,8 +84,7 @@ fn failures(env: &Env) {
 }
 
 fn load_module(env: &Env, name: &str) -> Result<Runtime, Value> {
-    let loader = json!({ "module": name, "file": null, "probe": env.probe });
-    Runtime::load(&Load { loader, config: "", codec: "json", threads: 2 })
+    Runtime::load(&Load { loader: env.module(name), config: "", codec: "json", threads: 2 })
 }
 
 fn module(env: &Env) {
@@ -104,26 +102,12 @@ fn module(env: &Env) {
     }
 }
 
+/// With the interpreter of a virtual environment that the test has made and furnished.
 fn venv(env: &Env) {
-    let folder = scratch("venv");
-    let made = Command::new(&env.python).args(["-m", "venv", "--without-pip", &folder]).status();
-    assert!(made.expect("the interpreter runs").success());
-    let python = format!("{folder}/bin/python");
-    let site = Command::new(&python)
-        .args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
-        .output()
-        .expect("the interpreter runs");
-    let site = String::from_utf8(site.stdout).expect("text").trim().to_owned();
-    std::fs::create_dir_all(format!("{site}/../linked")).expect("folder");
-    std::fs::write(format!("{site}/installed_here.py"), "def where(): return __file__\n").expect("written");
-    std::fs::write(format!("{site}/../linked/linked_here.py"), "def where(): return __file__\n")
-        .expect("written");
-    std::fs::write(format!("{site}/link.pth"), "../linked\n").expect("written");
-
-    let env = Env { probe: crate::probe(&python), python };
+    let folder = env.python.strip_suffix("/bin/python").expect("an environment");
     for name in ["installed_here", "linked_here"] {
-        let guest = load_module(&env, name).expect("a module of the environment");
-        assert_has(&guest.ask("where", &json!([])), &folder);
+        let guest = load_module(env, name).expect("a module of the environment");
+        assert_has(&guest.ask("where", &json!([])), folder);
         guest.unload();
     }
     let guest = env.load("basic.py");
@@ -186,10 +170,19 @@ fn signal_actions() -> Vec<usize> {
 }
 
 fn refusals(env: &Env) {
+    let running = || json!({ "module": "json", "running": true });
+    let misled = |loader: Value, part: &str| {
+        let loaded = Runtime::load(&Load { loader, config: "", codec: "json", threads: 0 });
+        assert_has(&loaded.err().expect("fails")["message"], part);
+    };
+    misled(json!({}), "loader option needs a module or a file");
+    misled(json!({ "module": "json" }), "loader option needs a probe, or running");
+    misled(json!({ "module": "json", "running": "yes" }), "loader option is not");
+    misled(running(), "is no CPython, or one that hides its functions: start");
     let refuse = |key: &str, value: Value| {
         let mut probe = env.probe.clone();
         probe[key] = value;
-        let loader = host::file(&probe, &fixture("basic.py"));
+        let loader = json!({ "module": null, "file": fixture("basic.py"), "probe": probe });
         let loaded = Runtime::load(&Load { loader, config: "", codec: "json", threads: 0 });
         loaded.err().expect("fails")["message"].clone()
     };
@@ -202,9 +195,10 @@ fn refusals(env: &Env) {
     assert_has(&refuse("libpython", json!(["/nowhere/libpython3.so"])), "cannot be used: /nowhere");
     assert_has(&refuse("libpython", json!(["/proc/self/exe"])), "cannot be used");
     assert_has(&refuse("version", json!("3.11.99")), "not 3.11.99");
-    let message = Runtime::load(&Load { loader: json!({}), config: "", codec: "json", threads: 0 });
-    assert_has(&message.err().expect("fails")["message"], "loader option");
+    misled(running(), "has not initialised its CPython: start");
     env.load("basic.py").unload();
     let message = refuse("prefix", json!("/another/venv"));
     assert_has(&message, "a process holds one interpreter");
+    let loaded = Load { loader: running(), config: "", codec: "json", threads: 0 };
+    Runtime::load(&loaded).expect("the loader's own interpreter runs now").unload();
 }

@@ -1,34 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What must hold with every interpreter; each case runs in a process of its own.
 
+mod beat;
 mod calls;
 mod cancel;
 mod errors;
 mod load;
 mod output;
+mod running;
 mod runtimes;
 mod streams;
 mod views;
 
-use crate::host::{self, Load, Runtime};
-use serde_json::Value;
+use crate::host::{Load, Runtime};
+use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The interpreter at hand.
 pub struct Env {
     pub python: String,
     pub probe: Value,
+    /// This process is that interpreter, and not one that opens it.
+    pub running: bool,
 }
 
 pub type Case = (&'static str, fn(&Env));
 
 pub fn find(name: &str) -> Option<fn(&Env)> {
     let groups = [
+        beat::ALL,
         calls::ALL,
         cancel::ALL,
         errors::ALL,
         load::ALL,
         output::ALL,
+        running::ALL,
         runtimes::ALL,
         streams::ALL,
         views::ALL,
@@ -37,12 +44,39 @@ pub fn find(name: &str) -> Option<fn(&Env)> {
 }
 
 impl Env {
+    pub fn new(python: &str, running: bool) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guests/python/polyloop/_probe.py");
+        let output = Command::new(python).arg(script).output().expect("the interpreter runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let probe = serde_json::from_slice(&output.stdout).expect("the probe prints JSON");
+        Self { python: python.to_owned(), probe, running }
+    }
+
+    /// The loader option for a file.
+    pub fn file(&self, path: &str) -> Value {
+        self.option(json!({ "module": null, "file": path }))
+    }
+
+    /// The loader option for a module.
+    pub fn module(&self, name: &str) -> Value {
+        self.option(json!({ "module": name, "file": null }))
+    }
+
+    fn option(&self, mut option: Value) -> Value {
+        if self.running {
+            option["running"] = json!(true);
+        } else {
+            option["probe"] = self.probe.clone();
+        }
+        option
+    }
+
     pub fn load(&self, name: &str) -> Runtime {
         self.try_load(name, "", "json").unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     pub fn try_load(&self, name: &str, config: &str, codec: &str) -> Result<Runtime, Value> {
-        let loader = host::file(&self.probe, &fixture(name));
+        let loader = self.file(&fixture(name));
         Runtime::load(&Load { loader, config, codec, threads: 0 })
     }
 
@@ -51,7 +85,7 @@ impl Env {
         let folder = scratch("guest");
         let path = format!("{folder}/written.py");
         std::fs::write(&path, source).expect("the guest is written");
-        Runtime::load(&Load { loader: host::file(&self.probe, &path), config: "", codec: "json", threads: 0 })
+        Runtime::load(&Load { loader: self.file(&path), config: "", codec: "json", threads: 0 })
     }
 }
 

@@ -8,12 +8,14 @@ use calls::Call;
 pub use calls::{MAX_ITEM, Options};
 use pages::Page;
 use polyloop_abi::{
-    ABI_VERSION, Bytes, FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD, Host, Join, KIND_CALL, RuntimeHandle, STATUS_OK,
-    Start, StartInfo, TAKE_EMPTY, TAKE_STOPPED, TAKE_TASK, Task,
+    ABI_VERSION, BEAT_SYMBOL, Beat, Bytes, FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD, Host, JOIN_SYMBOL, Join,
+    KIND_CALL, RuntimeHandle, START_SYMBOL, STATUS_OK, Start, StartInfo, TAKE_EMPTY, TAKE_STOPPED, TAKE_TASK,
+    Task,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{CStr, CString, c_void};
+use std::path::PathBuf;
 use std::ptr;
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -94,30 +96,44 @@ pub struct Load<'a> {
 struct Library {
     start: Start,
     join: Join,
+    beat: Beat,
 }
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
-    let mut folder = std::env::current_exe().expect("own path");
-    folder.pop();
     // Not the copy above `deps`: `cargo test` does not renew that one.
-    let path = folder.join("../deps/libpolyloop_python.so");
+    let path = folder().join("../deps/libpolyloop_python.so");
     let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("path");
-    // SAFETY: the loader as built, which exports these two with these types.
+    // SAFETY: the loader as built, which exports these three with these types.
     unsafe {
         let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
         assert!(!handle.is_null(), "{}", CStr::from_ptr(libc::dlerror()).to_string_lossy());
+        let symbol = |name: &str| {
+            let name = CString::new(name).expect("a name");
+            let address = libc::dlsym(handle, name.as_ptr());
+            assert!(!address.is_null(), "the loader exports no {}", name.to_string_lossy());
+            address
+        };
         Library {
-            start: std::mem::transmute::<*mut c_void, Start>(libc::dlsym(
-                handle,
-                c"polyloop_guest_start".as_ptr(),
-            )),
-            join: std::mem::transmute::<*mut c_void, Join>(libc::dlsym(
-                handle,
-                c"polyloop_guest_join".as_ptr(),
-            )),
+            start: std::mem::transmute::<*mut c_void, Start>(symbol(START_SYMBOL)),
+            join: std::mem::transmute::<*mut c_void, Join>(symbol(JOIN_SYMBOL)),
+            beat: std::mem::transmute::<*mut c_void, Beat>(symbol(BEAT_SYMBOL)),
         }
     }
 });
+
+/// Where this code was loaded from, be it the harness or the library of the example `process`.
+fn folder() -> PathBuf {
+    // SAFETY: all zeros is a value of it, to be written to.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: an address within this object, whose name is a C string.
+    let name = unsafe {
+        assert_ne!(libc::dladdr(folder as *const c_void, &raw mut info), 0);
+        CStr::from_ptr(info.dli_fname)
+    };
+    let mut folder = PathBuf::from(name.to_string_lossy().into_owned());
+    folder.pop();
+    folder
+}
 
 pub static HOST: Host = Host {
     size: size_of::<Host>() as u32,
@@ -284,6 +300,12 @@ impl Runtime {
         self.shared.state.lock().expect("state").pages.len()
     }
 
+    /// Asks the guest whether it can run code.
+    pub fn beat(&self) {
+        // SAFETY: a guest that was started, and is joined by who owns this.
+        unsafe { (LIBRARY.beat)(self.guest as *mut c_void) };
+    }
+
     pub fn stop(&self) {
         self.shared.state.lock().expect("state").stopped = true;
         self.shared.changed.notify_all();
@@ -300,10 +322,6 @@ impl Runtime {
         join(self.guest);
         self.pages()
     }
-}
-
-pub fn file(probe: &Value, path: &str) -> Value {
-    json!({ "module": null, "file": path, "probe": probe })
 }
 
 fn bytes(bytes: &[u8]) -> Bytes {

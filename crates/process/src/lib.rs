@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Serves a guest in a process of its own.
+//!
+//! The host starts this process with five descriptors and speaks to it over the last of them, the line of life: first,
+//! as a line of JSON, what to load, at the end `close`. It hears `hello`, `ready`, `failed`, `died` and `closed`, in a
+//! line of JSON each. Where the line breaks the host has gone, and this process goes, too. All else crosses through the memory that the others stand for.
+//!
+//! The process is `polyloop-process` where the guest is a library, and the guest's own interpreter otherwise, which
+//! loads this library and calls [`polyloop_process_main`].
+
+mod life;
+mod serve;
+
+/// Serves the guest that the host asks for until the host is done with it; the process's exit status.
+///
+/// It belongs to a process that the host has started for this, and is called once, from any thread that may block.
+#[unsafe(no_mangle)]
+pub extern "C" fn polyloop_process_main() -> i32 {
+    match serve::serve() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!(
+                "polyloop: this process cannot serve a guest: {error}; it is started by the host alone"
+            );
+            70
+        }
+    }
+}

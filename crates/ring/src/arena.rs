@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Slabs that a guest in a process of its own carves its larger responses from.
+//!
+//! One file in memory, which takes memory as it is touched, in units of a megabyte. Unit 0 is a table with a word for
+//! each unit: the guest marks what it takes, the host what it is done with. A slab is named by its first unit. The host
+//! believes nothing of the table: what it lends to JavaScript it notes in memory of its own.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    slice,
+};
+
+use crate::{
+    region::{Access, Mapping, file},
+    slab::SLAB_BYTES,
+    sync::{AtomicU32, Mutex, Ordering},
+};
+
+/// Units of an arena: 64 GiB of address space.
+const UNITS: usize = 65_536;
+/// Units that the host is done with and whose memory is kept for the next slabs.
+const KEPT_UNITS: usize = 128;
+const FREE: u32 = 0;
+const TAKEN: u32 = 1;
+
+const _: () = assert!(UNITS * size_of::<AtomicU32>() <= SLAB_BYTES, "the table fits unit 0");
+
+fn table(memory: &Mapping) -> &[AtomicU32] {
+    // SAFETY: the mapping is aligned and longer, zeros are valid, and all access is atomic.
+    unsafe { slice::from_raw_parts(memory.as_ptr().cast(), UNITS) }
+}
+
+fn units(bytes: usize) -> usize {
+    bytes.max(1).div_ceil(SLAB_BYTES)
+}
+
+fn at(memory: &Mapping, unit: u32) -> *mut u8 {
+    debug_assert!((unit as usize) < UNITS);
+    // SAFETY: the unit lies in the mapping.
+    unsafe { memory.as_ptr().add(unit as usize * SLAB_BYTES) }
+}
+
+/// The guest's end: it takes units. One thread at a time.
+pub struct GuestEnd(Mapping);
+
+impl GuestEnd {
+    /// The arena that the host has made.
+    ///
+    /// # Errors
+    /// Where the file cannot be mapped, or is none.
+    pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
+        let memory = Mapping::of(file, Access::Write)?;
+        if memory.len() < UNITS * SLAB_BYTES {
+            return Err(io::Error::other("the file is too short for an arena"));
+        }
+        Ok(Self(memory))
+    }
+
+    /// Takes a slab of at least so many bytes: its number, its first byte.
+    ///
+    /// # Errors
+    /// Where none is free.
+    pub fn take(&self, bytes: usize) -> io::Result<(u32, *mut u8)> {
+        let (table, wanted) = (table(&self.0), units(bytes));
+        let mut run = 0;
+        // The lowest that are free: the ones used last, and so the warmest.
+        for unit in 1..UNITS {
+            // SYNC POINT unit
+            run = if table[unit].load(Ordering::Acquire) == FREE { run + 1 } else { 0 };
+            if run == wanted {
+                let first = unit + 1 - wanted;
+                for unit in &table[first..=unit] {
+                    unit.store(TAKEN, Ordering::Relaxed);
+                }
+                return Ok((first as u32, at(&self.0, first as u32)));
+            }
+        }
+        Err(io::Error::other("every slab is in use: let go of large responses sooner"))
+    }
+}
+
+/// The host's end: it lends slabs to JavaScript and gives them back.
+pub struct HostEnd {
+    memory: Mapping,
+    state: Mutex<State>,
+}
+
+/// What the host knows of each unit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// It was never lent, or its memory was given back.
+    Bare,
+    /// JavaScript sees it.
+    Lent,
+    /// It may have memory.
+    Kept,
+}
+
+struct State {
+    units: Vec<Unit>,
+    lent: usize,
+    kept: usize,
+}
+
+impl HostEnd {
+    /// A fresh arena, and its file.
+    ///
+    /// # Errors
+    /// Where its address space cannot be had.
+    pub fn new() -> io::Result<(Self, OwnedFd)> {
+        let file = file(c"polyloop-responses", UNITS * SLAB_BYTES)?;
+        let memory = Mapping::of(file.as_fd(), Access::Write)?;
+        let state = Mutex::new(State { units: vec![Unit::Bare; UNITS], lent: 0, kept: 0 });
+        Ok((Self { memory, state }, file))
+    }
+
+    /// The memory of a slab of at least so many bytes, now lent: first byte and length. `None`: there is no such slab,
+    /// or a part of it is lent already, which no honest guest says.
+    ///
+    /// # Panics
+    /// Never: the lock is not held across anything that panics.
+    pub fn lend(&self, slab: u32, bytes: usize) -> Option<(*mut u8, usize)> {
+        let (first, count) = (slab as usize, units(bytes));
+        let range = first..first.checked_add(count).filter(|end| first > 0 && *end <= UNITS)?;
+        let mut state = self.state.lock().unwrap();
+        if state.units[range.clone()].contains(&Unit::Lent) {
+            return None;
+        }
+        state.kept -= state.units[range.clone()].iter().filter(|unit| **unit == Unit::Kept).count();
+        state.lent += count;
+        state.units[range].fill(Unit::Lent);
+        Some((at(&self.memory, slab), count * SLAB_BYTES))
+    }
+
+    /// Gives back a slab that was lent with so many bytes.
+    ///
+    /// # Panics
+    /// Never, as above.
+    pub fn give_back(&self, slab: u32, bytes: usize) {
+        let range = slab as usize..slab as usize + units(bytes);
+        let mut state = self.state.lock().unwrap();
+        let keeps = state.kept + range.len() <= KEPT_UNITS;
+        if keeps {
+            state.kept += range.len();
+        } else {
+            self.memory.forget(range.start * SLAB_BYTES, range.len() * SLAB_BYTES);
+        }
+        state.lent -= range.len();
+        state.units[range.clone()].fill(if keeps { Unit::Kept } else { Unit::Bare });
+        for unit in &table(&self.memory)[range] {
+            // SYNC POINT unit
+            unit.store(FREE, Ordering::Release);
+        }
+    }
+
+    /// Bytes of all slabs that are lent, or kept for the next.
+    ///
+    /// # Panics
+    /// Never, as above.
+    pub fn bytes(&self) -> usize {
+        let state = self.state.lock().unwrap();
+        (state.lent + state.kept) * SLAB_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both() -> (HostEnd, GuestEnd) {
+        let (host, file) = HostEnd::new().unwrap();
+        (host, GuestEnd::attach(file.as_fd()).unwrap())
+    }
+
+    #[test]
+    fn what_the_guest_writes_the_host_reads_and_what_it_gives_back_is_taken_again() {
+        let (host, guest) = both();
+        let (slab, start) = guest.take(100).unwrap();
+        // SAFETY: the slab was just taken, and lies in both mappings.
+        unsafe { start.write(7) };
+        let (read, len) = host.lend(slab, SLAB_BYTES).unwrap();
+        // SAFETY: as above.
+        assert_eq!((unsafe { read.read() }, len), (7, SLAB_BYTES));
+        let (other, _) = guest.take(100).unwrap();
+        assert_ne!(other, slab, "it is in use");
+        host.give_back(slab, SLAB_BYTES);
+        assert_eq!(guest.take(1).unwrap().0, slab);
+    }
+
+    #[test]
+    fn a_large_slab_has_units_in_a_row() {
+        let (host, guest) = both();
+        let small = guest.take(1).unwrap().0;
+        let large = guest.take(3 * SLAB_BYTES + 1).unwrap().0;
+        assert_eq!(large, small + 1);
+        assert_eq!(host.lend(large, 3 * SLAB_BYTES + 1).unwrap().1, 4 * SLAB_BYTES);
+        assert_eq!(guest.take(1).unwrap().0, large + 4);
+        host.lend(small, 1).unwrap();
+        host.give_back(small, 1);
+        assert_eq!(guest.take(SLAB_BYTES + 1).unwrap().0, large + 5, "one unit is too little");
+        assert_eq!(guest.take(1).unwrap().0, small);
+    }
+
+    #[test]
+    fn a_slab_that_there_is_not_or_that_is_lent_is_not_lent() {
+        let (host, _guest) = both();
+        for (slab, bytes) in
+            [(0, 1), (UNITS as u32, 1), (u32::MAX, 1), (1, UNITS * SLAB_BYTES), (1, usize::MAX)]
+        {
+            assert!(host.lend(slab, bytes).is_none(), "{slab}, {bytes}");
+        }
+        host.lend(5, 2 * SLAB_BYTES).unwrap();
+        for (slab, bytes) in [(5, 1), (6, 1), (4, 2 * SLAB_BYTES), (1, 100 * SLAB_BYTES)] {
+            assert!(host.lend(slab, bytes).is_none(), "{slab}, {bytes}");
+        }
+        assert!(host.lend(4, 1).is_some() && host.lend(7, 1).is_some());
+    }
+
+    #[test]
+    fn memory_beyond_what_is_kept_is_given_back() {
+        let (host, guest) = both();
+        let mut slabs = Vec::new();
+        for _ in 0..KEPT_UNITS + 2 {
+            let (slab, start) = guest.take(1).unwrap();
+            // SAFETY: the slab was just taken.
+            unsafe { start.write(7) };
+            slabs.push((slab, start));
+            host.lend(slab, 1).unwrap();
+        }
+        for (slab, _) in &slabs {
+            host.give_back(*slab, 1);
+        }
+        assert_eq!(host.bytes(), KEPT_UNITS * SLAB_BYTES);
+        // SAFETY: the guest's mapping is there; nobody writes.
+        let left = slabs.iter().filter(|(_, start)| unsafe { start.read() } == 7).count();
+        assert_eq!(left, KEPT_UNITS);
+    }
+
+    #[test]
+    fn an_arena_that_is_used_up_says_so() {
+        let (_host, guest) = both();
+        guest.take((UNITS - 2) * SLAB_BYTES).unwrap();
+        guest.take(1).unwrap();
+        assert!(guest.take(1).unwrap_err().to_string().contains("every slab is in use"));
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+import { PolyloopError } from './errors.ts'
+import type { RuntimeEvent } from './events.ts'
+import { Heartbeat } from './heartbeat.ts'
+import type { GuestStart } from './home.ts'
+import { Instance } from './instance.ts'
+import type { Lobby } from './lobby.ts'
+import type { Manifest } from './manifest.ts'
+import type { Settings } from './options.ts'
+
+/** A place of the fleet: an instance, and after its death the next one. */
+interface Berth {
+  readonly index: number
+  instance: Instance | undefined
+  /** Deaths in a row. */
+  deaths: number
+  /** When the instance was ready, in milliseconds. */
+  since: number
+  timer: NodeJS.Timeout | undefined
+}
+
+/** The instances of a runtime: starts them, starts them anew when they die, and puts newer ones in their place. */
+export class Fleet {
+  /** What the instances declare, once they are ready. */
+  manifest: Manifest | undefined
+  /** Why there are none any more and will be none. */
+  failure: (() => PolyloopError) | undefined
+  restarts = 0
+  reloads = 0
+  readonly #name: string
+  readonly #settings: Settings
+  readonly #lobby: Lobby
+  #guest: GuestStart | undefined
+  readonly #berths: readonly Berth[]
+  /** Those that have been replaced and have calls in flight still. */
+  readonly #leaving = new Set<Instance>()
+  #reloading: Promise<void> | undefined
+  #closing = false
+
+  constructor(name: string, settings: Settings, lobby: Lobby) {
+    this.#name = name
+    this.#settings = settings
+    this.#lobby = lobby
+    this.#berths = Array.from({ length: settings.instances }, (_, index) => {
+      return { index, instance: undefined, deaths: 0, since: 0, timer: undefined }
+    })
+  }
+
+  /** Those that are there, whatever their state. */
+  get instances(): readonly Instance[] {
+    const current = this.#berths.flatMap(({ instance }) => instance ?? [])
+    return [...current, ...this.#leaving]
+  }
+
+  /**
+   * Starts all instances.
+   *
+   * @throws not-found, init-failed, protocol: why the first of them did not start; then there are none
+   */
+  async start(guest: GuestStart): Promise<void> {
+    this.#guest = guest
+    try {
+      await Promise.all(this.#berths.map((berth) => this.#begin(berth)))
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  /** Starts an instance in a berth; it takes calls when it is ready. */
+  async #begin(berth: Berth): Promise<void> {
+    const instance = await this.#launch(berth)
+    if (this.#closing) return
+    this.#serve(berth, instance)
+  }
+
+  /** Starts an instance, and waits until it is ready. */
+  async #launch(berth: Berth): Promise<Instance> {
+    const instance = new Instance(
+      this.#name,
+      this.#guest as GuestStart,
+      this.#settings,
+      this.#lobby,
+      this.manifest,
+      (error) => this.#died(berth, instance, error),
+    )
+    berth.instance ??= instance
+    this.#leaving.add(instance)
+    try {
+      instance.begin()
+      this.#emit({ type: 'starting', instance: berth.index, pid: instance.pid })
+      await instance.started.promise
+      return instance
+    } catch (error) {
+      if (berth.instance === instance) berth.instance = undefined
+      throw error
+    } finally {
+      this.#leaving.delete(instance)
+    }
+  }
+
+  /** A ready instance takes calls from now on, in the place of another. */
+  #serve(berth: Berth, instance: Instance): Instance | undefined {
+    const before = berth.instance === instance ? undefined : berth.instance
+    berth.instance = instance
+    berth.since = Date.now()
+    this.manifest = instance.tasks.manifest
+    this.#lobby.add(instance.tasks)
+    if (before !== undefined) this.#lobby.remove(before.tasks)
+    this.#emit({ type: berth.deaths > 0 ? 'restarted' : 'ready', instance: berth.index, pid: instance.pid })
+    if (this.#settings.heartbeat > 0) this.#watch(berth, instance)
+    return before
+  }
+
+  #watch(berth: Berth, instance: Instance): void {
+    const { heartbeat, whenHung } = this.#settings
+    const beats = new Heartbeat(instance.tasks.beats, heartbeat, () => {
+      const { index } = berth
+      const message = `it has not been able to run code for ${heartbeat} ms (the option heartbeat)`
+      this.#emit({ type: 'hung', instance: index, pid: instance.pid, error: new PolyloopError('deadline', message) })
+      if (whenHung === 'kill') instance.kill(new Error(message))
+    })
+    void instance.gone.promise.then(() => beats.stop())
+  }
+
+  #died(berth: Berth, instance: Instance, error: PolyloopError): void {
+    const { index } = berth
+    this.#emit({ type: 'crashed', instance: index, pid: instance.pid, error })
+    // One that was replaced is not missed.
+    if (berth.instance !== instance) return
+    berth.instance = this.#settings.placement === 'process' ? undefined : instance
+    this.#restart(berth, error)
+  }
+
+  #restart(berth: Berth, error: PolyloopError): void {
+    if (this.#closing) return
+    const { attempts, minDelay, maxDelay, resetAfter } = this.#settings.restart
+    if (Date.now() - berth.since >= resetAfter) berth.deaths = 0
+    berth.deaths++
+    if (berth.deaths > attempts) {
+      this.#giveUp(berth, error)
+      return
+    }
+    const delay = berth.deaths === 1 ? 0 : Math.min(maxDelay, minDelay * 2 ** (berth.deaths - 2))
+    berth.timer = setTimeout(() => void this.#again(berth), delay)
+    // Calls that wait keep the loop alive, and nothing else does.
+    berth.timer.unref()
+  }
+
+  async #again(berth: Berth): Promise<void> {
+    berth.timer = undefined
+    this.restarts++
+    berth.since = Date.now()
+    try {
+      await this.#begin(berth)
+    } catch (error) {
+      if (this.#closing) return
+      this.#emit({ type: 'crashed', instance: berth.index, error: error as PolyloopError })
+      this.#restart(berth, error as PolyloopError)
+    }
+  }
+
+  #giveUp(berth: Berth, error: PolyloopError): void {
+    this.#emit({ type: 'gave-up', instance: berth.index, error })
+    const { placement, restart } = this.#settings
+    if (
+      this.#berths.some(
+        ({ instance, timer }) => timer !== undefined || instance?.state === 'starting' || instance?.state === 'ready',
+      )
+    )
+      return
+    const advice =
+      placement === 'process' && restart.attempts > 0 ? ` ${berth.deaths} times in a row, and is not started again` : ''
+    const { message, exit, guest } = error
+    this.failure = () =>
+      new PolyloopError('guest-crashed', `${message.replace(/ has died: /, ` has died${advice}: `)}`, {
+        cause: error,
+        ...(exit !== undefined && { exit }),
+        ...(guest !== undefined && { guest }),
+      })
+    this.#lobby.fail(this.failure)
+  }
+
+  /** Puts instances with the guest's code of now in the place of those that there are. */
+  reload(): Promise<void> {
+    this.#reloading ??= this.#replace().finally(() => {
+      this.#reloading = undefined
+    })
+    return this.#reloading
+  }
+
+  async #replace(): Promise<void> {
+    const started: [Berth, Instance][] = []
+    try {
+      // One after the other: where the code is wrong the first one tells.
+      for (const berth of this.#berths) started.push([berth, await this.#launch(berth)])
+    } catch (error) {
+      for (const [, instance] of started) void this.#retire(instance)
+      this.#emit({ type: 'reload-failed', instance: started.length, error: error as PolyloopError })
+      throw error
+    }
+    for (const [berth, instance] of started) {
+      clearTimeout(berth.timer)
+      berth.timer = undefined
+      berth.deaths = 0
+      const before = this.#serve(berth, instance)
+      if (before !== undefined) void this.#retire(before)
+    }
+    this.reloads++
+    this.#emit({ type: 'reloaded', instance: 0 })
+  }
+
+  /** Lets an instance finish what it has in flight, and ends it. */
+  async #retire(instance: Instance): Promise<void> {
+    this.#leaving.add(instance)
+    await instance.close()
+    this.#leaving.delete(instance)
+  }
+
+  /** Ends all instances, which have no calls in flight. */
+  async close(): Promise<void> {
+    this.#closing = true
+    for (const berth of this.#berths) clearTimeout(berth.timer)
+    await Promise.all(this.instances.map((instance) => instance.close()))
+  }
+
+  /** Tells the caller's function. What it throws is an uncaught exception of its own. */
+  #emit(event: RuntimeEvent): void {
+    const { onEvent } = this.#settings
+    if (onEvent === undefined) return
+    try {
+      onEvent(event)
+    } catch (error) {
+      process.nextTick(() => {
+        throw error
+      })
+    }
+  }
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { BindingEvent } from './native.ts'
+
+/** What an instance is started from. */
+export interface GuestStart {
+  /** The library that is opened: a guest of the C ABI. */
+  readonly library: string
+  /** Options of the loader, as JSON. */
+  readonly loader: string
+  /** The program and its arguments that serve the guest in a process of its own. */
+  readonly command: readonly [string, ...string[]]
+}
+
+/** What a home tells its instance. */
+export interface Tenant {
+  /** Of its start and its end, after what was answered and printed before. */
+  event(kind: BindingEvent, rc: number, payload: string): void
+  /** It has broken a rule. */
+  breach(error: Error): void
+}
+
+/** Where an instance's guest lives: in this process, or in one of its own. */
+export interface Home {
+  /** Whether the guest is in another process. */
+  readonly isRemote: boolean
+  /** Of that process. */
+  readonly pid: number | undefined
+  begin(): void
+  /** Has the guest end, which has no calls in flight. */
+  close(): void
+  /** Ends it at once, whatever it does; the reason is in the event that follows. Nothing where that cannot be done. */
+  kill(reason: Error): void
+  /** Hands on what was printed and not read yet. */
+  flushLog(): void
+}

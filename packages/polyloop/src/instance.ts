@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Block } from './block.ts'
+import { ProcessHome } from './child.ts'
+import { type Deferred, deferred } from './deferred.ts'
+import { Breach, PolyloopError } from './errors.ts'
+import type { GuestStart, Home, Tenant } from './home.ts'
+import { type HubMember, join, leave, nextId, open } from './hub.ts'
+import type { Lobby } from './lobby.ts'
+import { Manifest } from './manifest.ts'
+import { type BindingEvent, native } from './native.ts'
+import type { Settings } from './options.ts'
+import { Tasks } from './tasks.ts'
+import { ThreadHome } from './thread.ts'
+
+/** `dead`: it takes no more calls, and is still there, because threads cannot be ended from outside. */
+type State = 'starting' | 'ready' | 'dead' | 'closing' | 'gone'
+
+/** One guest with its rings: a runtime has one, or several, and others after it. */
+export class Instance implements HubMember, Tenant {
+  readonly id: number
+  readonly tasks: Tasks
+  readonly started: Deferred<Manifest> = deferred()
+  /** Resolves when the guest is gone, whatever the reason. */
+  readonly gone: Deferred<void> = deferred()
+  readonly #name: string
+  readonly #home: Home
+  readonly #lobby: Lobby
+  readonly #known: Manifest | undefined
+  readonly #onDeath: (error: PolyloopError) => void
+  #state: State = 'starting'
+  /** It has broken a rule of the rings. */
+  #broken = false
+  /** Made once: a drain is as frequent as a call. */
+  readonly #onLog = (): void => this.flushLog()
+
+  /**
+   * @param known - the manifest of an earlier instance: the same one is one object
+   * @param onDeath - told why it died, after its calls were rejected; not where it was closed
+   */
+  constructor(
+    name: string,
+    guest: GuestStart,
+    settings: Settings,
+    lobby: Lobby,
+    known: Manifest | undefined,
+    onDeath: (error: PolyloopError) => void,
+  ) {
+    this.#name = name
+    this.#lobby = lobby
+    this.#known = known
+    this.#onDeath = onDeath
+    open()
+    this.id = nextId()
+    const { maxCalls, maxPayload, spin, placement, encoding } = settings
+    const isRemote = placement === 'process'
+    const options = { maxCalls, maxPayload, spin, process: isRemote }
+    const block = new Block(native.create(this.id, JSON.stringify(options)))
+    this.tasks = new Tasks(this.id, block, encoding, lobby, isRemote, (error) => this.breach(error))
+    this.#home = isRemote
+      ? new ProcessHome(this.id, name, guest, settings, this)
+      : new ThreadHome(this.id, name, guest, settings)
+    join(this.id, this)
+  }
+
+  get pid(): number | undefined {
+    return this.#home.pid
+  }
+
+  get state(): State {
+    return this.#state
+  }
+
+  begin(): void {
+    try {
+      this.#home.begin()
+    } catch (error) {
+      native.close(this.id)
+      throw error
+    }
+  }
+
+  drain(limit: number): boolean {
+    if (this.#broken) return this.tasks.skip()
+    try {
+      return this.tasks.drain(limit, this.#onLog)
+    } catch (error) {
+      if (!(error instanceof Breach)) throw error
+      this.breach(error)
+      return false
+    }
+  }
+
+  flushLog(): void {
+    this.#home.flushLog()
+  }
+
+  /** Nothing that it says is believed any more: its calls are rejected, and where it can be ended it is. */
+  breach(error: Error): void {
+    if (this.#broken) return
+    this.#broken = true
+    this.#home.kill(error)
+    if (!this.#home.isRemote) this.#die(PolyloopError.from('guest-crashed', error))
+  }
+
+  /** Ends a guest that hangs. */
+  kill(reason: Error): void {
+    this.#home.kill(reason)
+  }
+
+  /** Lets calls in flight finish, then ends the guest. */
+  async close(): Promise<void> {
+    if (this.#state === 'starting') {
+      this.#home.kill(new Error('it was unloaded while it started'))
+      await this.started.promise.catch(() => {})
+    }
+    if (this.#state === 'ready') await new Promise<void>((resolve) => this.tasks.whenIdle(resolve))
+    if (this.#state === 'ready' || this.#state === 'dead') {
+      this.#state = 'closing'
+      this.#home.close()
+    }
+    await this.gone.promise
+  }
+
+  event(kind: BindingEvent, rc: number, payload: string): void {
+    if (kind === 'ready') this.#ready(payload)
+    else if (kind === 'failed') this.#failed(rc, payload)
+    else if (kind === 'died') this.#died(payload)
+    else this.#leave()
+  }
+
+  #ready(text: string): void {
+    try {
+      this.tasks.manifest = this.#known?.text === text ? this.#known : new Manifest(text)
+    } catch (cause) {
+      const message = `the manifest of ${this.#name} cannot be read: ${text.slice(0, 200)}`
+      this.#state = 'closing'
+      this.#home.close()
+      this.started.reject(new PolyloopError('protocol', message, { cause }))
+      return
+    }
+    this.#state = 'ready'
+    this.started.resolve(this.tasks.manifest)
+  }
+
+  #failed(rc: number, payload: string): void {
+    const error = PolyloopError.fromGuest('init-failed', payload, rc)
+    error.message = `${this.#name} could not be loaded: ${error.message}`
+    this.#leave()
+    this.started.reject(error)
+  }
+
+  #died(payload: string): void {
+    // What it answered before its death counts.
+    while (this.drain(Number.POSITIVE_INFINITY));
+    this.#die(PolyloopError.fromGuest('guest-crashed', payload))
+  }
+
+  #die(failure: PolyloopError): void {
+    if (this.#state === 'gone' || this.#state === 'dead') return
+    const { message, guest, exit } = failure
+    const error = (): PolyloopError =>
+      new PolyloopError('guest-crashed', `${this.#name} has died: ${message}`, {
+        cause: failure,
+        ...(guest !== undefined && { guest }),
+        ...(exit !== undefined && { exit }),
+      })
+    this.#lobby.remove(this.tasks)
+    this.tasks.fail(error)
+    if (this.#home.isRemote) this.#leave()
+    else this.#state = 'dead'
+    this.#onDeath(error())
+  }
+
+  #leave(): void {
+    this.#state = 'gone'
+    leave(this.id)
+    this.gone.resolve()
+  }
+}
