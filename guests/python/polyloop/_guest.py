@@ -105,6 +105,7 @@ class Guest:
             "executable": sys.executable,
             "prefix": sys.prefix,
             "module": self.module.__name__ if self.module else None,
+            "file": getattr(self.module, "__file__", None),
         }
         return json.dumps({"methods": methods, "info": info})
 

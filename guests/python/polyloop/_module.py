@@ -27,6 +27,13 @@ def load_module(name: str) -> ModuleType:
         raise
 
 
+class _Fresh(importlib.machinery.SourceFileLoader):
+    """Compiles what the file holds now: Python tells its cached bytecode's age by the second, and reloads come faster."""
+
+    def get_code(self, fullname: str) -> Any:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def load_file(path: str) -> ModuleType:
     """Executes a file as a module of its own, and lets it import what lies beside it."""
     if not os.path.isfile(path):
@@ -38,7 +45,7 @@ def load_file(path: str) -> ModuleType:
     folder = os.path.dirname(path)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    loader = importlib.machinery.SourceFileLoader(name, path)
+    loader = _Fresh(name, path)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     if spec is None:
         raise ImportError(f"{path} cannot be loaded")

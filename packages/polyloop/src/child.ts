@@ -58,7 +58,7 @@ export class ProcessHome implements Home {
     return this.#child?.pid
   }
 
-  begin(): void {
+  begin(): () => void {
     const [program, ...args] = this.#guest.command
     const files = JSON.parse(native.files(this.#id)) as number[]
     try {
@@ -71,6 +71,7 @@ export class ProcessHome implements Home {
     } finally {
       native.spawned(this.#id)
     }
+    return () => {}
   }
 
   #watch(child: ChildProcess): void {
@@ -234,6 +235,7 @@ export class ProcessHome implements Home {
 
   /** There is no process. */
   #failed(error: Error): void {
+    if (this.#child !== undefined) for (const stream of streamsOf(this.#child)) stream?.destroy()
     const { code } = error as NodeJS.ErrnoException
     const [program] = this.#guest.command
     const missing = code === 'ENOENT'

@@ -63,7 +63,7 @@ export interface RuntimeFace<T> extends AsyncDisposable {
   reload(): Promise<void>
   /** Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again. */
   unload(): Promise<void>
-  /** The functions that the guest declares. */
+  /** The functions that the guest declares now. */
   readonly methods: readonly Method[]
   /** What the guest tells of itself, such as its language's version. */
   readonly info: Readonly<Record<string, unknown>>
@@ -86,7 +86,7 @@ const foreign = new Set([
 
 /** A face for a runtime that has started. */
 export function face<T>(core: RuntimeCore): Runtime<T> {
-  const own: RuntimeFace<Untyped> = {
+  const own: Omit<RuntimeFace<Untyped>, 'methods' | 'info'> = {
     call: (name, ...rest) =>
       rest[0] === undefined ? core.call(name, [], rest[1]) : core.call(name, [rest[0]], rest[1]),
     stream: (name, ...rest) => core.stream(name, rest[0] === undefined ? [] : [rest[0]], rest[1]),
@@ -95,13 +95,14 @@ export function face<T>(core: RuntimeCore): Runtime<T> {
     stats: () => core.stats(),
     reload: () => core.reload(),
     unload: () => core.unload(),
-    methods: core.methods,
-    info: core.manifest?.info ?? {},
     [Symbol.asyncDispose]: () => core.unload(),
   }
   const runtime = Object.assign(Object.create(missing(core)) as object, own)
+  // A reload may change them.
+  Object.defineProperty(runtime, 'methods', { get: () => core.methods, enumerable: true })
+  Object.defineProperty(runtime, 'info', { get: () => core.manifest?.info ?? {}, enumerable: true })
   for (const { name, stream } of core.methods) {
-    if (name in own || foreign.has(name)) continue
+    if (Object.hasOwn(runtime, name) || foreign.has(name)) continue
     const method = (...args: unknown[]): unknown => (stream === true ? core.stream(name, args) : core.call(name, args))
     Object.defineProperty(runtime, name, { value: method, enumerable: true })
   }

@@ -35,6 +35,7 @@ export class Fleet {
   /** Those that have been replaced and have calls in flight still. */
   readonly #leaving = new Set<Instance>()
   #reloading: Promise<void> | undefined
+  #next: Promise<void> | undefined
   #closing = false
 
   constructor(name: string, settings: Settings, lobby: Lobby) {
@@ -181,12 +182,26 @@ export class Fleet {
     this.#lobby.fail(this.failure)
   }
 
-  /** Puts instances with the guest's code of now in the place of those that there are. */
+  /**
+   * Puts instances with the guest's code of now in the place of those that there are.
+   *
+   * @throws why the new code does not start; the old one goes on
+   */
   reload(): Promise<void> {
-    this.#reloading ??= this.#replace().finally(() => {
-      this.#reloading = undefined
-    })
-    return this.#reloading
+    if (this.#reloading === undefined) {
+      this.#reloading = this.#replace().finally(() => {
+        this.#reloading = undefined
+      })
+      return this.#reloading
+    }
+    // The one under way may have read the code already. One more will do, however many ask for it.
+    this.#next ??= this.#reloading
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined
+        return this.reload()
+      })
+    return this.#next
   }
 
   async #replace(): Promise<void> {
@@ -199,6 +214,7 @@ export class Fleet {
       this.#emit({ type: 'reload-failed', instance: started.length, error: error as PolyloopError })
       throw error
     }
+    if (this.#closing) return
     for (const [berth, instance] of started) {
       clearTimeout(berth.timer)
       berth.timer = undefined

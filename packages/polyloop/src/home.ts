@@ -25,7 +25,8 @@ export interface Home {
   readonly isRemote: boolean
   /** Of that process. */
   readonly pid: number | undefined
-  begin(): void
+  /** Starts the guest. What it returns is called when the guest has started, or has not. */
+  begin(): () => void
   /** Has the guest end, which has no calls in flight. */
   close(): void
   /** Ends it at once, whatever it does; the reason is in the event that follows. Nothing where that cannot be done. */

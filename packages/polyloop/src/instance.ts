@@ -58,7 +58,7 @@ export class Instance implements HubMember, Tenant {
     this.tasks = new Tasks(this.id, block, encoding, lobby, isRemote, (error) => this.breach(error))
     this.#home = isRemote
       ? new ProcessHome(this.id, name, guest, settings, this)
-      : new ThreadHome(this.id, name, guest, settings)
+      : new ThreadHome(this.id, name, guest, settings, known !== undefined)
     join(this.id, this)
   }
 
@@ -72,9 +72,11 @@ export class Instance implements HubMember, Tenant {
 
   begin(): void {
     try {
-      this.#home.begin()
+      const settled = this.#home.begin()
+      this.started.promise.then(settled, settled)
     } catch (error) {
-      native.close(this.id)
+      native.remove(this.id)
+      this.#leave()
       throw error
     }
   }

@@ -8,6 +8,7 @@ import { nativeFile } from './native.ts'
 import { differences, type LoadOptions, type Settings, settle } from './options.ts'
 import { interpreter, probe } from './python.ts'
 import { RuntimeCore } from './runtime.ts'
+import { loadTracing } from './tracing.ts'
 
 /** Runtimes of this thread, as long as they are loaded. */
 export function runtimes(): RuntimeCore[] {
@@ -52,7 +53,12 @@ function again(locator: string, known: Loaded, settings: Settings): Promise<Runt
 }
 
 function first(locator: string, parsed: Locator, key: string, settings: Settings): Promise<Runtime> {
-  const core = new RuntimeCore(locator, settings)
+  const shared = parsed.kind === 'python' && parsed.module !== undefined && settings.placement === 'thread'
+  const cannotReload = shared ? `${locator} cannot be reloaded: ${sharedModule}` : undefined
+  if (settings.hotReload && cannotReload !== undefined) {
+    return Promise.reject(new PolyloopError('invalid-argument', cannotReload))
+  }
+  const core = new RuntimeCore(locator, settings, cannotReload)
   const runtime = begin(core, parsed).catch((error: unknown) => {
     loaded.delete(key)
     throw error
@@ -65,11 +71,26 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
   return runtime
 }
 
+const sharedModule =
+  "modules by name are shared by all runtimes of a process: name its file, or set placement to 'process'"
+
 async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
   const { settings } = core
   const guest = parsed.kind === 'python' ? await pythonGuest(parsed, settings) : libraryGuest(parsed.path)
+  const tracing = settings.tracing ? loadTracing() : undefined
   await core.fleet.start(guest)
+  // Before the first call, which is to be traced like the others.
+  await tracing
+  if (settings.hotReload) watchGuest(core, parsed)
   return face<Untyped>(core)
+}
+
+function watchGuest(core: RuntimeCore, parsed: Locator): void {
+  const { file } = core.manifest?.info ?? {}
+  const path = parsed.kind === 'library' ? parsed.path : (parsed.file ?? file)
+  // What it imports from beside it is loaded anew in a process of its own; threads keep what is imported.
+  const isPython = parsed.kind === 'python' && core.settings.placement === 'process'
+  if (typeof path === 'string') core.watch(path, (name) => isPython && name.endsWith('.py'))
 }
 
 function libraryGuest(library: string): GuestStart {

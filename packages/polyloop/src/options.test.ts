@@ -50,6 +50,7 @@ test('every option is one in which two loads can differ, except the config', () 
     whenHung: 'kill',
     maxMemory: 2 ** 30,
     drainTimeout: 1,
+    hotReload: true,
     onEvent: log,
   }
   expect(differences(settle({}), settle({}))).toEqual([])

@@ -24,6 +24,8 @@ export interface LoadOptions {
   readonly spin?: boolean
   /** Every so many-th call is timed for the latency of `stats()`: 256 by default, 1 for all, 0 for none. */
   readonly sample?: number
+  /** Whether calls are spans of OpenTelemetry, where the program has its API and a tracer provider. On by default. */
+  readonly tracing?: boolean
   /** Python guests: the interpreter, a path or a name. Default: that of `venv`, or `python3`. */
   readonly python?: string
   /** Python guests: a virtual environment's folder. */
@@ -44,6 +46,8 @@ export interface LoadOptions {
   readonly maxMemory?: number
   /** Milliseconds that a guest's process has to end, once its last call is answered; 10,000 by default. */
   readonly drainTimeout?: number
+  /** Whether the guest's code is loaded anew whenever its file changes, as by `reload()`. Off by default. */
+  readonly hotReload?: boolean
   /** Told what happens to the guest. */
   readonly onEvent?: (event: RuntimeEvent) => void
 }
@@ -67,6 +71,7 @@ export interface Settings extends Bounds {
   readonly encoding: Encoding
   readonly spin: boolean
   readonly sample: number
+  readonly tracing: boolean
   readonly python: string | undefined
   readonly venv: string | undefined
   readonly log: LoadOptions['log']
@@ -79,6 +84,7 @@ export interface Settings extends Bounds {
   /** 0 for no limit. */
   readonly maxMemory: number
   readonly drainTimeout: number
+  readonly hotReload: boolean
   readonly onEvent: LoadOptions['onEvent']
 }
 
@@ -93,6 +99,7 @@ const known = new Set<string>([
   'codec',
   'spin',
   'sample',
+  'tracing',
   'python',
   'venv',
   'log',
@@ -103,6 +110,7 @@ const known = new Set<string>([
   'whenHung',
   'maxMemory',
   'drainTimeout',
+  'hotReload',
   'onEvent',
 ] satisfies (keyof LoadOptions)[])
 
@@ -116,13 +124,15 @@ export function settle(options: LoadOptions): Settings {
   for (const name of Object.keys(options)) {
     if (!known.has(name)) refuse(name, `an option: there are ${[...known].join(', ')}`)
   }
-  const { whenFull = 'wait', spin = true, codec = 'json', log, onEvent } = options
-  const { placement = 'thread', whenHung = 'report' } = options
+  const { whenFull = 'wait', spin = true, tracing = true, codec = 'json', log, onEvent } = options
+  const { placement = 'thread', whenHung = 'report', hotReload = false } = options
   if (whenFull !== 'wait' && whenFull !== 'fail') refuse('whenFull', "'wait' or 'fail'")
   if (typeof spin !== 'boolean') refuse('spin', 'true or false')
+  if (typeof tracing !== 'boolean') refuse('tracing', 'true or false')
   if (log !== undefined && typeof log !== 'function') refuse('log', 'a function')
   if (onEvent !== undefined && typeof onEvent !== 'function') refuse('onEvent', 'a function')
   if (placement !== 'thread' && placement !== 'process') refuse('placement', "'thread' or 'process'")
+  if (typeof hotReload !== 'boolean') refuse('hotReload', 'true or false')
   if (whenHung !== 'report' && whenHung !== 'kill') refuse('whenHung', "'report' or 'kill'")
   if (placement === 'thread') refuseProcessOptions(options)
   return {
@@ -134,6 +144,7 @@ export function settle(options: LoadOptions): Settings {
     whenFull,
     spin,
     sample: integer('sample', options.sample ?? 256, 0, Number.MAX_SAFE_INTEGER),
+    tracing,
     codec,
     encoding: toEncoding(codec),
     python: path('python', options.python),
@@ -146,6 +157,7 @@ export function settle(options: LoadOptions): Settings {
     whenHung,
     maxMemory: integer('maxMemory', options.maxMemory ?? 0, 0, Number.MAX_SAFE_INTEGER),
     drainTimeout: integer('drainTimeout', options.drainTimeout ?? 10_000, 0, longestTimer),
+    hotReload,
     onEvent,
   }
 }

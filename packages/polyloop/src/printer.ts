@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { basename } from 'node:path'
 import type { LoadOptions } from './options.ts'
 
 export type StreamName = 'stdout' | 'stderr'
@@ -9,7 +10,7 @@ export class Printer {
   readonly #log: LoadOptions['log']
 
   constructor(name: string, log: LoadOptions['log']) {
-    this.#name = name
+    this.#name = basename(name)
     this.#log = log
   }
 

@@ -3,6 +3,7 @@ import { flag } from './block.ts'
 import { asBytes, type Encoded, encodeArguments } from './codec.ts'
 import { Counts } from './counts.ts'
 import { type Deferred, deferred } from './deferred.ts'
+import { instanceEvents, type Observer, observe } from './diagnostics.ts'
 import { DuplexCall } from './duplex.ts'
 import { PolyloopError } from './errors.ts'
 import { Fleet } from './fleet.ts'
@@ -13,7 +14,9 @@ import type { Manifest, Method } from './manifest.ts'
 import type { Settings } from './options.ts'
 import { Output, type Source } from './output.ts'
 import { type Stats, statsOf } from './stats.ts'
-import { type CallOptions, limit, type More, Task } from './task.ts'
+import { begin, type CallOptions, limit, type More, Task } from './task.ts'
+import { activeContext } from './tracing.ts'
+import { CodeWatcher } from './watch.ts'
 
 /** A runtime behind its face: what its calls go through before an instance has them. */
 export class RuntimeCore {
@@ -27,11 +30,16 @@ export class RuntimeCore {
   readonly #closed: Deferred<void> = deferred()
   #lastStats: Stats | undefined
 
-  constructor(name: string, settings: Settings) {
+  /** Why it cannot be reloaded, if so. */
+  readonly #cannotReload: string | undefined
+
+  constructor(name: string, settings: Settings, cannotReload?: string) {
+    this.#cannotReload = cannotReload
     this.name = name
     this.settings = settings
     this.lobby = new Lobby(settings, new Counts(settings.sample))
-    this.fleet = new Fleet(name, settings, this.lobby)
+    const onEvent = instanceEvents(name, this.id, settings.onEvent)
+    this.fleet = new Fleet(name, { ...settings, onEvent }, this.lobby)
   }
 
   get manifest(): Manifest | undefined {
@@ -55,37 +63,62 @@ export class RuntimeCore {
   /** Calls a method with its arguments by position. */
   call(name: string, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
     // STOP 1 call
+    const observer = observe(this, name, false)
     const method = this.manifest?.number(name)
-    if (method === undefined) return this.#refuse(this.#missing(name))
+    if (method === undefined) return this.#refuse(this.#missing(name), observer)
+    const more = observer === undefined ? undefined : { observer }
     try {
-      if (args.length > 0 && isStream(args[args.length - 1]))
-        return this.#feed(method, args, options, undefined).promise
-      return this.#submit(method, encodeArguments(this.settings.encoding, args), options).promise
+      if (args.length > 0 && isStream(args[args.length - 1])) return this.#feed(method, args, options, more).promise
+      return this.#submit(method, encodeArguments(this.settings.encoding, args), options, more).promise
     } catch (error) {
-      return this.#refuse(error)
+      return this.#refuse(error, observer)
     }
   }
 
   /** A call that was never sent. */
-  #refuse(error: unknown): Promise<never> {
+  #refuse(error: unknown, observer: Observer | undefined): Promise<never> {
     if (error instanceof PolyloopError) this.lobby.counts.fail(error.code)
+    observer?.fail(error)
     return Promise.reject(error)
   }
 
   /** Calls a method that answers with a stream; an async iterable as the last argument is a request stream. */
   stream(name: string, args: readonly unknown[], options?: CallOptions): Output {
-    return new Output((output) => this.#open(name, args, options, output))
+    const parent = this.#parent()
+    return new Output((output) => this.#open(name, args, options, output, parent))
   }
 
   /** Calls a method that streams both ways. */
   duplex(name: string, args: readonly unknown[], options?: CallOptions): DuplexCall {
-    return new DuplexCall((output, input) => this.#open(name, [...args, input], options, output))
+    const parent = this.#parent()
+    return new DuplexCall((output, input) => this.#open(name, [...args, input], options, output, parent))
   }
 
-  #open(name: string, args: readonly unknown[], options: CallOptions | undefined, output: Output): Source {
-    const method = this.manifest?.number(name)
-    if (method === undefined) throw this.#missing(name)
-    const task = this.#feed(method, args, options, output)
+  /** What is active where a stream is asked for: whoever reads it first may be somebody else. */
+  #parent(): unknown {
+    return this.settings.tracing ? activeContext() : undefined
+  }
+
+  #open(
+    name: string,
+    args: readonly unknown[],
+    options: CallOptions | undefined,
+    output: Output,
+    parent: unknown,
+  ): Source {
+    const observer = observe(this, name, true, parent)
+    try {
+      const method = this.manifest?.number(name)
+      if (method === undefined) throw this.#missing(name)
+      return this.#read(this.#feed(method, args, options, { output, observer }), output, observer)
+    } catch (error) {
+      observer?.fail(error)
+      throw error
+    }
+  }
+
+  /** Hands what comes of a call to the reader of its stream. */
+  #read(task: Task, output: Output, observer: Observer | undefined): Source {
     task.promise.then(
       (value) => {
         // A guest that knows no streams answers with a value.
@@ -96,44 +129,50 @@ export class RuntimeCore {
     )
     return {
       credit: (items, bytes) => task.at?.credit(task, items, bytes),
-      abandon: (error) => task.abandon(error),
+      abandon: (error) => {
+        observer?.leave()
+        task.abandon(error)
+      },
     }
   }
 
   /** Submits a call with a response stream, a request stream (the last argument, if it is one), or both. */
-  #feed(method: number, args: readonly unknown[], options: CallOptions | undefined, output: Output | undefined): Task {
+  #feed(method: number, args: readonly unknown[], options: CallOptions | undefined, more: More | undefined): Task {
     const { encoding } = this.settings
     const last = args[args.length - 1]
     const streams = isStream(last)
     const encoded = encodeArguments(encoding, streams ? args.slice(0, -1) : args)
-    if (!streams) return this.#submit(method, encoded, options, { output })
+    if (!streams) return this.#submit(method, encoded, options, more)
     const input = new Input(
       last,
       (value) => encodeArguments(encoding, [value]),
       (error) => task.abandon(error),
     )
-    const task: Task = this.#submit(method, encoded, options, { output, input })
+    const task: Task = this.#submit(method, encoded, options, { ...more, input })
     return task
   }
 
   /** Sends bytes to the method `handle`, or to a guest without a manifest of methods. */
   send(bytes: unknown, options?: CallOptions): Promise<unknown> {
+    const observer = observe(this, 'handle', false)
     const handle = this.manifest?.handle
-    if (handle === undefined) return this.#refuse(this.#missing('handle'))
+    if (handle === undefined) return this.#refuse(this.#missing('handle'), observer)
+    const more = observer === undefined ? undefined : { observer }
     try {
-      return this.#submit(handle, { flags: flag.bytes, payload: toBytes(bytes) }, options).promise
+      return this.#submit(handle, { flags: flag.bytes, payload: toBytes(bytes) }, options, more).promise
     } catch (error) {
-      return this.#refuse(error)
+      return this.#refuse(error, observer)
     }
   }
 
-  #submit(method: number, { flags, payload }: Encoded, options: CallOptions | undefined, more?: More): Task {
+  #submit(method: number, { flags, payload }: Encoded, options: CallOptions | undefined, more: More | undefined): Task {
     if (!this.open) throw this.#refusal()
     const { counts } = this.lobby
     const timed = counts.isDue()
     const all = flags | flagsOf(more) | (timed ? flag.timed : 0)
     const task = new Task(method, all, payload, timed, more, this.manifest)
     if (timed) counts.begin(task)
+    if (more?.observer !== undefined) begin(task, more.observer)
     if (options !== undefined) limit(task, options)
     try {
       this.lobby.run(task)
@@ -160,7 +199,18 @@ export class RuntimeCore {
   /** Loads the guest's code anew. */
   async reload(): Promise<void> {
     if (!this.open) throw this.#refusal()
+    if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
     await this.fleet.reload()
+  }
+
+  /** Loads the guest's code anew whenever it changes, until the unload. */
+  watch(path: string, isOfGuest: (name: string) => boolean): void {
+    const watcher = new CodeWatcher(path, isOfGuest, () => {
+      this.reload().catch((error: PolyloopError) => {
+        if (this.open && this.settings.onEvent === undefined) process.emitWarning(error.message, 'PolyloopReload')
+      })
+    })
+    void this.closed.then(() => watcher.stop())
   }
 
   /** Lets calls in flight and waiting finish, then ends the guest. Once: later calls get the same promise. */

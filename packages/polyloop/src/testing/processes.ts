@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { until } from './calls.ts'
+
+/** Whether there is a process of this number that has not ended. */
+export function isAlive(pid: number): boolean {
+  try {
+    // The state follows the name, which may hold anything but ends with the last parenthesis.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return !['Z', 'X'].includes(stat.slice(stat.lastIndexOf(')') + 2)[0] as string)
+  } catch {
+    return false
+  }
+}
+
+/** Turns of the loop, until a process has ended. */
+export function ended(pid: number): Promise<void> {
+  return until(() => !isAlive(pid))
+}
+
+/** The processes that a process has started and that have not ended. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((child) => isAlive(child) && parentOf(child) === pid)
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+  } catch {
+    return undefined
+  }
+}
+
+/** What the open descriptors of this process stand for, sorted. */
+export function descriptors(): string[] {
+  return readdirSync('/proc/self/fd')
+    .flatMap((name) => {
+      try {
+        // Numbers of sockets and pipes say nothing.
+        return [readlinkSync(`/proc/self/fd/${name}`).replace(/\d+/g, '')]
+      } catch {
+        return []
+      }
+    })
+    .sort()
+}
