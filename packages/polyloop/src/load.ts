@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { PolyloopError } from './errors.ts'
 import { face, type Runtime, type Untyped } from './face.ts'
+import { forget, sayFarewell } from './farewell.ts'
 import type { GuestStart } from './home.ts'
 import { type Locator, parseLocator } from './locator.ts'
 import { nativeFile } from './native.ts'
@@ -61,11 +62,14 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
   const core = new RuntimeCore(locator, settings, cannotReload)
   const runtime = begin(core, parsed).catch((error: unknown) => {
     loaded.delete(key)
+    forget(core)
     throw error
   })
   loaded.set(key, { settings, core, runtime })
+  if (settings.placement === 'process') sayFarewell(core)
   // Its block would stay mapped for as long as the entry stands.
   void core.closed.then(() => {
+    forget(core)
     if (loaded.get(key)?.core === core) loaded.delete(key)
   })
   return runtime

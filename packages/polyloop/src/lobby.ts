@@ -34,6 +34,11 @@ export class Lobby {
     this.counts = counts
   }
 
+  /** Whether no call is in flight, and none waits. */
+  get isIdle(): boolean {
+    return this.admission.calls === 0 && this.#waiting === 0
+  }
+
   /** Calls that wait for this instance to publish them: the first one keeps the loop alive for all. */
   waitingAt(instance: Tasks): number {
     return instance === this.#instances[0] ? this.#waiting : 0
@@ -62,11 +67,18 @@ export class Lobby {
   run(task: Task): void {
     const goes = this.admission.admit(task)
     if (task.release !== undefined || task.more !== undefined) task.onAbandon = this.#abandoned
-    if (goes) this.#pick().submit(task)
+    if (goes) this.#submit(task)
     else {
       this.#waiting++
       this.#publish()
+      task.more?.observer?.queue(this.admission.waiting)
     }
+  }
+
+  #submit(task: Task): void {
+    const observer = task.more?.observer
+    if (observer === undefined) this.#pick().submit(task)
+    else observer.submit(task, this.#pick())
   }
 
   /** The instance with the fewest calls in flight; of several the next one in turn. */
@@ -87,7 +99,7 @@ export class Lobby {
   admit(): void {
     for (let task = this.admission.next(); task !== undefined; task = this.admission.next()) {
       this.#waiting--
-      if (isWhole(task)) this.#pick().submit(task)
+      if (isWhole(task)) this.#submit(task)
       else this.#refuse(task)
     }
     if (this.#onIdle !== undefined) this.#settle()

@@ -55,6 +55,11 @@ export class RuntimeCore {
     return this.#closed.promise
   }
 
+  /** Whether no call is in flight, and none waits. */
+  get isIdle(): boolean {
+    return this.lobby.isIdle
+  }
+
   /** Whether it takes calls, or will. */
   get open(): boolean {
     return this.#state === 'open' && this.fleet.failure === undefined

@@ -35,6 +35,11 @@ function processor(): string {
 const cases = Object.entries(guests).flatMap(([language, locator]) =>
   [512, 4096].flatMap((bytes) => [1, 64].map((outstanding) => ({ language, locator, bytes, outstanding }))),
 )
+const placements = ['thread', 'process']
+const placed = placements.flatMap((placement) => cases.map((one) => ({ ...one, placement })))
+const inPlace = (placement: string): { readonly node: readonly string[]; readonly env: Record<string, string> } => {
+  return { node: ['--expose-gc'], env: { POLYLOOP_TEST_PLACEMENT: placement } }
+}
 
 /** The least number of system calls a request in any window; more attempts only where it is not below `bound`. */
 async function systemCalls(
@@ -75,9 +80,10 @@ describe('in steady state no system call is made per request', () => {
 })
 
 describe('in steady state no Node-API call is made per request', () => {
-  test.each(cases)('$language, $bytes bytes, $outstanding outstanding: only one per slab of responses', async (one) => {
+  const name = '$language ($placement), $bytes bytes, $outstanding outstanding: only one per slab of responses'
+  test.each(placed)(name, async (one) => {
     const args = [one.locator, one.bytes, one.outstanding, 5000, windows].map(String)
-    const found = await ask<Window[]>('counts', args, { node: ['--expose-gc'] })
+    const found = await ask<Window[]>('counts', args, inPlace(one.placement))
     // The add-on counts what the test counts.
     for (const { all, told } of found) expect(told).toBe(all)
     // Nothing beside the slabs but doorbells for a guest that fell asleep: another program had its processor.
@@ -90,9 +96,12 @@ describe('in steady state no Node-API call is made per request', () => {
     expect(least(found, ({ drains }) => drains)).toBeLessThanOrEqual(one.outstanding === 1 ? 1 : 0.25)
   })
 
-  test.each(Object.entries(guests))('%s: a pinned request costs one', async (_, locator) => {
+  const large = Object.entries(guests).flatMap(([language, locator]) =>
+    placements.map((placement) => ({ language, locator, placement })),
+  )
+  test.each(large)('$language ($placement): a large request costs one', async ({ locator, placement }) => {
     const args = [locator, 10_240, 64, 2000, windows].map(String)
-    const found = await ask<Window[]>('counts', args, { node: ['--expose-gc'] })
+    const found = await ask<Window[]>('counts', args, inPlace(placement))
     for (const { calls, all, slabs, bells } of found) expect(all - slabs - bells).toBe(calls)
     for (const { pins, calls } of found) expect(pins).toBe(calls)
     expect(least(found, ({ bells }) => bells)).toBeLessThan(0.1)

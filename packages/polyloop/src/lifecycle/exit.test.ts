@@ -3,13 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { type Ended, type RunOptions, run } from './child.ts'
 import { pythonGuest, rustGuest, streamsGuest } from './paths.ts'
 
-const guests = [
+const languages = [
   { language: 'Rust', guest: rustGuest },
   { language: 'Python', guest: pythonGuest },
 ]
-
-const play = (scenario: string, guest: string, options?: RunOptions, ...rest: string[]): Promise<Ended> =>
-  run('exit', [scenario, guest, ...rest], options)
+const guests = ['thread', 'process'].flatMap((placement) => languages.map((one) => ({ ...one, placement })))
 
 const well = (stdout: string): Ended => ({ code: 0, signal: null, stdout, stderr: '' })
 
@@ -21,7 +19,10 @@ function expectError({ code, signal, stderr }: Ended): void {
 }
 
 // Side by side: most of them wait most of the time.
-describe.concurrent.each(guests)('a program with a $language guest', ({ guest }) => {
+describe.concurrent.each(guests)('a program with a $language guest ($placement)', ({ guest, placement }) => {
+  const play = (scenario: string, options?: RunOptions, ...rest: string[]): Promise<Ended> =>
+    run('exit', [scenario, guest, ...rest], { ...options, env: { POLYLOOP_TEST_PLACEMENT: placement } })
+
   test.each([
     ['exits by itself when its last call has settled', 'settled', 'answered\n'],
     ['exits by itself after many large calls', 'many', 'answered\n'],
@@ -42,45 +43,50 @@ describe.concurrent.each(guests)('a program with a $language guest', ({ guest })
       'cancelled\nunloaded\n',
     ],
   ])('%s', async (_, scenario, stdout) => {
-    expect(await play(scenario, guest)).toEqual(well(stdout))
+    expect(await play(scenario)).toEqual(well(stdout))
   })
 
   test.each([
     ['with calls in flight that never end', 'exit'],
     ['under load', 'exit-under-load'],
   ])('ends by process.exit() %s', async (_, scenario) => {
-    expect(await play(scenario, guest)).toEqual({ ...well(''), code: 3 })
+    expect(await play(scenario)).toEqual({ ...well(''), code: 3 })
   })
 
   test.each(['0', '2', '10', '40', '80'])('ends by process.exit() %s ms after the begin of a load', async (delay) => {
-    expect(await play('exit-in-load', guest, {}, delay)).toEqual({ ...well(''), code: 3 })
+    expect(await play('exit-in-load', {}, delay)).toEqual({ ...well(''), code: 3 })
   })
 
   test('ends by an uncaught exception with calls in flight', async () => {
-    expectError(await play('throws', guest))
+    expectError(await play('throws'))
   })
 
   test('ends by an unhandled rejection with calls in flight', async () => {
-    expectError(await play('rejects', guest))
+    expectError(await play('rejects'))
   })
 
   test.each(['SIGTERM', 'SIGINT'] as const)('ends by %s with calls in flight', async (kill) => {
-    expect(await play('signal', guest, { kill })).toEqual({ ...well('ready\n'), code: null, signal: kill })
+    expect(await play('signal', { kill })).toEqual({ ...well('ready\n'), code: null, signal: kill })
   })
 })
 
-describe.concurrent.each([
-  { language: 'Rust', guest: rustGuest },
-  { language: 'Python', guest: streamsGuest },
-])('a program with streams of a $language guest', ({ guest }) => {
-  test('exits by itself after them, one left in the middle', async () => {
-    expect(await play('streamed', guest)).toEqual(well('answered 999\n'))
-  })
+const streaming = guests.map((one) => ({ ...one, guest: one.language === 'Python' ? streamsGuest : one.guest }))
 
-  test('ends by process.exit() with streams open', async () => {
-    expect(await play('exit-in-streams', guest)).toEqual({ ...well(''), code: 3 })
-  })
-})
+describe.concurrent.each(streaming)(
+  'a program with streams of a $language guest ($placement)',
+  ({ guest, placement }) => {
+    const play = (scenario: string): Promise<Ended> =>
+      run('exit', [scenario, guest], { env: { POLYLOOP_TEST_PLACEMENT: placement } })
+
+    test('exits by itself after them, one left in the middle', async () => {
+      expect(await play('streamed')).toEqual(well('answered 999\n'))
+    })
+
+    test('ends by process.exit() with streams open', async () => {
+      expect(await play('exit-in-streams')).toEqual({ ...well(''), code: 3 })
+    })
+  },
+)
 
 test('a log function that throws is an uncaught exception, and no answer is lost or given twice', async () => {
   const wanted = { caught: true, right: 1000, late: 0 }

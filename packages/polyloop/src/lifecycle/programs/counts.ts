@@ -4,7 +4,7 @@
 import { accessSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { addOn } from '../paths.ts'
-import { collect, flood, tell } from './support.ts'
+import { collect, flood, placement, tell } from './support.ts'
 
 const [locator = '', ...numbers] = process.argv.slice(2)
 const [bytes = 512, outstanding = 1, calls = 1000, windows = 5] = numbers.map(Number)
@@ -30,7 +30,7 @@ function mark(name: string): void {
 }
 
 const sum = (of: Record<string, number>): number => Object.values(of).reduce((total, one) => total + one, 0)
-const guest = await load(locator)
+const guest = await load(locator, { placement })
 const request = Buffer.alloc(bytes, 'x')
 await flood(5 * calls, outstanding, () => guest.send(request))
 await collect()

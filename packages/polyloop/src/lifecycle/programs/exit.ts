@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs that end in one way or another. The second argument is the guest's locator.
-import { load } from '../../index.ts'
-import { play, sleep, tell } from './support.ts'
+import { type LoadOptions, load as loadAnywhere, type Runtime, type Untyped } from '../../index.ts'
+import { placement, play, sleep, tell } from './support.ts'
 
 const locator = process.argv[3] ?? ''
 interface Fixture {
   handle(bytes: Uint8Array): Buffer
   sleep_ms(ms: number): number
   log_lines(count: number): void
+}
+
+/** Loads a guest where the test wants it. */
+function load<T = Untyped>(where: string, options: LoadOptions = {}): Promise<Runtime<T>> {
+  return loadAnywhere<T>(where, { placement, ...options })
 }
 
 const forever = 1_000_000_000
@@ -52,7 +57,7 @@ await play({
     const guest = await load(locator)
     let left = 2
     process.on('beforeExit', async () => {
-      if (left-- === 0) return
+      if (left-- <= 0) return
       await guest.sleep_ms?.(20)
       say('answered before the exit')
     })

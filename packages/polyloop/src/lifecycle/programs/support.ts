@@ -10,6 +10,9 @@ export async function play(scenarios: Readonly<Record<string, () => unknown>>): 
   await scenario()
 }
 
+/** Where the guests of this program live, as its test has it. */
+export const placement: 'thread' | 'process' = process.env.POLYLOOP_TEST_PLACEMENT === 'process' ? 'process' : 'thread'
+
 /** Prints what the test wants to know: the program's last line. */
 export function tell(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`)
