@@ -142,8 +142,8 @@ function rowTop(group: number, index: number): number {
 }
 
 function barClass(variant: VariantName): 'rust' | 'python' | 'rival' {
-  if (variant === 'polyloop-rust') return 'rust'
-  return variant === 'polyloop-python' ? 'python' : 'rival'
+  if (variant.startsWith('polyloop-rust')) return 'rust'
+  return variant.startsWith('polyloop-python') ? 'python' : 'rival'
 }
 
 function decadeTitle(decade: number): string {

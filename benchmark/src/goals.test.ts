@@ -46,6 +46,17 @@ describe('judge', () => {
     expect(verdictOn('Python / Python server, 64, 4 KB', pair)).toBe('not measured (goal 2.5x)')
   })
 
+  it('compares a process of its own with a thread, and two instances with one', () => {
+    const rows = [
+      row('polyloop-rust', 100),
+      row('polyloop-rust-process', 84),
+      row('polyloop-python-process', 10, { bench: 'instances', bytes: 0, outstanding: 1 }),
+      row('polyloop-python-process', 19, { bench: 'instances', bytes: 0, outstanding: 2 }),
+    ]
+    expect(verdictOn('Rust, own process / thread, sequential, 512 B', rows)).toBe('MISSED 0.84x (goal 0.85x)')
+    expect(verdictOn('a processor-bound Python function, 2 instances / 1', rows)).toBe('reached 1.9x (goal 1.8x)')
+  })
+
   it('wants many fires of a timer and no processor time', () => {
     const rows = [
       row('polyloop-rust', 880, { bench: 'loop-health', outstanding: 1024 }),

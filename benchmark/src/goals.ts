@@ -47,6 +47,16 @@ const COMPARISONS: readonly Comparison[] = [
   },
 ]
 
+const RUST_PROCESS = { variant: 'polyloop-rust-process', rival: 'polyloop-rust', against: 'median' } as const
+const PYTHON_PROCESS = { variant: 'polyloop-python-process', rival: 'polyloop-python', against: 'median' } as const
+
+const PROCESSES: readonly Comparison[] = [
+  { ...RUST_PROCESS, what: 'Rust, own process / thread, sequential', outstanding: 1, goals: same(0.85) },
+  { ...RUST_PROCESS, what: 'Rust, own process / thread, 64', outstanding: 64, goals: same(0.8) },
+  { ...PYTHON_PROCESS, what: 'Python, own process / thread, sequential', outstanding: 1, goals: same(0.85) },
+  { ...PYTHON_PROCESS, what: 'Python, own process / thread, 64', outstanding: 64, goals: same(0.8) },
+]
+
 const TIMER_FIRES_A_SECOND = 900
 // "No processor time at all" is less than a thousandth of a processor: a timer of ours that woke up would be more.
 const IDLE_MS_A_SECOND = 1
@@ -58,8 +68,9 @@ function same(goal: number): number[] {
 /** Holds rows against the goals; with more than one processor, the goals for one are about pinned rows. */
 export function judge(rows: readonly Row[]): Verdict[] {
   return [
-    ...COMPARISONS.flatMap((comparison) => judgeRatios(comparison, rows)),
+    ...[...COMPARISONS, ...PROCESSES].flatMap((comparison) => judgeRatios(comparison, rows)),
     ...judgeStreams(rows),
+    ...judgeInstances(rows),
     ...judgeLoop(rows),
   ]
 }
@@ -96,6 +107,17 @@ function judgeStreams(rows: readonly Row[]): Verdict[] {
     }),
   )
 }
+
+/** Two instances of a processor-bound function against one. */
+function judgeInstances(rows: readonly Row[]): Verdict[] {
+  const rate = (instances: number): number | undefined =>
+    rows.find((row) => row.bench === 'instances' && row.outstanding === instances)?.perSecond.median
+  const [one, two] = [rate(1), rate(2)]
+  const what = 'a processor-bound Python function, 2 instances / 1'
+  return [{ what, bound: 'at least', goal: INSTANCES_RATIO, unit: 'x', measured: one && two && two / one }]
+}
+
+const INSTANCES_RATIO = 1.8
 
 function judgeLoop(rows: readonly Row[]): Verdict[] {
   const value = (bench: Bench, variant: Subject): number | undefined =>

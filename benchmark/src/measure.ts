@@ -12,6 +12,7 @@ import { opener } from './variants/open.ts'
 /** Measures one cell in this process, which should be a fresh one. */
 export async function measure(cell: Cell, tools: Tools): Promise<Sample> {
   if (cell.bench === 'stream') return await measureStream(cell, tools)
+  if (cell.bench === 'instances') return await measureInstances(cell, tools)
   const names = VARIANT_NAMES.filter(isEchoName).filter((name) => cell.variant.split('+').includes(name))
   const echoes: Echo[] = []
   try {
@@ -40,6 +41,29 @@ async function measureStream(cell: Cell, tools: Tools): Promise<Sample> {
   }
 }
 
+async function measureInstances(cell: Cell, tools: Tools): Promise<Sample> {
+  const { openInstances } = await import('./variants/polyloop.ts')
+  const echo = await openInstances(tools, cell)
+  try {
+    const lane = async (end: number): Promise<number> => {
+      let answered = 0
+      for (; performance.now() < end; answered++) await echo.call(nothing)
+      return answered
+    }
+    const lanes = async (ms: number): Promise<number> => {
+      const [from, end] = [performance.now(), performance.now() + ms]
+      const answered = await Promise.all(Array.from({ length: cell.outstanding }, () => lane(end)))
+      return (answered.reduce((sum, one) => sum + one, 0) * 1000) / (performance.now() - from)
+    }
+    await lanes(cell.warmMs)
+    return { perSecond: await lanes(cell.measureMs), loopDelayP99Ms: null }
+  } finally {
+    await echo.close()
+  }
+}
+
+const nothing = Buffer.alloc(0)
+
 async function measureEchoes(cell: Cell, echoes: readonly Echo[]): Promise<Sample> {
   const [echo] = echoes
   if (echo === undefined) throw new Error(`no variant is called ${cell.variant}`)
@@ -49,7 +73,8 @@ async function measureEchoes(cell: Cell, echoes: readonly Echo[]): Promise<Sampl
     case 'loop-health':
       return await measureTimer(cell, echo)
     case 'stream':
-      throw new Error('a stream is no echo')
+    case 'instances':
+      throw new Error(`${cell.bench} is no echo`)
     case 'idle':
       return await measureIdle(cell, echoes)
   }

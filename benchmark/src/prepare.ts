@@ -9,6 +9,8 @@ import type { Tools } from './variants/echo.ts'
 import { pythonFixture, rustFixture } from './variants/fixtures.ts'
 import type { VariantName } from './variants/names.ts'
 
+const OURS = ['polyloop-rust', 'polyloop-python', 'polyloop-rust-process', 'polyloop-python-process'] as const
+
 /** What could be built or found, and why a variant cannot be measured. */
 export interface Prepared {
   tools: Tools
@@ -92,10 +94,11 @@ function whatIsMissing(tools: Tools): Prepared['missing'] {
   }
   const unbuilt = (path: string): string | undefined =>
     existsSync(path) ? undefined : `there is no ${relative(tools.root, path)}: npm run build makes it`
-  check(['polyloop-rust', 'polyloop-python'], unbuilt(join(tools.root, 'packages/polyloop/dist/index.js')))
-  check(['polyloop-rust'], unbuilt(rustFixture(tools.root)))
-  check(['polyloop-python'], unbuilt(pythonFixture(tools.root)))
-  if (tools.python === '') check(['polyloop-python', 'uds-python', 'node-calls-python'], 'there is no python3')
+  check(OURS, unbuilt(join(tools.root, 'packages/polyloop/dist/index.js')))
+  check(['polyloop-rust', 'polyloop-rust-process'], unbuilt(rustFixture(tools.root)))
+  check(['polyloop-python', 'polyloop-python-process'], unbuilt(pythonFixture(tools.root)))
+  if (tools.python === '')
+    check(['polyloop-python', 'polyloop-python-process', 'uds-python', 'node-calls-python'], 'there is no python3')
   if (tools.echoServer === '') check(['uds-c'], 'cc did not compile servers/echo.c')
   if (tools.copyLibrary === '') check(['koffi'], 'cc did not compile servers/copy.c')
   check(['koffi'], whyNotLoadable(tools.root, 'koffi'))

@@ -89,11 +89,18 @@ function loopText(rows: readonly Row[]): string {
     return `${significant(row.perSecond.median)} times (${VARIANT_TITLES[row.variant]})`
   })
   const idle = rows.find((row) => row.bench === 'idle')
+  const [one, two] = [1, 2].map(
+    (instances) => rows.find((row) => row.bench === 'instances' && row.outstanding === instances)?.perSecond.median,
+  )
   const parts = []
   if (fires.length > 0) parts.push(`With 1,024 calls outstanding a 1 ms timer fires ${fires.join(', ')} a second.`)
   if (idle)
     parts.push(
       `Idle, with both guests loaded, the process uses ${significant(idle.perSecond.median)} ms of processor time a second.`,
+    )
+  if (one && two)
+    parts.push(
+      `Two instances of a processor-bound Python function answer ${significant(two / one)} times as many calls as one.`,
     )
   return parts.join(' ')
 }

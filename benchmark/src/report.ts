@@ -63,17 +63,23 @@ function otherLines(rows: readonly Row[]): string {
   const units = {
     stream: 'items a second',
     'loop-health': 'fires a second of a 1 ms timer',
+    instances: 'calls a second of a processor-bound function',
     idle: 'ms of processor time a second',
   } as const
   return rows
-    .flatMap(({ bench, variant, bytes, perSecond, cpus }) => {
+    .flatMap(({ bench, variant, bytes, outstanding, perSecond, cpus }) => {
       if (bench === 'echo') return []
       const { median, min, max } = perSecond
       const figures = `${significant(median)} (${significant(min)} to ${significant(max)})`
-      const what = bench === 'stream' ? `${bench} of ${sizeTitle(bytes)}` : bench
+      const what = whatOf(bench, bytes, outstanding)
       return [`${what}, ${variant}, ${processorsTitle(cpus)}: ${figures} ${units[bench]}`]
     })
     .join('\n')
+}
+
+function whatOf(bench: Row['bench'], bytes: number, outstanding: number): string {
+  if (bench === 'stream') return `${bench} of ${sizeTitle(bytes)}`
+  return bench === 'instances' ? `${bench}: ${outstanding}` : bench
 }
 
 function processorsTitle(cpus: number): string {

@@ -19,6 +19,13 @@ describe('schedule', () => {
     expect(new Set(streams.map((cell) => cell.variant))).toEqual(new Set(STREAM_NAMES))
   })
 
+  it('measures one instance and two, where there are processors for them', () => {
+    const instances = (...args: string[]): number[] =>
+      cellsOf(...args).flatMap((cell) => (cell.bench === 'instances' ? [cell.outstanding] : []))
+    expect(instances('--runs', '1')).toEqual([1, 2])
+    expect(instances('--runs', '1', '--cpu', '0')).toEqual([])
+  })
+
   it('alternates the variants', () => {
     const echo = cellsOf().filter((cell) => cell.bench === 'echo')
     expect(new Set(echo.slice(0, ECHO_NAMES.length).map((cell) => cell.variant)).size).toBe(ECHO_NAMES.length)

@@ -41,6 +41,7 @@ export function schedule(options: Options, field: Field): Cell[] {
     if (run === 0 || options.extent === 'full') cells.push(...healthCells(options, field))
     const variants = rotate(field.variants, run)
     cells.push(...echoCells(options, variants.filter(isEchoName)), ...streamCells(options, variants))
+    cells.push(...instanceCells(options, field))
     if (wantsPinnedCells(options, field)) cells.push(...pinnedCells(options, field.variants))
   }
   return cells
@@ -67,6 +68,22 @@ function streamCells(options: Options, variants: readonly VariantName[]): Cell[]
   return sizes.flatMap((bytes) => names.map((variant) => ({ ...common, variant, bytes })))
 }
 
+// Two instances want two processors.
+function instanceCells(options: Options, field: Field): Cell[] {
+  const variant = 'polyloop-python-process'
+  if (options.cpu !== null || field.processors < 2 || !field.variants.includes(variant)) return []
+  const { warmMs, measureMs } = PACES[options.extent]
+  return [1, 2].map((outstanding) => ({
+    bench: 'instances',
+    variant,
+    bytes: 0,
+    outstanding,
+    pin: null,
+    warmMs,
+    measureMs,
+  }))
+}
+
 // The goals for one processor are about these two only.
 function pinnedCells(options: Options, variants: readonly VariantName[]): Cell[] {
   const compared = variants.filter((variant) => variant === 'polyloop-rust' || variant === 'uds-c')
@@ -77,10 +94,12 @@ function wantsPinnedCells(options: Options, field: Field): boolean {
   return options.extent === 'full' && options.cpu === null && field.processors > 1
 }
 
+const WATCHED: readonly VariantName[] = ['polyloop-rust', 'polyloop-python', 'uds-c']
+
 function healthCells(options: Options, field: Field): Cell[] {
   const { warmMs, healthMs, idleMs } = PACES[options.extent]
   const common = { bytes: 512, pin: options.cpu, warmMs }
-  const watched = field.variants.filter((variant) => variant.startsWith('polyloop-') || variant === 'uds-c')
+  const watched = field.variants.filter((variant) => WATCHED.includes(variant))
   const cells: Cell[] = watched.map((variant) => {
     return { ...common, bench: 'loop-health', variant, outstanding: 1024, measureMs: healthMs }
   })

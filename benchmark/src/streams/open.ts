@@ -6,6 +6,8 @@ import type { OpenFountain } from './fountain.ts'
 const OPENERS: Record<StreamName, () => Promise<OpenFountain>> = {
   'polyloop-rust': async () => (await import('./polyloop.ts')).openPolyloopRust,
   'polyloop-python': async () => (await import('./polyloop.ts')).openPolyloopPython,
+  'polyloop-rust-process': async () => (await import('./polyloop.ts')).openRustProcess,
+  'polyloop-python-process': async () => (await import('./polyloop.ts')).openPythonProcess,
   'uds-objects': async () => (await import('./objects.ts')).openObjects,
   'grpc-js': async () => (await import('./grpc.ts')).openGrpc,
 }

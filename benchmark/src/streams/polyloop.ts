@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { load as loadRuntime, type Stream } from 'polyloop'
+import { type LoadOptions, load as loadRuntime, type Stream } from 'polyloop'
 import type { Load, Tools } from '../variants/echo.ts'
 import { pythonStreams, rustFixture } from '../variants/fixtures.ts'
 import { type Fountain, WITHOUT_END } from './fountain.ts'
@@ -8,7 +8,7 @@ interface Blocks {
   blocks(count: number, size: number): AsyncIterable<Uint8Array>
 }
 
-async function openRuntime(locator: string, { bytes }: Load, options: { python?: string }): Promise<Fountain> {
+async function openRuntime(locator: string, { bytes }: Load, options: LoadOptions): Promise<Fountain> {
   const runtime = await loadRuntime<Blocks>(locator, options)
   return {
     blocks: (): Stream<Uint8Array> => runtime.blocks(WITHOUT_END, bytes),
@@ -24,4 +24,14 @@ export function openPolyloopRust(tools: Tools, load: Load): Promise<Fountain> {
 /** The Python fixture's generator. */
 export function openPolyloopPython(tools: Tools, load: Load): Promise<Fountain> {
   return openRuntime(`python:${pythonStreams(tools.root)}`, load, { python: tools.python })
+}
+
+/** The Rust fixture's iterator, in a process of its own. */
+export function openRustProcess(tools: Tools, load: Load): Promise<Fountain> {
+  return openRuntime(`rust:${rustFixture(tools.root)}`, load, { placement: 'process' })
+}
+
+/** The Python fixture's generator, in a process of its own. */
+export function openPythonProcess(tools: Tools, load: Load): Promise<Fountain> {
+  return openRuntime(`python:${pythonStreams(tools.root)}`, load, { python: tools.python, placement: 'process' })
 }

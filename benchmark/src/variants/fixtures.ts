@@ -11,6 +11,11 @@ export function pythonStreams(root: string): string {
   return join(root, 'guests/fixtures/python/streams.py')
 }
 
+/** The Python guest that works hard. */
+export function spinner(root: string): string {
+  return join(root, 'guests/fixtures/python/lives.py')
+}
+
 /** The Python guest is its source. */
 export function pythonFixture(root: string): string {
   return join(root, 'guests/fixtures/python/basic.py')

@@ -4,6 +4,8 @@
 export const VARIANT_NAMES = [
   'polyloop-rust',
   'polyloop-python',
+  'polyloop-rust-process',
+  'polyloop-python-process',
   'uds-c',
   'uds-python',
   'post-message',
@@ -13,8 +15,15 @@ export const VARIANT_NAMES = [
   'grpc-js',
 ] as const
 
-/** Those that are measured as streams; the others, and the first two, as calls. */
-export const STREAM_NAMES = ['polyloop-rust', 'polyloop-python', 'uds-objects', 'grpc-js'] as const
+/** Those that are measured as streams; Polyloop's, and the others, as calls. */
+export const STREAM_NAMES = [
+  'polyloop-rust',
+  'polyloop-python',
+  'polyloop-rust-process',
+  'polyloop-python-process',
+  'uds-objects',
+  'grpc-js',
+] as const
 
 /** Those that are measured as calls, in the order of the tables. */
 export const ECHO_NAMES: readonly EchoName[] = VARIANT_NAMES.filter(isEchoName)
@@ -26,6 +35,8 @@ export type VariantName = (typeof VARIANT_NAMES)[number]
 export const VARIANT_TITLES: Record<VariantName, string> = {
   'polyloop-rust': 'Polyloop, Rust guest',
   'polyloop-python': 'Polyloop, Python guest',
+  'polyloop-rust-process': 'Rust guest, own process',
+  'polyloop-python-process': 'Python guest, own process',
   'uds-c': 'C server, unix socket',
   'uds-python': 'Python server, unix socket',
   'post-message': 'worker_threads postMessage',

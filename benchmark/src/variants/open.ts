@@ -6,6 +6,8 @@ import type { EchoName } from './names.ts'
 const OPENERS: Record<EchoName, () => Promise<Open>> = {
   'polyloop-rust': async () => (await import('./polyloop.ts')).openPolyloopRust,
   'polyloop-python': async () => (await import('./polyloop.ts')).openPolyloopPython,
+  'polyloop-rust-process': async () => (await import('./polyloop.ts')).openRustProcess,
+  'polyloop-python-process': async () => (await import('./polyloop.ts')).openPythonProcess,
   'uds-c': async () => (await import('./uds.ts')).openUdsC,
   'uds-python': async () => (await import('./uds.ts')).openUdsPython,
   'post-message': async () => (await import('./post-message.ts')).openPostMessage,
