@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every suite of `npm test`.
+import { cargoTest } from './cargo.ts'
 import { checks } from './checks.ts'
-import { cargoCounts, sum } from './counts.ts'
-import { exec, type Finished, tool } from './exec.ts'
+import { sum } from './counts.ts'
+import { type Finished, tool } from './exec.ts'
 import { type Source, sources } from './files.ts'
 import { pythons } from './pythons.ts'
 import type { Result, Suite } from './report.ts'
+import { sanitizers } from './sanitizers.ts'
 import { typeTestCounts } from './typetests.ts'
 import { versions } from './versions.ts'
 import { vitest } from './vitest.ts'
 
-async function cargo(args: readonly string[], env: Record<string, string> = {}): Promise<Result> {
-  const { stdout, output, ended } = await exec('cargo', ['test', '--locked', '--no-fail-fast', ...args], { env })
-  return { counts: cargoCounts(stdout), output, ended }
-}
-
 /** The tests of the workspace; those of the Python loader with each version of Python. */
 async function rust(): Promise<Result> {
   const { env, note } = await pythons()
-  return { ...(await cargo(['--workspace'], env)), ...(note !== undefined && { note }) }
+  return { ...(await cargoTest(['--workspace'], env)), ...(note !== undefined && { note }) }
 }
 
 /** Every interleaving of the rings' models. Its own target folder: the flag would rebuild the other one each time. */
 const loom = (): Promise<Result> =>
-  cargo(['-p', 'polyloop-ring', '--release', '--target-dir', 'target/loom', '--lib', '--tests'], {
+  cargoTest(['-p', 'polyloop-ring', '--release', '--target-dir', 'target/loom', '--lib', '--tests'], {
     RUSTFLAGS: '--cfg loom',
     // Models need a quick program, not the smallest: linking it takes longer than running it.
     CARGO_PROFILE_RELEASE_LTO: 'off',
@@ -79,8 +76,9 @@ export const suites: readonly Suite[] = [
   ...checks,
   { name: 'rust', run: rust },
   { name: 'loom', run: loom },
+  { name: 'sanitizers', run: sanitizers },
   { name: 'type-tests', run: types },
   { name: 'processes', run: processes },
-  { name: 'vitest', run: () => vitest(['scripts', 'benchmark', 'examples']) },
+  { name: 'vitest', run: () => vitest(['scripts', 'benchmark', 'soak', 'examples']) },
   ...versions,
 ]

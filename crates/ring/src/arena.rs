@@ -14,15 +14,14 @@ use std::{
 use crate::{
     region::{Access, Mapping, file},
     slab::SLAB_BYTES,
-    sync::{AtomicU32, Mutex, Ordering},
+    sync::{AtomicU32, Mutex},
+    units::{give_back, take},
 };
 
 /// Units of an arena: 64 GiB of address space.
 const UNITS: usize = 65_536;
 /// Units that the host is done with and whose memory is kept for the next slabs.
 const KEPT_UNITS: usize = 128;
-const FREE: u32 = 0;
-const TAKEN: u32 = 1;
 
 const _: () = assert!(UNITS * size_of::<AtomicU32>() <= SLAB_BYTES, "the table fits unit 0");
 
@@ -62,21 +61,9 @@ impl GuestEnd {
     /// # Errors
     /// Where none is free.
     pub fn take(&self, bytes: usize) -> io::Result<(u32, *mut u8)> {
-        let (table, wanted) = (table(&self.0), units(bytes));
-        let mut run = 0;
-        // The lowest that are free: the ones used last, and so the warmest.
-        for unit in 1..UNITS {
-            // SYNC POINT unit
-            run = if table[unit].load(Ordering::Acquire) == FREE { run + 1 } else { 0 };
-            if run == wanted {
-                let first = unit + 1 - wanted;
-                for unit in &table[first..=unit] {
-                    unit.store(TAKEN, Ordering::Relaxed);
-                }
-                return Ok((first as u32, at(&self.0, first as u32)));
-            }
-        }
-        Err(io::Error::other("every slab is in use: let go of large responses sooner"))
+        let first = take(table(&self.0), units(bytes))
+            .ok_or_else(|| io::Error::other("every slab is in use: let go of large responses sooner"))?;
+        Ok((first as u32, at(&self.0, first as u32)))
     }
 }
 
@@ -148,10 +135,7 @@ impl HostEnd {
         }
         state.lent -= range.len();
         state.units[range.clone()].fill(if keeps { Unit::Kept } else { Unit::Bare });
-        for unit in &table(&self.memory)[range] {
-            // SYNC POINT unit
-            unit.store(FREE, Ordering::Release);
-        }
+        give_back(&table(&self.memory)[range]);
     }
 
     /// Bytes of all slabs that are lent, or kept for the next.

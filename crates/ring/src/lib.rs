@@ -43,6 +43,8 @@ pub mod submission;
 mod sync;
 pub mod take;
 pub mod tasks;
+#[cfg(any(test, not(loom)))]
+mod units;
 
 pub use entry::{Completion, Entry, Submission};
 pub use layout::{Header, Layout};

@@ -5,6 +5,7 @@
 //! report of a deadlock.
 
 use loom::{
+    cell::UnsafeCell,
     model::Builder,
     sync::{Arc, Condvar, Mutex},
     thread,
@@ -13,11 +14,14 @@ use loom::{
 use crate::{
     Rings,
     completion::{self, Completer, Drainer},
+    control,
     entry::{Completion, Entry, Submission},
     layout::{Constants, Header},
     submission::{self, Full, Submitter},
+    sync::AtomicU32,
     take::{Taken, Taker},
     tasks::Tasks,
+    units,
 };
 
 struct Memory {
@@ -257,5 +261,119 @@ fn a_held_request_is_released_once_whichever_of_answer_and_release_is_first() {
         // The host waits for a release exactly where the answer said so.
         assert_eq!(releasing.join().unwrap(), held);
         assert!(tasks.take(0).is_some());
+    });
+}
+
+/// Says something in the control ring, as the host does; where it is full waits for who acts on it.
+fn say(memory: &Memory, number: u32) {
+    while !control::push(memory.rings(), task(number)) {
+        thread::yield_now();
+    }
+    control::ring(&memory.header);
+}
+
+/// Acts on what waits, as threads of the guest do: under a lock. How much has been acted on.
+fn act(memory: &Memory, acted: &Mutex<Vec<u32>>) -> usize {
+    let mut acted = acted.lock().unwrap();
+    while let Some(entry) = control::pop(memory.rings()) {
+        assert_eq!(entry, task(entry.task));
+        acted.push(entry.task);
+    }
+    acted.len()
+}
+
+/// A thread that acts on the control ring and on nothing else, until so many entries were acted on.
+fn control_thread(memory: &Arc<Memory>, acted: &Arc<Mutex<Vec<u32>>>, all: usize) -> thread::JoinHandle<()> {
+    let (memory, acted) = (Arc::clone(memory), Arc::clone(acted));
+    thread::spawn(move || {
+        loop {
+            control::sleep(&memory.header);
+            if act(&memory, &acted) == all {
+                break;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_sleeping_control_thread_misses_no_entry() {
+    check(3, || {
+        let (memory, acted) = (Memory::new(2), Arc::new(Mutex::new(Vec::new())));
+        let acting = control_thread(&memory, &acted, 2);
+        // The ring has room for both: the host never waits.
+        say(&memory, 1);
+        say(&memory, 2);
+        acting.join().unwrap();
+        assert_eq!(*acted.lock().unwrap(), [1, 2]);
+    });
+}
+
+#[test]
+fn guest_threads_that_help_and_the_control_thread_act_on_each_entry_once_and_in_order() {
+    check(2, || {
+        let (memory, acted) = (Memory::new(2), Arc::new(Mutex::new(Vec::new())));
+        let acting = control_thread(&memory, &acted, 3);
+        let helping = thread::spawn({
+            let (memory, acted) = (Arc::clone(&memory), Arc::clone(&acted));
+            move || {
+                // Once in passing, as before a wait; once where the ring may get full.
+                if control::waiting(&memory.header) {
+                    act(&memory, &acted);
+                }
+                if control::is_crowded(memory.rings()) {
+                    act(&memory, &acted);
+                }
+            }
+        });
+        say(&memory, 1);
+        say(&memory, 2);
+        helping.join().unwrap();
+        // Nobody helps any more: whatever the control thread slept through, it hears this one.
+        say(&memory, 3);
+        acting.join().unwrap();
+        assert_eq!(*acted.lock().unwrap(), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_slab_is_written_again_only_after_the_host_has_read_what_was_in_it() {
+    check(3, || {
+        let memory = Memory::new(4);
+        // One unit that can be taken, beside the table's own: every lease is of the same memory.
+        let table: Arc<Vec<AtomicU32>> = Arc::new((0..2).map(|_| AtomicU32::new(0)).collect());
+        // Loom fails where a write to it is not ordered with every other access.
+        let slab = Arc::new(UnsafeCell::new(0));
+        let guest = thread::spawn({
+            let (memory, table, slab) = (Arc::clone(&memory), Arc::clone(&table), Arc::clone(&slab));
+            move || {
+                let completer = Completer::default();
+                for number in [1, 2, 3] {
+                    let unit = loop {
+                        match units::take(&table, 1) {
+                            Some(unit) => break unit,
+                            None => thread::yield_now(),
+                        }
+                    };
+                    // SAFETY: loom watches that nobody else has it.
+                    slab.with_mut(|slab| unsafe { *slab = number });
+                    let answer = Completion { slab: unit as u32, length: number, ..Completion::default() };
+                    completer.push(memory.rings(), answer).unwrap();
+                }
+            }
+        });
+        let (mut host, mut read) = (Drainer::new(memory.rings()), Vec::new());
+        while read.len() < 3 {
+            let Some(answer) = host.pop() else {
+                thread::yield_now();
+                continue;
+            };
+            let unit = answer.slab as usize;
+            // SAFETY: loom watches that nobody writes.
+            read.push(slab.with(|slab| unsafe { *slab }));
+            assert_eq!(read.last(), Some(&answer.length));
+            units::give_back(&table[unit..=unit]);
+        }
+        guest.join().unwrap();
+        assert_eq!(read, [1, 2, 3]);
     });
 }

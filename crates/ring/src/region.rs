@@ -39,13 +39,18 @@ impl Mapping {
     /// Maps a file in memory, which other processes map, too.
     ///
     /// # Errors
-    /// What mmap says.
+    /// What mmap says; where the file is empty.
     pub fn of(file: BorrowedFd<'_>, access: Access) -> io::Result<Self> {
+        let len = file_len(file)?;
+        // Its page would be mapped all the same, and reading it would end the process.
+        if len == 0 {
+            return Err(io::Error::other("the file is too short: it is empty"));
+        }
         let protection = match access {
             Access::Read => libc::PROT_READ,
             Access::Write => libc::PROT_READ | libc::PROT_WRITE,
         };
-        Self::map(Some(file), file_len(file)?, protection)
+        Self::map(Some(file), len, protection)
     }
 
     fn map(file: Option<BorrowedFd<'_>>, len: usize, protection: i32) -> io::Result<Self> {

@@ -10,7 +10,7 @@ use std::{
 
 use polyloop_abi::{
     EVENT_CANCELLED, EVENT_CREDIT, EVENT_INPUT, FLAG_BYTES, FLAG_INPUT, FLAG_OUTPUT, KIND_CALL, KIND_CANCEL,
-    KIND_CREDIT, KIND_END, KIND_ITEM, STATUS_ERROR, STATUS_OK,
+    KIND_CREDIT, KIND_END, KIND_ITEM, STATUS_OK,
 };
 use polyloop_ring::{
     Completion, Submission,
@@ -22,7 +22,7 @@ use polyloop_ring::{
 use polyloop_runtime::{Event, Nothing, Runtime, Task};
 
 mod support;
-use support::{Function, Loaded, start};
+use support::{Function, Loaded, endless, join, start};
 
 /// The first use of slot 0: what its control entries name it by.
 const FIRST: u32 = 1;
@@ -50,36 +50,6 @@ fn send_item(loaded: &Loaded, carrier: u32, payload: &[u8]) {
 
 fn entry(kind: u8) -> Submission {
     Submission { kind, ..Submission::default() }
-}
-
-/// Sends the numbers from 0 as items, forever: it ends when its caller does.
-fn endless(runtime: &Runtime, task: Task) {
-    for number in 0_u32.. {
-        if let Err(why) = runtime.send(task.id, FLAG_BYTES, &number.to_le_bytes(), true) {
-            assert_eq!(why, Nothing::Cancelled);
-            break;
-        }
-    }
-    assert!(runtime.respond(task.id, STATUS_ERROR, 0, br#"{"code":"cancelled","message":"given up"}"#));
-}
-
-/// Answers with all items of its request stream in a row.
-fn join(runtime: &Runtime, task: Task) {
-    let mut all = Vec::new();
-    loop {
-        match runtime.receive(task.id, true) {
-            Ok(item) => {
-                // SAFETY: valid until it is given back, below.
-                all.extend_from_slice(unsafe { std::slice::from_raw_parts(item.data, item.length as usize) });
-                assert!(runtime.respond(item.id, STATUS_OK, 0, &[]));
-            }
-            Err(why) => {
-                assert_eq!(why, Nothing::End);
-                break;
-            }
-        }
-    }
-    assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, &all));
 }
 
 fn quiet(host: &mut Drainer<'_>) -> bool {
@@ -157,6 +127,9 @@ fn items_that_the_guest_does_not_read_are_given_back_with_its_answer() {
     send_item(&loaded, first + 6, b"x");
     assert_eq!(Loaded::completion(&mut drain).task, first + 6);
     assert!(!loaded.runtime.watch(1 | 1 << 32, None, std::ptr::null_mut()), "it is over");
+    // The guest lets go of the one that it has, too: a runtime that lends memory is kept for good.
+    assert!(loaded.runtime.respond(u64::from(first + 1) | 1 << 32, STATUS_OK, 0, &[]));
+    assert_eq!(Loaded::completion(&mut drain).task, first);
     loaded.end();
 }
 

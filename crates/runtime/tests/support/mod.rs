@@ -11,13 +11,15 @@ use std::{
     time::Duration,
 };
 
-use polyloop_abi::KIND_CALL;
+use polyloop_abi::{FLAG_BYTES, KIND_CALL, STATUS_ERROR, STATUS_OK};
 use polyloop_ring::{
     Completion, Submission, Taker,
     completion::Drainer,
     submission::{self, Submitter},
 };
-use polyloop_runtime::{ErrorObject, Event, Guest, Host, Limits, Runtime, StartOptions, Task, load, unload};
+use polyloop_runtime::{
+    ErrorObject, Event, Guest, Host, Limits, Nothing, Runtime, StartOptions, Task, load, unload,
+};
 
 struct TestHost(Sender<Event>);
 
@@ -65,10 +67,18 @@ pub struct Loaded {
     guests: Receiver<Box<dyn Guest>>,
 }
 
+/// Bytes of one response, at most.
+pub const PAYLOAD: usize = 1 << 20;
+
 pub fn start(config: &str, function: Function) -> Loaded {
+    let limits = Limits { calls: 4, payload: PAYLOAD };
+    start_in(config, function, |host| Runtime::new(limits, host).unwrap())
+}
+
+/// Starts a guest in a runtime that is made for this host.
+pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host>) -> Runtime) -> Loaded {
     let ((sender, events), (keep, guests)) = (channel(), channel());
-    let limits = Limits { calls: 4, payload: 1 << 20 };
-    let runtime = Arc::new(Runtime::new(limits, Box::new(TestHost(sender))).unwrap());
+    let runtime = Arc::new(make(Box::new(TestHost(sender))));
     let options = StartOptions { config: config.into(), ..StartOptions::default() };
     let open = move || Ok(Box::new(TestGuest { function, thread: None }) as Box<dyn Guest>);
     load(Arc::clone(&runtime), options, open, move |guest| keep.send(guest).unwrap()).unwrap();
@@ -76,7 +86,7 @@ pub fn start(config: &str, function: Function) -> Loaded {
 }
 
 /// The watchdog of every wait.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Loaded {
     pub fn event(&self) -> Event {
@@ -133,4 +143,34 @@ impl Loaded {
 pub fn request(task: &Task) -> &[u8] {
     // SAFETY: valid until the answer, which the functions below give last.
     unsafe { std::slice::from_raw_parts(task.data, task.submission.length as usize) }
+}
+
+/// Sends the numbers from 0 as items, forever: it ends when its caller does.
+pub fn endless(runtime: &Runtime, task: Task) {
+    for number in 0_u32.. {
+        if let Err(why) = runtime.send(task.id, FLAG_BYTES, &number.to_le_bytes(), true) {
+            assert_eq!(why, Nothing::Cancelled);
+            break;
+        }
+    }
+    assert!(runtime.respond(task.id, STATUS_ERROR, 0, br#"{"code":"cancelled","message":"given up"}"#));
+}
+
+/// Answers with all items of its request stream in a row.
+pub fn join(runtime: &Runtime, task: Task) {
+    let mut all = Vec::new();
+    loop {
+        match runtime.receive(task.id, true) {
+            Ok(item) => {
+                // SAFETY: valid until it is given back, below.
+                all.extend_from_slice(unsafe { std::slice::from_raw_parts(item.data, item.length as usize) });
+                assert!(runtime.respond(item.id, STATUS_OK, 0, &[]));
+            }
+            Err(why) => {
+                assert_eq!(why, Nothing::End);
+                break;
+            }
+        }
+    }
+    assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, &all));
 }
