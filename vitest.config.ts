@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['{packages/*,scripts,benchmark}/src/**/*.test.ts', 'examples/**/*.test.ts'],
+    include: ['{packages/*,scripts,benchmark,soak}/src/**/*.test.ts', 'examples/**/*.test.ts'],
     // The host's tests keep several threads busy by themselves; files side by side would starve each other's timers.
     fileParallelism: false,
     // A watchdog against hangs, not a claim about speed.

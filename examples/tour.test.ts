@@ -23,6 +23,7 @@ describe('the tour', () => {
     expect(tour.stdout).toContain('Hello, Ada, from Rust!')
     expect(tour.stdout).toMatch(/POST \/predictions +answers 4\n/)
     expect(tour.stdout).toMatch(/trains 3 models: 9\d % are right/)
+    expect(tour.stdout).toMatch(/measure\(''\) +guest-crashed: SIGSEGV\n.*8, by a new process/)
     expect(tour.stdout).toMatch(/perf_hooks\.d\.ts:\d+: function monitorEventLoopDelay/)
   })
 
@@ -47,7 +48,7 @@ describe('the tour', () => {
 
 it('an interrupted tour fails and leaves no file behind', async () => {
   const tour = start('tour.js', [], { TMPDIR: scratch })
-  await tour.said('5  ')
+  await tour.said('6  ')
   tour.interrupt()
   expect(await tour.finished).toMatchObject({ ended: 1 })
   expect(readdirSync(scratch)).toEqual([])

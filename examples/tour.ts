@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `npm start` runs: the examples, one after another, and what a call costs. `--brief` measures that in a moment.
 import { fileURLToPath } from 'node:url'
+import { contained } from './tour/contained.ts'
 import { cost, type Pace } from './tour/cost.ts'
 import { digits } from './tour/digits.ts'
 import { freedom } from './tour/freedom.ts'
@@ -17,6 +18,7 @@ async function tour(pace: Pace): Promise<void> {
   await digits()
   await ripgrep()
   await freedom()
+  await contained()
   await cost(pace)
   print('\nRead on in README.md; `npm run bench` measures at length, and beside other rivals.')
 }

@@ -9,6 +9,7 @@ const verbs = {
   build: { needs: [], command: undefined },
   start: { needs: ['venvs'], command: 'examples/dist/tour.js' },
   bench: { needs: ['headers'], command: 'benchmark/dist/main.js' },
+  soak: { needs: [], command: 'soak/dist/main.js', node: ['--expose-gc'] },
   check: { needs: ['lints'], command: 'scripts/dist/check.js' },
   format: { needs: ['lints'], command: 'scripts/dist/format.js' },
   nodes: { needs: [], command: 'scripts/dist/nodes.js' },
@@ -27,7 +28,10 @@ function main([name, ...args]) {
     return 1
   }
   if (!verb.command) return 0
-  const run = spawnSync(process.execPath, [verb.command, ...args], { cwd: root, stdio: 'inherit' })
+  const run = spawnSync(process.execPath, [...(verb.node ?? []), verb.command, ...args], {
+    cwd: root,
+    stdio: 'inherit',
+  })
   return run.status ?? 1
 }
 

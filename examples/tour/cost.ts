@@ -37,7 +37,7 @@ export interface Pace {
 }
 
 export async function cost(pace: Pace): Promise<void> {
-  title(5, 'What a call costs beside a unix domain socket: bytes there and back')
+  title(6, 'What a call costs beside a unix domain socket: bytes there and back')
   print('   Measured in fresh processes, for some ten seconds ...\n')
   const scratch = mkdtempSync(join(tmpdir(), 'polyloop-tour-'))
   const tidy = (): void => rmSync(scratch, { recursive: true, force: true })

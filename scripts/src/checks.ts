@@ -10,7 +10,7 @@ import { checkLicences } from './licences.ts'
 import type { Suite } from './report.ts'
 import { checkStops } from './stops.ts'
 
-const FOLDERS = ['packages', 'crates', 'guests', 'scripts', 'benchmark', 'examples']
+const FOLDERS = ['packages', 'crates', 'guests', 'scripts', 'benchmark', 'soak', 'examples']
 
 const all = (folders: readonly string[], extensions: readonly string[]) =>
   folders.flatMap((folder) => sources(folder, extensions))
@@ -55,7 +55,7 @@ async function layers(): Promise<string[]> {
   if (ended !== undefined) return [output]
   return [
     ...checkCrates(JSON.parse(stdout) as Metadata, root),
-    ...checkPackages(all(['packages', 'scripts', 'benchmark', 'examples'], ['.ts'])),
+    ...checkPackages(all(['packages', 'scripts', 'benchmark', 'soak', 'examples'], ['.ts'])),
     ...checkAtomics(all(['crates', 'guests'], ['.rs'])),
   ]
 }

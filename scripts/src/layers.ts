@@ -22,6 +22,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'packages/polyloop': ['polyloop'],
   scripts: [],
   benchmark: ['polyloop'],
+  soak: ['polyloop'],
   examples: ['polyloop'],
 }
 

@@ -24,5 +24,5 @@ test('missing tools fail the tests, and the closing line is a count', async () =
 test('an unknown verb names the others', async () => {
   const { output, ended } = await bare('tests')
   expect(ended).toBe('exit code 2')
-  expect(output).toContain('build, start, bench, check, format, nodes, test')
+  expect(output).toContain('build, start, bench, soak, check, format, nodes, test')
 })

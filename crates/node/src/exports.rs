@@ -38,6 +38,7 @@ pub fn register(env: napi_env, exports: napi_value) {
     export! {
         c"open" => open,
         c"create" => create,
+        c"own" => own,
         c"start" => start,
         c"close" => close,
         c"files" => files,
@@ -124,31 +125,45 @@ struct CreateOptions {
 fn create(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let options: CreateOptions = serde_json::from_str(&napi::text(env, options)?)?;
     let (id, hub) = (napi::number(env, id)?, hub(env)?);
-    let home = if options.process {
-        Home::Process(Arc::new(Remote::new(options.max_calls)?))
+    let (home, bell) = if options.process {
+        (Home::Process(Arc::new(Remote::new(options.max_calls)?)), Some(hub.bell()?))
     } else {
         let host = Box::new(RuntimeHost { id, signals: Arc::clone(&hub.signals) });
         let limits = Limits { calls: options.max_calls, payload: options.max_payload };
-        Home::Thread(Arc::new(Runtime::new(limits, host)?))
+        (Home::Thread(Arc::new(Runtime::new(limits, host)?)), None)
     };
-    let block = memory::block(env, &home)?;
-    hub.members.push(Member::new(id, home, options.spin));
+    let member = Member::new(id, home, options.spin, bell)?;
+    let block = memory::block(env, &member.home)?;
+    hub.members.push(member);
     Ok(Some(block))
+}
+
+/// own(id): what the host keeps of a runtime whose block another process maps, in memory that none does: a word, how
+/// many calls are outstanding, and at 64 a byte of pins for each carrier.
+fn own(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    let own = hub(env)?.member(id)?.own.as_ref().ok_or("the runtime is in this process")?;
+    let (memory, owner) = (own.memory.as_ptr(), Arc::clone(&own.memory));
+    // SAFETY: the owner keeps the mapping.
+    unsafe { napi::external(env, memory, owner.len(), owner) }.map(Some)
 }
 
 /// files(id): descriptors that the guest's process inherits, as JSON: block, requests, responses, doorbell.
 fn files(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    let hub = hub(env)?;
-    let bell = hub.bell()?;
-    let [block, requests, responses] =
-        process(hub.member(id)?)?.files().ok_or("its process has them already")?;
+    let member = hub(env)?.member(napi::number(env, id)?)?;
+    let bell = member.own.as_ref().and_then(|own| own.bell.far());
+    let files = process(member)?.files().zip(bell);
+    let ([block, requests, responses], bell) = files.ok_or("its process has them already")?;
     napi::string(env, &format!("[{block},{requests},{responses},{bell}]")).map(Some)
 }
 
 /// spawned(id): the guest's process has the descriptors, this one needs them no more.
 fn spawned(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    process(hub(env)?.member(napi::number(env, id)?)?)?.close_files();
+    let member = hub(env)?.member(napi::number(env, id)?)?;
+    process(member)?.close_files();
+    if let Some(own) = &mut member.own {
+        own.bell.close_far();
+    }
     Ok(None)
 }
 
@@ -271,12 +286,11 @@ fn keep(member: &mut Member, carrier: u32, word: u32, pin: Pin) -> Result<Option
         return Err(format!("there is no carrier {carrier} or entry at {word}").into());
     }
     member.pin(carrier, pin);
-    let block = member.home.block();
-    // SAFETY: the entry and the byte lie in the block; the entry is not published yet, so this
+    // SAFETY: the entry lies in the block and is not published yet, and the byte is the host's: this
     // thread alone uses both.
     unsafe {
-        block.memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address);
-        block.pin(carrier).write(1);
+        member.home.block().memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address);
+        member.pin_byte(carrier).write(1);
     }
     Ok(None)
 }

@@ -64,8 +64,6 @@ pub struct Hub {
     calls: Calls,
     uv_loop: *mut uv::Loop,
     handles: Handles,
-    /// Once there is a guest in a process of its own.
-    bell: Option<Bell>,
     closing: u32,
     hook: sys::napi_async_cleanup_hook_handle,
     words: *mut u32,
@@ -97,7 +95,6 @@ impl Hub {
             guests: Arc::default(),
             signals: Arc::new(Signals::new(handles.doorbell)),
             handles,
-            bell: None,
             closing: 0,
             hook: ptr::null_mut(),
             words: Box::into_raw(Box::new([0u32; 16])).cast(),
@@ -289,14 +286,11 @@ impl Hub {
         }
     }
 
-    /// The descriptor of the doorbell for guests in processes of their own.
-    pub fn bell(&mut self) -> Result<i32> {
-        if self.bell.is_none() {
-            let this = ptr::from_mut(self).cast();
-            // SAFETY: on the loop's thread; the handle is closed with the hub's others.
-            self.bell = Some(unsafe { Bell::hang(self.uv_loop, this, on_bell) }?);
-        }
-        self.bell.as_ref().map(Bell::descriptor).ok_or_else(|| "there is no doorbell".into())
+    /// A doorbell for a guest in a process of its own.
+    pub fn bell(&self) -> Result<Bell> {
+        // SAFETY: on the loop's thread. Its drop is there, too, with its member's, and the loop goes on at least until
+        // it has closed the hub's own handles, which are closed after it.
+        Ok(unsafe { Bell::hang(self.uv_loop) }?)
     }
 
     /// Forgets a runtime whose process has ended.
@@ -392,13 +386,6 @@ extern "C" fn on_check(handle: *mut uv::Handle) {
 extern "C" fn on_idle(_: *mut uv::Handle) {}
 
 /// A guest in a process of its own has woken the loop: what has come is drained in its prepare phase.
-extern "C" fn on_bell(handle: *mut uv::Handle, _status: i32, _events: i32) {
-    // SAFETY: as in on_prepare.
-    if let Some(bell) = unsafe { &(*hub(handle)).bell } {
-        bell.quiet();
-    }
-}
-
 extern "C" fn on_doorbell(handle: *mut uv::Handle) {
     // SAFETY: as in on_prepare.
     unsafe { deliver(hub(handle)) };
@@ -424,10 +411,8 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
         let _ = unload(runtime, guest, lent);
     }
     let Handles { doorbell, prepare, check, idle } = hub.handles;
-    let open = [doorbell, prepare, check, idle].into_iter().chain(hub.bell.as_ref().map(|bell| bell.handle));
-    let open: Vec<_> = open.collect();
-    hub.closing = open.len() as u32;
-    for handle in open {
+    for handle in [doorbell, prepare, check, idle] {
+        hub.closing += 1;
         // SAFETY: open handles, on the loop's thread.
         unsafe { uv::uv_close(handle, Some(on_close)) };
     }
@@ -447,9 +432,6 @@ extern "C" fn on_close(handle: *mut uv::Handle) {
         uv::free(prepare, uv::Type::Prepare);
         uv::free(check, uv::Type::Check);
         uv::free(idle, uv::Type::Idle);
-        if let Some(bell) = &owned.bell {
-            uv::free(bell.handle, uv::Type::Poll);
-        }
         sys::napi_remove_async_cleanup_hook(owned.hook);
     }
 }

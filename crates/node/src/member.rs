@@ -1,20 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A runtime as its hub sees it.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use polyloop_ring::{Window, layout::Header, submission};
+use polyloop_ring::{Window, layout::Header, region::Mapping, submission};
 
-use crate::{home::Home, pins::Pin};
+use crate::{bell::Bell, home::Home, pins::Pin};
 
 /// A turn that ends by the budget finds the guest stuck if it took no task for this long.
 const STUCK: Duration = Duration::from_micros(50);
+
+/// Where the bytes of pins begin in memory of the host's own; its first word is how many calls are outstanding.
+pub const OWN_PINS: usize = 64;
+
+/// What the host alone writes of a runtime, where the block is another process's, too. Nothing that a guest can change
+/// decides how long the loop goes on, or how long requests are kept.
+pub struct Own {
+    pub memory: Arc<Mapping>,
+    pub bell: Bell,
+}
 
 /// A runtime, what it borrows from JavaScript, and how long spinning for it pays.
 pub struct Member {
     pub id: u32,
     pub home: Home,
     pub spins: bool,
+    /// With a guest in a process of its own.
+    pub own: Option<Own>,
     pins: Vec<Option<Pin>>,
     pinned: Vec<u32>,
     pub window: Window,
@@ -22,16 +38,23 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(id: u32, home: Home, spins: bool) -> Self {
-        Self {
+    /// `bell`: the doorbell of a guest in a process of its own.
+    pub fn new(id: u32, home: Home, spins: bool, bell: Option<Bell>) -> io::Result<Self> {
+        let length = OWN_PINS + home.block().constants().carriers as usize;
+        let own = match bell {
+            Some(bell) => Some(Own { memory: Arc::new(Mapping::new(length)?), bell }),
+            None => None,
+        };
+        Ok(Self {
             id,
             home,
             spins,
+            own,
             pins: Vec::new(),
             pinned: Vec::new(),
             window: Window::default(),
             seen: (0, None),
-        }
+        })
     }
 
     pub fn header(&self) -> &Header {
@@ -39,7 +62,26 @@ impl Member {
     }
 
     pub fn outstanding(&self) -> bool {
-        self.header().host.get() > 0
+        match &self.own {
+            // SAFETY: the mapping is longer than a word, which JavaScript, on this same thread, writes.
+            Some(own) => unsafe { own.memory.as_ptr().cast::<u32>().read_unaligned() > 0 },
+            None => self.header().host.get() > 0,
+        }
+    }
+
+    /// The byte that says whether a carrier's request is kept.
+    ///
+    /// # Panics
+    /// Where there is no such carrier.
+    pub fn pin_byte(&self, carrier: u32) -> *mut u8 {
+        match &self.own {
+            Some(own) => {
+                assert!(carrier < self.home.block().constants().carriers);
+                // SAFETY: the mapping has a byte for each carrier.
+                unsafe { own.memory.as_ptr().add(OWN_PINS + carrier as usize) }
+            }
+            None => self.home.block().pin(carrier),
+        }
     }
 
     /// Keeps the memory of a slot's request, in place of that of its last one.
@@ -62,16 +104,16 @@ impl Member {
 
     /// Lets go of the requests that were answered; how many are left.
     pub fn sweep(&mut self) -> usize {
-        let block = self.home.block();
-        let pins = &mut self.pins;
-        self.pinned.retain(|slot| {
+        let mut pinned = std::mem::take(&mut self.pinned);
+        pinned.retain(|slot| {
             // SAFETY: JavaScript, on this same thread, writes the byte.
-            let kept = unsafe { block.pin(*slot).read() } != 0;
+            let kept = unsafe { self.pin_byte(*slot).read() } != 0;
             if !kept {
-                pins[*slot as usize] = None;
+                self.pins[*slot as usize] = None;
             }
             kept
         });
+        self.pinned = pinned;
         self.pinned.len()
     }
 

@@ -37,6 +37,7 @@ unsafe extern "C" {
     pub fn uv_check_start(handle: *mut Handle, callback: Callback) -> c_int;
     pub fn uv_poll_init(uv_loop: *mut Loop, handle: *mut Handle, descriptor: c_int) -> c_int;
     pub fn uv_poll_start(handle: *mut Handle, events: c_int, callback: PollCallback) -> c_int;
+    pub fn uv_poll_stop(handle: *mut Handle) -> c_int;
     pub fn uv_idle_init(uv_loop: *mut Loop, handle: *mut Handle) -> c_int;
     pub fn uv_idle_start(handle: *mut Handle, callback: Callback) -> c_int;
     pub fn uv_idle_stop(handle: *mut Handle) -> c_int;

@@ -38,7 +38,7 @@ struct Loop {
 impl Host for Loop {
     fn wake(&self) {
         let one = 1u64;
-        // SAFETY: our own eventfd, and 8 bytes to read. It cannot be full: the host reads it whole.
+        // SAFETY: our own end of a pipe, and 8 bytes to read. It is rung once for each time that the host's loop sleeps.
         unsafe { libc::write(self.bell.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
     }
 

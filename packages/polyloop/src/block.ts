@@ -18,7 +18,7 @@ export const header = {
   poller: 320,
   idle: 352,
   idleSeq: 384,
-  /** The host's own: how many calls are outstanding, for the hub. */
+  /** Written by the host: how many calls are outstanding. */
   outstanding: 416,
   controlTail: 448,
   controlHead: 480,
@@ -40,6 +40,9 @@ export const slabBytes = 1_048_576
 export const windowBytes = 1_048_576
 /** How often a slot was used is counted up to here, then from 0. */
 export const generations = 0x1fff_ffff
+
+/** Where a byte of pins for each carrier begins in the memory that `native.own` gives; word 0 is `outstanding`. */
+export const ownPins = 64
 
 /** Kinds, flags and statuses of entries: `crates/abi` and `crates/ring/src/entry.rs`. */
 export const kind = {

@@ -15,14 +15,17 @@ export class Carriers {
   readonly #bytes: Buffer
   /** Free places for items of any task. */
   readonly #pool: number[]
+  /** A byte for each place: 1 while what lies elsewhere for it is kept. Never in memory that another process writes. */
+  readonly #pins: Uint8Array
   /** 1 where a task's own place for an item is in use. */
   readonly #reserved: Uint8Array
   #waiting: (() => void)[] = []
 
-  constructor(id: number, block: Block) {
+  constructor(id: number, block: Block, pins: Uint8Array = block.bytes.subarray(block.pins)) {
     this.#id = id
     this.#block = block
     this.#bytes = block.bytes
+    this.#pins = pins
     const first = block.slots * 2
     this.#pool = Array.from({ length: block.carriers - first }, (_, index) => first + index)
     this.#reserved = new Uint8Array(block.slots)
@@ -85,11 +88,6 @@ export class Carriers {
     }
   }
 
-  /** Whether the payload of the entry at `word` was pinned. */
-  isPinned(word: number): boolean {
-    return this.#block.words[word + 4] !== 0 || this.#block.words[word + 5] !== 0
-  }
-
   /** Where the place begins in the block. */
   start(carrier: number): number {
     return this.#block.requests + carrier * requestBytes
@@ -97,6 +95,6 @@ export class Carriers {
 
   /** Marks the request of an answered task as free; the add-on then lets go of a pinned one. */
   free(carrier: number): void {
-    this.#bytes[this.#block.pins + carrier] = 0
+    this.#pins[carrier] = 0
   }
 }

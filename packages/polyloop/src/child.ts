@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
+import { Breach } from './errors.ts'
 import type { GuestStart, Home, Tenant } from './home.ts'
 import { type BindingEvent, native } from './native.ts'
 import type { Settings } from './options.ts'
@@ -14,10 +15,14 @@ const lastLines = 20
 const lastLineLength = 500
 /** A line that never ends is handed on in pieces of so many units. */
 const longestLine = 1 << 20
+/** Lines that are handed on in one turn of the loop: a guest that writes without end leaves others their turn. */
+const linesAtOnce = 256
 /** Milliseconds in which a process must have greeted: a program that is something else never does. */
 const greetingWithin = 20_000
 /** Milliseconds that the streams of a process that has ended may stay open, because others have inherited them. */
 const patience = 200
+/** Milliseconds after which a process that cannot be killed (it runs a program of another user) is given up. */
+const unkillableAfter = 10_000
 
 const strange = `it does not speak as a guest's process does: is it the interpreter that was meant?`
 
@@ -43,6 +48,8 @@ export class ProcessHome implements Home {
   /** What it has said of its start. */
   #state: 'starting' | 'ready' | 'failed' = 'starting'
   #greeting: NodeJS.Timeout | undefined
+  #hasGreeted = false
+  #killing: NodeJS.Timeout | undefined
   #closing = false
   #over = false
 
@@ -76,17 +83,16 @@ export class ProcessHome implements Home {
 
   #watch(child: ChildProcess): void {
     const life = lifeOf(child)
-    child.once('error', (error) => {
+    child.on('error', (error) => {
       // Where there is a process, it could not be killed or told something: its end comes by itself.
       if (child.pid === undefined) this.#failed(error)
     })
     if (child.pid === undefined) return
     // A guest that is gone reads nothing more; its end is told of by itself.
-    life.on('error', () => {})
+    for (const stream of streamsOf(child)) stream.on('error', () => {})
     lines(life, (line) => this.#said(line))
     for (const name of ['stdout', 'stderr'] as const) {
-      const stream = child[name] as Readable
-      lines(stream, (line) => this.#print(stream, line, name))
+      lines(child[name] as Readable, (line) => this.#print(line, name))
     }
     child.once('exit', (code, signal) => void this.#exited(code, signal))
     this.#greeting = setTimeout(() => this.kill(new Error(strange)), greetingWithin)
@@ -118,9 +124,13 @@ export class ProcessHome implements Home {
     if (this.#child === undefined) return
     this.#hold(true)
     this.#write('close\n')
-    const { drainTimeout } = this.#settings
-    const timer = setTimeout(() => this.#end(), drainTimeout)
-    this.#child.once('exit', () => clearTimeout(timer))
+    this.#expectEnd()
+  }
+
+  /** It ends by itself within some time, or is ended. */
+  #expectEnd(): void {
+    const timer = setTimeout(() => this.#end(), this.#settings.drainTimeout)
+    this.#child?.once('exit', () => clearTimeout(timer))
   }
 
   kill(reason: Error): void {
@@ -138,6 +148,7 @@ export class ProcessHome implements Home {
       // It has made no group yet.
       child.kill('SIGKILL')
     }
+    this.#killing ??= setTimeout(() => void this.#exited(null, null), unkillableAfter)
   }
 
   /** What it printed comes by itself. */
@@ -147,7 +158,10 @@ export class ProcessHome implements Home {
     if (this.#child !== undefined) lifeOf(this.#child).write(text)
   }
 
+  /** Each event is told once, at its time: a guest that says another has broken the protocol. */
   #said(line: string): void {
+    // It is being ended already.
+    if (this.#reason !== undefined) return
     let said: Said
     try {
       said = (JSON.parse(line) ?? {}) as Said
@@ -155,45 +169,52 @@ export class ProcessHome implements Home {
       said = {}
     }
     const { event, rc, payload } = said
-    clearTimeout(this.#greeting)
-    if (event === 'hello') return
     const text = typeof payload === 'string' ? payload : ''
-    if (event === 'ready' || event === 'failed') this.#startedOr(event, Number(rc ?? 0), text)
-    else if (event === 'died') {
-      this.#reason ??= text
+    clearTimeout(this.#greeting)
+    if (event === 'hello' && !this.#hasGreeted) this.#hasGreeted = true
+    else if ((event === 'ready' || event === 'failed') && this.#state === 'starting') {
+      this.#startedOr(event, typeof rc === 'number' ? rc : 0, text)
+    } else if (event === 'died' && this.#state !== 'failed') {
+      this.#reason = text
       this.#end()
-    } else if (event === 'closed') this.#closing = true
-    else this.#tenant.breach(new Error(`its process says '${line.slice(0, 200)}'`))
+    } else if (event !== 'closed' || !this.#closing) {
+      this.#tenant.breach(new Breach(`its process says '${line.slice(0, 200).trimEnd()}'`))
+    }
   }
 
   #startedOr(event: 'ready' | 'failed', rc: number, payload: string): void {
-    if (this.#state !== 'starting') return
     this.#state = event
     if (event === 'ready') {
       this.#hold(false)
       this.#tenant.event('ready', rc, payload)
-    } else this.#ended('failed', payload, rc)
+      return
+    }
+    this.#expectEnd()
+    this.#ended('failed', payload, rc)
   }
 
-  #print(from: Readable, text: string, name: StreamName): void {
+  /** Prints a line; a promise where the next one has to wait. */
+  #print(text: string, name: StreamName): Promise<void> | undefined {
     this.#last.push(text.trimEnd().slice(0, lastLineLength))
     if (this.#last.length > lastLines) this.#last.shift()
-    if (this.#printer.print(text, name, this.pid)) return
-    from.pause()
-    process[name].once('drain', () => from.resume())
+    if (this.#printer.print(text, name, this.pid)) return undefined
+    return new Promise((resolve) => process[name].once('drain', resolve))
   }
 
   async #exited(code: number | null, signal: string | null): Promise<void> {
+    if (this.#over) return
     this.#end()
     this.#over = true
     clearTimeout(this.#greeting)
+    clearTimeout(this.#killing)
     this.#hold(true)
     await this.#streamsEnd()
     this.#hold(false)
     if (this.#state === 'failed') return
     // It was told to end, and has; or had to be ended, which nobody waits for.
     if (this.#closing && this.#reason === undefined) return this.#ended('closed', '')
-    this.#gone(signal === null ? `exited with code ${code}` : `was killed by ${signal}`, { code, signal })
+    const how = signal === null ? `exited with code ${code}` : `was killed by ${signal}`
+    this.#gone(code === null && signal === null ? 'cannot be ended' : how, { code, signal })
   }
 
   /** What the process wrote before its end is read before its end is told. */
@@ -262,23 +283,33 @@ function isSaid(reason: Error | string | undefined): reason is string {
   return typeof reason === 'string' && reason !== ''
 }
 
-/** Hands a stream on in whole lines, each with its end. */
-function lines(from: Readable, take: (line: string) => void): void {
+/** Hands a stream on in whole lines, each with its end; `take` returns a promise where the next one has to wait. */
+function lines(from: Readable, take: (line: string) => unknown): void {
   const decoder = new StringDecoder('utf8')
   let rest = ''
   from.on('data', (bytes: Buffer) => {
     rest += decoder.write(bytes)
     const end = rest.lastIndexOf('\n') + 1
-    if (end > 0) {
-      for (const line of rest.slice(0, end).match(/[^\n]*\n/g) ?? []) take(line)
-      rest = rest.slice(end)
-    }
+    const whole: string[] = rest.slice(0, end).match(/[^\n]*\n/g) ?? []
+    rest = rest.slice(end)
     if (rest.length > longestLine) {
-      take(`${rest}\n`)
+      whole.push(`${rest}\n`)
       rest = ''
     }
+    if (whole.length > 0) void handOn(from, whole, take)
   })
   from.on('end', () => {
     if (rest !== '') take(`${rest}\n`)
   })
+}
+
+/** Hands lines on, some in each turn of the loop, and reads no more meanwhile. */
+async function handOn(from: Readable, whole: readonly string[], take: (line: string) => unknown): Promise<void> {
+  from.pause()
+  for (const [index, line] of whole.entries()) {
+    if (index > 0 && index % linesAtOnce === 0) await new Promise((resolve) => setImmediate(resolve))
+    const waits = take(line)
+    if (waits !== undefined) await waits
+  }
+  from.resume()
 }

@@ -62,7 +62,8 @@ export class ControlRing {
     const { control, controlMask } = this.#block
     // SYNC POINT control
     const head = Atomics.load(this.#words, header.controlHead)
-    if (((this.#tail - head) | 0) > controlMask) this.#makeRoom()
+    // More than all of it are taken, too, where the head is said to be beyond the tail.
+    if ((this.#tail - head) >>> 0 > controlMask) this.#makeRoom()
     const at = control + (this.#tail & controlMask) * entryWords
     this.#words.fill(0, at, at + entryWords)
     this.#words[at] = slot

@@ -48,6 +48,13 @@ export class Counts {
     this.running.add(now() - taken)
   }
 
+  /** Milliseconds that a timed call waited, and ran until now; undefined where they are not known. */
+  times(call: object, taken: number): { readonly waited: number; readonly ran: number } | undefined {
+    const began = this.#began.get(call)
+    if (began === undefined || taken === 0) return undefined
+    return { waited: (taken - began) / 1e6, ran: (now() - taken) / 1e6 }
+  }
+
   /** A call was rejected, or refused. */
   fail(code: PolyloopErrorCode): void {
     this.errors[code] = (this.errors[code] ?? 0) + 1

@@ -93,7 +93,8 @@ export class PolyloopError extends Error {
   /** The error for an error object of the host's own native side, which names one of our codes. */
   static fromHost(json: string): PolyloopError {
     const { code, message } = parsed(json)
-    return new PolyloopError(isCode(code) ? code : 'protocol', String(message ?? json.slice(0, 200)))
+    const text = typeof message === 'string' ? message : json.slice(0, 200)
+    return new PolyloopError(isCode(code) ? code : 'protocol', text)
   }
 }
 
@@ -104,17 +105,22 @@ export class Breach extends PolyloopError {
   }
 }
 
-function fromObject(code: PolyloopErrorCode, object: ErrorObject, rc?: number): PolyloopError {
+/** Causes of causes that are told. */
+const deepest = 16
+
+function fromObject(code: PolyloopErrorCode, object: ErrorObject, rc?: number, depth = 0): PolyloopError {
   const type = typeof object.type === 'string' ? object.type : 'Error'
   const message = typeof object.message === 'string' ? object.message : 'the guest gave no message'
   if (type === 'PolyloopError' && isCode(object.code)) return new PolyloopError(object.code, message)
   // Written by the host itself, of a process that has ended.
-  if (type === '') return new PolyloopError(code, message, { exit: object.exit as GuestExit })
+  if (type === '' && isExit(object.exit)) return new PolyloopError(code, message, { exit: object.exit })
   const guest: { -readonly [K in keyof GuestError]: GuestError[K] } = { type, message }
   if (typeof object.stack === 'string') guest.stack = object.stack
   if (typeof object.code === 'string') guest.code = object.code
   const details: Details = { guest, rc: rc ?? (typeof object.rc === 'number' ? object.rc : 1) }
-  if (typeof object.cause === 'object' && object.cause !== null) details.cause = fromObject(code, object.cause)
+  if (typeof object.cause === 'object' && object.cause !== null && depth < deepest) {
+    details.cause = fromObject(code, object.cause, undefined, depth + 1)
+  }
   const error = new PolyloopError(
     ownCode(code, guest.code),
     guest.type ? `${guest.type}: ${guest.message}` : guest.message,
@@ -140,6 +146,15 @@ function parsed(json: string): ErrorObject {
   } catch {
     return {}
   }
+}
+
+/** A guest may write one, too: then it lies about itself, in the form that callers expect. */
+function isExit(exit: unknown): exit is GuestExit {
+  if (typeof exit !== 'object' || exit === null) return false
+  const { code, signal, lines } = exit as Record<string, unknown>
+  const isSignal = signal === null || typeof signal === 'string'
+  const areLines = Array.isArray(lines) && lines.every((line) => typeof line === 'string')
+  return isSignal && areLines && (code === null || typeof code === 'number')
 }
 
 function isCode(code: unknown): code is PolyloopErrorCode {

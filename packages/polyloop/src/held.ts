@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Breach } from './errors.ts'
 
 /**
  * Requests, or items, that the guest holds beyond its answer. Two things free one, and either may come first: the
- * answer, and that the guest lets go.
+ * answer, and that the guest lets go. A place that was freed twice would be two calls', so each is believed once.
  */
 export class Held {
   /** Answered and not let go (1), or let go before the answer came (-1). */
@@ -24,16 +25,27 @@ export class Held {
     return count
   }
 
-  /** The answer has come, and says whether the guest holds it. Returns whether the place is free now. */
+  /**
+   * The answer has come, and says whether the guest holds it. Returns whether the place is free now.
+   *
+   * @throws Breach where the guest has let go of what it says it does not hold
+   */
   answered(place: number, isHeld: boolean): boolean {
-    if (!isHeld || this.#places.delete(place)) return true
-    this.#places.set(place, 1)
-    return false
+    const hasLetGo = this.#places.size > 0 && this.#places.delete(place)
+    if (isHeld && !hasLetGo) this.#places.set(place, 1)
+    if (!isHeld && hasLetGo) throw new Breach('it lets go of what it does not hold')
+    return hasLetGo || !isHeld
   }
 
-  /** The guest has let go. Returns whether the place is free now. */
+  /**
+   * The guest has let go. Returns whether the place is free now.
+   *
+   * @throws Breach where it has before
+   */
   released(place: number): boolean {
-    if (this.#places.delete(place)) return true
+    const state = this.#places.get(place)
+    if (state === -1) throw new Breach('it lets go of the same twice')
+    if (state === 1) return this.#places.delete(place)
     this.#places.set(place, -1)
     return false
   }

@@ -6,8 +6,8 @@ export interface HubMember {
   /** Drains some completions; returns whether more wait. */
   drain(limit: number): boolean
   event(kind: BindingEvent, rc: number, payload: string): void
-  /** Hands on what was printed and not read yet. */
-  flushLog(): void
+  /** This thread ends. */
+  exit(): void
 }
 
 /** Completions that one runtime may settle before the next one has its turn. */
@@ -52,9 +52,9 @@ export function join(id: number, member: HubMember): void {
 export function open(): void {
   if (words !== undefined) return
   words = new Int32Array(native.open(drain, onEvent))
-  // What guests printed last: no turn of the loop will come for it.
+  // No turn of the loop will come any more.
   process.on('exit', () => {
-    for (const member of members.values()) member.flushLog()
+    for (const member of members.values()) member.exit()
   })
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export type { Codec } from './codec.ts'
+export type { CallMessage, InstanceMessage } from './diagnostics.ts'
 export type { Duplex } from './duplex.ts'
 export { errorCodes, type GuestError, type GuestExit, PolyloopError, type PolyloopErrorCode } from './errors.ts'
 export type { RuntimeEvent } from './events.ts'

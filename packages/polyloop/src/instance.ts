@@ -51,11 +51,11 @@ export class Instance implements HubMember, Tenant {
     this.#onDeath = onDeath
     open()
     this.id = nextId()
-    const { maxCalls, maxPayload, spin, placement, encoding } = settings
+    const { maxCalls, maxPayload, spin, placement } = settings
     const isRemote = placement === 'process'
     const options = { maxCalls, maxPayload, spin, process: isRemote }
     const block = new Block(native.create(this.id, JSON.stringify(options)))
-    this.tasks = new Tasks(this.id, block, encoding, lobby, isRemote, (error) => this.breach(error))
+    this.tasks = new Tasks(this.id, block, settings, lobby, (error) => this.breach(error))
     this.#home = isRemote
       ? new ProcessHome(this.id, name, guest, settings, this)
       : new ThreadHome(this.id, name, guest, settings, known !== undefined)
@@ -86,14 +86,22 @@ export class Instance implements HubMember, Tenant {
     try {
       return this.tasks.drain(limit, this.#onLog)
     } catch (error) {
-      if (!(error instanceof Breach)) throw error
-      this.breach(error)
+      // What cannot be drained is the doing of whoever wrote it.
+      if (error instanceof Breach) this.breach(error)
+      else if (this.#home.isRemote) this.breach(new Breach(`it cannot be read: ${(error as Error).message}`, error))
+      else throw error
       return false
     }
   }
 
   flushLog(): void {
     this.#home.flushLog()
+  }
+
+  /** Tells what it printed last. A process ends with its host by itself, unless it does not want to. */
+  exit(): void {
+    this.flushLog()
+    this.#home.kill(new Error('its host has ended'))
   }
 
   /** Nothing that it says is believed any more: its calls are rejected, and where it can be ended it is. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 export interface BindingNative {
   open(drain: () => void, onEvent: (id: number, kind: BindingEvent, rc: number, payload: string) => void): ArrayBuffer
   create(id: number, options: string): ArrayBuffer
+  own(id: number): ArrayBuffer
   start(id: number, options: string): void
   close(id: number): void
   files(id: number): string

@@ -32,7 +32,7 @@ export interface LoadOptions {
   readonly venv?: string
   /** Receives what the guest prints, in whole lines. Default: the process's own streams, labelled where another process wrote. */
   readonly log?: (text: string, stream: 'stdout' | 'stderr', from: { readonly pid?: number }) => void
-  /** Where the guest lives: on threads of this process (default), or in a process of its own. */
+  /** Where the guest lives: on threads of this process (default), or in a process of its own, see docs/trust.md. */
   readonly placement?: 'thread' | 'process'
   /** Processes that serve the calls, each with a guest of its own, 1 to 256; 1 by default. */
   readonly instances?: number
@@ -44,6 +44,11 @@ export interface LoadOptions {
   readonly whenHung?: 'report' | 'kill'
   /** Bytes of memory that a guest's process may have for itself; no limit by default. What crosses does not count. */
   readonly maxMemory?: number
+  /**
+   * Whether bytes of more than 1 KB are copied out of the memory that a guest's process can still write to: for guests
+   * that are not trusted, see docs/trust.md. Off by default: they are views.
+   */
+  readonly copyBytes?: boolean
   /** Milliseconds that a guest's process has to end, once its last call is answered; 10,000 by default. */
   readonly drainTimeout?: number
   /** Whether the guest's code is loaded anew whenever its file changes, as by `reload()`. Off by default. */
@@ -84,6 +89,7 @@ export interface Settings extends Bounds {
   /** 0 for no limit. */
   readonly maxMemory: number
   readonly drainTimeout: number
+  readonly copyBytes: boolean
   readonly hotReload: boolean
   readonly onEvent: LoadOptions['onEvent']
 }
@@ -110,6 +116,7 @@ const known = new Set<string>([
   'whenHung',
   'maxMemory',
   'drainTimeout',
+  'copyBytes',
   'hotReload',
   'onEvent',
 ] satisfies (keyof LoadOptions)[])
@@ -125,13 +132,14 @@ export function settle(options: LoadOptions): Settings {
     if (!known.has(name)) refuse(name, `an option: there are ${[...known].join(', ')}`)
   }
   const { whenFull = 'wait', spin = true, tracing = true, codec = 'json', log, onEvent } = options
-  const { placement = 'thread', whenHung = 'report', hotReload = false } = options
+  const { placement = 'thread', whenHung = 'report', hotReload = false, copyBytes = false } = options
   if (whenFull !== 'wait' && whenFull !== 'fail') refuse('whenFull', "'wait' or 'fail'")
   if (typeof spin !== 'boolean') refuse('spin', 'true or false')
   if (typeof tracing !== 'boolean') refuse('tracing', 'true or false')
   if (log !== undefined && typeof log !== 'function') refuse('log', 'a function')
   if (onEvent !== undefined && typeof onEvent !== 'function') refuse('onEvent', 'a function')
   if (placement !== 'thread' && placement !== 'process') refuse('placement', "'thread' or 'process'")
+  if (typeof copyBytes !== 'boolean') refuse('copyBytes', 'true or false')
   if (typeof hotReload !== 'boolean') refuse('hotReload', 'true or false')
   if (whenHung !== 'report' && whenHung !== 'kill') refuse('whenHung', "'report' or 'kill'")
   if (placement === 'thread') refuseProcessOptions(options)
@@ -152,11 +160,12 @@ export function settle(options: LoadOptions): Settings {
     log,
     placement,
     instances: integer('instances', options.instances ?? 1, 1, 256),
-    restart: toRestart(placement === 'thread' ? false : (options.restart ?? {})),
+    restart: toRestart(placement === 'thread' ? false : options.restart),
     heartbeat: integer('heartbeat', options.heartbeat ?? 0, 0, longestTimer),
     whenHung,
     maxMemory: integer('maxMemory', options.maxMemory ?? 0, 0, Number.MAX_SAFE_INTEGER),
     drainTimeout: integer('drainTimeout', options.drainTimeout ?? 10_000, 0, longestTimer),
+    copyBytes,
     hotReload,
     onEvent,
   }
@@ -166,7 +175,7 @@ export function settle(options: LoadOptions): Settings {
 const longestTimer = 0x7fff_ffff
 
 /** Options that mean something only for a guest in a process of its own. */
-const ofProcesses = ['instances', 'restart', 'heartbeat', 'whenHung', 'maxMemory', 'drainTimeout'] as const
+const ofProcesses = ['instances', 'restart', 'heartbeat', 'whenHung', 'maxMemory', 'drainTimeout', 'copyBytes'] as const
 
 function refuseProcessOptions(options: LoadOptions): void {
   const name = ofProcesses.find((option) => options[option] !== undefined)
@@ -175,7 +184,7 @@ function refuseProcessOptions(options: LoadOptions): void {
   throw new PolyloopError('invalid-argument', message)
 }
 
-function toRestart(options: false | RestartOptions): Required<RestartOptions> {
+function toRestart(options: false | RestartOptions = {}): Required<RestartOptions> {
   if (options === false) return { attempts: 0, minDelay: 0, maxDelay: 0, resetAfter: 0 }
   if (typeof options !== 'object' || options === null) refuse('restart', 'false, or an object')
   const { attempts = 5, minDelay = 100, maxDelay = 10_000, resetAfter = 60_000 } = options

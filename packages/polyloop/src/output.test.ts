@@ -100,11 +100,19 @@ test('a call that cannot start is a failure of the first read', async () => {
   expect(await output.next()).toEqual({ done: true, value: undefined })
 })
 
+test('items may go beyond the credit in bytes by the largest of them, in whatever order they come', () => {
+  const { output } = open(64)
+  output.start()
+  output.receive('large', 5 * windowBytes)
+  output.receive('sent before it', windowBytes - 1)
+  expect(() => output.receive('one more', 1)).toThrow('it sends items without credit')
+})
+
 test('ten thousand items that nobody reads yet are kept in order', async () => {
   const { output } = open(10_000)
   output.start()
-  for (let item = 0; item < 10_000; item++) output.push(item, 1)
-  expect(() => output.push('one more', 1)).toThrow('it sends items without credit')
+  for (let item = 0; item < 10_000; item++) output.receive(item, 1)
+  expect(() => output.receive('one more', 1)).toThrow('it sends items without credit')
   output.finish()
   let wanted = 0
   for await (const item of output) expect(item).toBe(wanted++)

@@ -40,6 +40,9 @@ export class Output implements Stream<unknown> {
   #isRead = false
   #read = 0
   #readBytes = 0
+  /** Bytes of the items that wait here, and of the largest that has come. */
+  #waitingBytes = 0
+  #largest = 0
 
   /** @param begin - starts the call, which then fills this */
   constructor(begin: (output: Output) => Source) {
@@ -66,6 +69,7 @@ export class Output implements Stream<unknown> {
     const item = this.#items[this.#next]
     if (item !== undefined) {
       this.#shift()
+      this.#waitingBytes -= item.bytes
       this.#count(item.bytes)
       return Promise.resolve({ done: false, value: item.value })
     }
@@ -95,16 +99,27 @@ export class Output implements Stream<unknown> {
   }
 
   /**
-   * An item has come.
+   * An item of the guest's has come.
    *
-   * @throws Breach where the guest had no credit for it
+   * @throws Breach where it had no credit for it
    */
+  receive(value: unknown, bytes: number): void {
+    if (bytes > this.#largest) this.#largest = bytes
+    const isFull = this.#items.length - this.#next >= this.window
+    // Guest threads may send in another order than they got their credit in: any of the items may be the one beyond it.
+    if (!this.#ended && (isFull || this.#waitingBytes + bytes >= windowBytes + this.#largest)) {
+      throw new Breach('it sends items without credit')
+    }
+    this.push(value, bytes)
+  }
+
+  /** Another item is there to be read. */
   push(value: unknown, bytes: number): void {
     if (this.#ended) return
     const reader = this.#readers.shift()
     if (reader === undefined) {
-      if (this.#items.length - this.#next >= this.window) throw new Breach('it sends items without credit')
       this.#items.push({ value, bytes })
+      this.#waitingBytes += bytes
       return
     }
     this.#count(bytes)
@@ -129,6 +144,7 @@ export class Output implements Stream<unknown> {
   #giveUp(error: PolyloopError): void {
     this.#items = []
     this.#next = 0
+    this.#waitingBytes = 0
     this.#error = undefined
     const wasOver = this.#ended
     this.finish()

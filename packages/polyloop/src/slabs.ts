@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { slabBytes } from './block.ts'
+import { type Block, slabBytes } from './block.ts'
 import { Breach } from './errors.ts'
 import { native } from './native.ts'
 
@@ -21,14 +21,17 @@ interface Slab extends SlabMemory {
  */
 export class Slabs {
   readonly #id: number
+  /** Most slabs that a sound guest has open: one beside each that an answer or an item on its way lies in. */
+  readonly #most: number
   readonly #open = new Map<number, Slab>()
   #last = 0
   #lastSlab: Slab | undefined
   /** Kept, so that no compiler leaves its making out. */
   nudge: ArrayBuffer | undefined
 
-  constructor(id: number) {
+  constructor(id: number, { slots, credits }: Block) {
     this.#id = id
+    this.#most = 2 * (slots + credits + 1)
   }
 
   /** The memory of a slab that responses share; counts one response as taken. */
@@ -61,9 +64,16 @@ export class Slabs {
     }
   }
 
-  /** The guest is done with a slab that holds `total` responses. */
+  /**
+   * The guest is done with a slab that holds `total` responses.
+   *
+   * @throws Breach where it cannot hold so many
+   */
   seal(slab: number, total: number): void {
     const open = this.#find(slab)
+    if (open.total >= 0 || total < Math.max(1, open.taken)) {
+      throw new Breach(`it seals a slab with ${total} responses, of which ${open.taken} have come`)
+    }
     open.total = total
     if (open.taken === total) this.#forget(slab)
   }
@@ -71,6 +81,7 @@ export class Slabs {
   #find(slab: number): Slab {
     let open = this.#open.get(slab)
     if (open === undefined) {
+      if (this.#open.size >= this.#most) throw new Breach(`it has ${this.#most} slabs open`)
       open = { ...this.own(slab, slabBytes), taken: 0, total: -1 }
       this.#open.set(slab, open)
     }

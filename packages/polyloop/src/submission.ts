@@ -12,6 +12,9 @@ export interface Extras {
   readonly context: Uint8Array | undefined
 }
 
+/** Doorbells of this thread that found a guest asleep. */
+export const doorbells: { rung: number } = { rung: 0 }
+
 /** The host's end of the submission ring. */
 export class SubmissionRing {
   readonly #id: number
@@ -63,7 +66,10 @@ export class SubmissionRing {
     // SYNC POINT submit; SYNC POINT guest-sleep
     Atomics.store(words, header.sqTail, this.#tail)
     // STOP 5 doorbell
-    if (Atomics.load(words, header.sleep) !== 0) native.doorbell(this.#id)
+    if (Atomics.load(words, header.sleep) !== 0) {
+      doorbells.rung++
+      native.doorbell(this.#id)
+    }
     return length
   }
 
@@ -72,6 +78,8 @@ export class SubmissionRing {
     this.#words[at + 2] = credit | ((context?.length ?? 0) << 16)
     if (context === undefined) return
     const start = this.#carriers.start(slot)
-    this.#block.bytes.set(context, this.#carriers.isPinned(at) ? start : start + length)
+    // The entry would say it, too; but it lies where another process may have written meanwhile.
+    const isPinned = length > requestBytes - context.length
+    this.#block.bytes.set(context, isPinned ? start : start + length)
   }
 }

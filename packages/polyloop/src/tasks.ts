@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Admission } from './admission.ts'
-import { type Block, entryWords, flag, generations, header, kind } from './block.ts'
+import { type Block, entryWords, flag, generations, header, kind, ownPins } from './block.ts'
 import { Carriers } from './carriers.ts'
-import type { Encoding } from './codec.ts'
 import { ControlRing } from './control.ts'
 import type { Counts } from './counts.ts'
 import { Breach, PolyloopError } from './errors.ts'
@@ -11,7 +10,8 @@ import { Held } from './held.ts'
 import type { Input } from './input.ts'
 import type { Lobby } from './lobby.ts'
 import type { Manifest } from './manifest.ts'
-import { Responses } from './responses.ts'
+import { native } from './native.ts'
+import { type ReadingOptions, Responses } from './responses.ts'
 import { type Extras, SubmissionRing } from './submission.ts'
 import type { More, Task } from './task.ts'
 
@@ -24,6 +24,8 @@ export class Tasks {
   readonly #admission: Admission
   readonly #counts: Counts
   readonly #block: Block
+  /** How many calls are outstanding, in memory that no other process can write; nobody reads it where there is none. */
+  readonly #outstanding: Int32Array
   readonly #ring: SubmissionRing
   readonly #control: ControlRing
   readonly #carriers: Carriers
@@ -47,26 +49,21 @@ export class Tasks {
   #isOver = false
 
   /**
-   * @param isRemote - whether the guest is in another process
    * @param onBreach - told where the guest breaks a rule outside of a drain
    */
-  constructor(
-    id: number,
-    block: Block,
-    encoding: Encoding,
-    lobby: Lobby,
-    isRemote: boolean,
-    onBreach: (error: Breach) => void,
-  ) {
+  constructor(id: number, block: Block, options: ReadingOptions, lobby: Lobby, onBreach: (error: Breach) => void) {
     this.#onBreach = onBreach
     this.#lobby = lobby
     this.#admission = lobby.admission
     this.#counts = lobby.counts
     this.#block = block
-    this.#carriers = new Carriers(id, block)
+    const isRemote = options.placement === 'process'
+    const own = isRemote ? native.own(id) : undefined
+    this.#outstanding = own === undefined ? new Int32Array(1) : new Int32Array(own, 0, 1)
+    this.#carriers = new Carriers(id, block, own && new Uint8Array(own, ownPins))
     this.#ring = new SubmissionRing(id, block, this.#carriers)
     this.#control = new ControlRing(id, block, this.#carriers, isRemote)
-    this.#responses = new Responses(id, block, encoding)
+    this.#responses = new Responses(id, block, options)
     this.#flows = new Flows(block, this.#control, this.#carriers)
     this.#tasks = new Array<Task | undefined>(block.slots).fill(undefined)
     this.#uses = new Int32Array(block.slots)
@@ -85,7 +82,9 @@ export class Tasks {
   /** Tells the hub how many calls keep the loop alive. */
   publish(): void {
     const own = this.#awaitsAll ? this.#calls : this.#awaited
-    this.#block.words[header.outstanding] = own + this.#lobby.waitingAt(this)
+    const all = own + this.#lobby.waitingAt(this)
+    this.#block.words[header.outstanding] = all
+    this.#outstanding[0] = all
   }
 
   /** A call that was let in. */
@@ -167,7 +166,21 @@ export class Tasks {
     const count = (bytes: number): void => {
       this.#counts.bytesOut += bytes
     }
-    input.start(this.#flows.sink(slot, this.#uses[slot] as number, input, count))
+    const { send, end, whenFree } = this.#flows.sink(slot, this.#uses[slot] as number, input, count)
+    input.start({
+      send: (item) => {
+        try {
+          return send(item)
+        } catch (error) {
+          if (!(error instanceof Breach)) throw error
+          // It waits, and the guest's end will end it.
+          this.#onBreach(error)
+          return undefined
+        }
+      },
+      end: () => this.#say(end),
+      whenFree,
+    })
   }
 
   /** Gives items back as credit, if the call is still under way. */
@@ -229,7 +242,7 @@ export class Tasks {
 
   /** A response has come. */
   #settle(at: number, slot: number, meta: number): void {
-    const length = this.#block.words[at + 3] as number
+    const length = (this.#block.words[at + 3] as number) >>> 0
     const task = this.#tasks[slot]
     if (task === undefined) {
       // After the guest's death everything is rejected: what its threads still answer is dropped.
@@ -238,6 +251,7 @@ export class Tasks {
     }
     const flags = (meta >>> 8) & 0xff
     this.#counts.bytesIn += length
+    task.more?.observer?.answer(task, length, this.#taken(at))
     // STOP 9 settle
     try {
       if (task.more !== undefined) this.#leave(task.more)
@@ -249,7 +263,7 @@ export class Tasks {
       if (error instanceof Breach) throw error
       if (!task.abandoned) this.#reject(task, error as PolyloopError)
     }
-    if (task.timed) this.#time(at, task)
+    if (task.timed) this.#counts.end(task, this.#taken(at))
     if (task.abandoned) this.#counts.late++
     else {
       this.#awaited--
@@ -270,9 +284,11 @@ export class Tasks {
     task.reject(error)
   }
 
-  #time(at: number, task: Task): void {
+  /** When a guest thread took a timed call; 0 where what the guest says is no time. */
+  #taken(at: number): number {
     const [low = 0, high = 0] = this.#block.words.subarray(at + 6, at + 8)
-    this.#counts.end(task, (high >>> 0) * 2 ** 32 + (low >>> 0))
+    const taken = (high >>> 0) * 2 ** 32 + (low >>> 0)
+    return taken <= Number.MAX_SAFE_INTEGER ? taken : 0
   }
 
   /** A call that had more is over. */
@@ -285,17 +301,19 @@ export class Tasks {
   #item(at: number, meta: number): void {
     const words = this.#block.words
     const slot = words[at] as number
-    const length = words[at + 3] as number
+    const length = (words[at + 3] as number) >>> 0
+    if (slot >>> 0 >= this.#block.slots) throw new Breach('it sends an item of a call that there is not')
+    // None where a thread of the guest's sent it while another answered the call.
     const task = this.#tasks[slot]
     const output = task?.more?.output
     this.#counts.bytesIn += length
     try {
       // Also where nobody reads it: its slab counts it.
       const value = this.#responses.decode(at, slot, (meta >>> 8) & 0xff, length, 0)
-      if (task?.abandoned === false) output?.push(value, length)
+      if (task?.abandoned === false) output?.receive(value, length)
     } catch (error) {
       if (error instanceof Breach) throw error
-      task?.abandon(error as PolyloopError)
+      if (output !== undefined) task?.abandon(error as PolyloopError)
     }
   }
 
@@ -310,6 +328,7 @@ export class Tasks {
     else if (what === kind.seal) this.#responses.slabs.seal(words[at + 4] as number, words[at + 6] as number)
     else if (what === kind.log) onLog()
     else if (what === kind.release) this.#release(words[at] as number)
+    else throw new Breach(`it writes an entry of the kind ${what}`)
   }
 
   /** The guest has given up the request of an answered task; its answer may still be on its way. */

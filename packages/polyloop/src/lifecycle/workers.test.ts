@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
 import { ask, run } from './child.ts'
-import { pythonGuest, rustGuest } from './paths.ts'
+import { pythonGuest, rustGuest, streamsGuest } from './paths.ts'
 
 const guests = [
   { language: 'Rust', guest: rustGuest, workers: 50 },
@@ -55,4 +55,10 @@ describe.each(guests)('a worker with a $language guest', ({ guest, workers }) =>
 
 test('process.exit() of the main thread ends workers with functions that never end', async () => {
   expect(await run('workers', ['exit-of-the-process'])).toEqual({ code: 3, signal: null, stdout: '', stderr: '' })
+})
+
+test('four workers at once have calls, streams both ways and cancellation, in both languages and both placements', async () => {
+  const seen = await ask<unknown[]>('everywhere', [rustGuest, streamsGuest])
+  const one = { items: 500, last: 499, total: 499_500, upper: ['A', 'B', 'C'], code: 'cancelled', large: 2_000_000 }
+  expect(seen).toEqual([one, one, one, one])
 })

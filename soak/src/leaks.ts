@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a program must have none of once its guests are unloaded.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** What this process has of the system. */
+export interface Held {
+  readonly processes: number
+  readonly descriptors: number
+  readonly memfds: number
+  /** Bytes in memory. */
+  readonly rss: number
+}
+
+function states(): Map<number, { parent: number; state: string }> {
+  const found = new Map<number, { parent: number; state: string }>()
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'latin1')
+      const [state = '', parent = '0'] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      found.set(Number(name), { parent: Number(parent), state })
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return found
+}
+
+function held(): Held {
+  const processes = [...states().values()].filter(({ parent }) => parent === process.pid).length
+  const files = readdirSync('/proc/self/fd').flatMap((name) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${name}`)]
+    } catch {
+      return []
+    }
+  })
+  const mapped = readFileSync('/proc/self/maps', 'utf8').split('\n')
+  const memfds = [...files, ...mapped].filter((line) => line.includes('memfd:polyloop')).length
+  return { processes, descriptors: files.length, memfds, rss: process.memoryUsage.rss() }
+}
+
+/** Waits until garbage is collected and finalized, and nothing is left of what was held beyond `before`; 5 s at most. */
+export async function settle(before?: Held): Promise<Held> {
+  for (let round = 0; ; round++) {
+    globalThis.gc?.()
+    await sleep(20)
+    const now = held()
+    const open = before === undefined || now.descriptors <= before.descriptors
+    if ((now.processes === 0 && now.memfds === 0 && open) || round === 250) return now
+  }
+}
