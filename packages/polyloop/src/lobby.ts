@@ -67,12 +67,15 @@ export class Lobby {
   run(task: Task): void {
     const goes = this.admission.admit(task)
     if (task.release !== undefined || task.more !== undefined) task.onAbandon = this.#abandoned
-    if (goes) this.#submit(task)
-    else {
-      this.#waiting++
-      this.#publish()
-      task.more?.observer?.queue(this.admission.waiting)
-    }
+    if (!goes) this.#wait(task)
+    else if (task.more === undefined) this.#pick().submit(task)
+    else this.#submit(task)
+  }
+
+  #wait(task: Task): void {
+    this.#waiting++
+    this.#publish()
+    task.more?.observer?.queue(this.admission.waiting)
   }
 
   #submit(task: Task): void {

@@ -18,6 +18,8 @@ export class Manifest {
   readonly text: string
   readonly methods: readonly Method[]
   readonly info: Readonly<Record<string, unknown>>
+  /** The number of the function that `send` calls, if there is one. */
+  readonly handle: number | undefined
   readonly #numbers: ReadonlyMap<string, number>
 
   /** @throws where the text is no manifest */
@@ -32,16 +34,12 @@ export class Manifest {
     this.methods = methods
     this.info = info ?? {}
     this.#numbers = new Map(methods.map(({ name }, index) => [name, index]))
+    this.handle = methods.length === 0 ? rawMethod : this.number('handle')
   }
 
   /** The number that a function has in entries. */
   number(name: string): number | undefined {
     return this.#numbers.get(name)
-  }
-
-  /** The number of the function that `send` calls. */
-  get handle(): number | undefined {
-    return this.methods.length === 0 ? rawMethod : this.number('handle')
   }
 
   /** The number here of what has this number in another manifest. */

@@ -9,17 +9,16 @@ let loading: Promise<void> | undefined
 /** Of the program's provider, or of what the API has before one is registered: a proxy without tracers of its own. */
 let provider: Api.ProxyTracerProvider | undefined
 let tracer: Api.Tracer | undefined
-/** Calls until the API is asked for its provider anew. That costs a look into the global object: too much for each call. */
+/** Calls until the API is asked anew. That costs a look into the global object: too much for each call. */
 let untilLook = 0
-const lookEvery = 256
+const lookEvery = 64
 
 /** Looks for the API, once in each thread. Never rejects: a program without it is not traced. */
 export function loadTracing(): Promise<void> {
   loading ??= findApi(() => import('@opentelemetry/api')).then((found) => {
     api = found as typeof Api | undefined
-    look()
   })
-  return loading
+  return loading.then(look)
 }
 
 /** What `importer` finds, if anything. One that is there and broken is worth a warning, but no failed load. */
@@ -39,8 +38,8 @@ export async function findApi(importer: () => Promise<object>): Promise<object |
 export function isTracing(): boolean {
   if (api === undefined) return false
   if (tracer !== undefined) return true
-  if (--untilLook <= 0) look()
-  else tracer = provider?.getDelegateTracer('polyloop')
+  if (--untilLook > 0) return false
+  look()
   return tracer !== undefined
 }
 
@@ -48,7 +47,7 @@ export function isTracing(): boolean {
 function look(): void {
   untilLook = lookEvery
   const current = api?.trace.getTracerProvider() as Api.ProxyTracerProvider | undefined
-  if (current === provider) return
+  if (current === provider && tracer !== undefined) return
   provider = current
   tracer = current?.getDelegateTracer('polyloop')
 }
