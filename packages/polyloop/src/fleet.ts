@@ -32,8 +32,8 @@ export class Fleet {
   readonly #lobby: Lobby
   #guest: GuestStart | undefined
   readonly #berths: readonly Berth[]
-  /** Those that have been replaced and have calls in flight still. */
-  readonly #leaving = new Set<Instance>()
+  /** Those that are in no berth: they start, or have been replaced and have calls in flight still. */
+  readonly #others = new Set<Instance>()
   #reloading: Promise<void> | undefined
   #next: Promise<void> | undefined
   #closing = false
@@ -49,8 +49,7 @@ export class Fleet {
 
   /** Those that are there, whatever their state. */
   get instances(): readonly Instance[] {
-    const current = this.#berths.flatMap(({ instance }) => instance ?? [])
-    return [...current, ...this.#leaving]
+    return [...new Set([...this.#berths.flatMap(({ instance }) => instance ?? []), ...this.#others])]
   }
 
   /**
@@ -71,8 +70,8 @@ export class Fleet {
   /** Starts an instance in a berth; it takes calls when it is ready. */
   async #begin(berth: Berth): Promise<void> {
     const instance = await this.#launch(berth)
-    if (this.#closing) return
-    this.#serve(berth, instance)
+    // It may have died as soon as it was ready: then another is on its way.
+    if (!this.#closing && instance.state === 'ready') this.#serve(berth, instance)
   }
 
   /** Starts an instance, and waits until it is ready. */
@@ -86,7 +85,7 @@ export class Fleet {
       (error) => this.#died(berth, instance, error),
     )
     berth.instance ??= instance
-    this.#leaving.add(instance)
+    this.#others.add(instance)
     try {
       instance.begin()
       this.#emit({ type: 'starting', instance: berth.index, pid: instance.pid })
@@ -96,7 +95,7 @@ export class Fleet {
       if (berth.instance === instance) berth.instance = undefined
       throw error
     } finally {
-      this.#leaving.delete(instance)
+      this.#others.delete(instance)
     }
   }
 
@@ -209,6 +208,10 @@ export class Fleet {
     try {
       // One after the other: where the code is wrong the first one tells.
       for (const berth of this.#berths) started.push([berth, await this.#launch(berth)])
+      // While the others started it had no calls to reject, and nobody has been told.
+      if (started.some(([, { state }]) => state !== 'ready')) {
+        throw new PolyloopError('init-failed', `${this.#name} could not be reloaded: an instance died at once`)
+      }
     } catch (error) {
       for (const [, instance] of started) void this.#retire(instance)
       this.#emit({ type: 'reload-failed', instance: started.length, error: error as PolyloopError })
@@ -228,9 +231,9 @@ export class Fleet {
 
   /** Lets an instance finish what it has in flight, and ends it. */
   async #retire(instance: Instance): Promise<void> {
-    this.#leaving.add(instance)
+    this.#others.add(instance)
     await instance.close()
-    this.#leaving.delete(instance)
+    this.#others.delete(instance)
   }
 
   /** Ends all instances, which have no calls in flight. */

@@ -89,6 +89,7 @@ describe.each([{ placement: 'thread' }, { placement: 'process' }] as const)('a r
       become(version)
       await guest.reload()
       expect(await guest.call('version')).toBe(version)
+      await until(() => seen.has(version))
     }
     over = true
     await Promise.all(callers)
@@ -162,6 +163,32 @@ test('with instances all of them have the new code at once', async () => {
   expect(new Set(versions)).toEqual(new Set([2]))
   await until(() => before.every((pid) => !isAlive(pid)))
   await until(() => guest.stats().instances.length === 3)
+  await guest.unload()
+})
+
+test('where a new instance dies while the next one starts the old ones go on', async () => {
+  const { guest, become, types } = await start({ placement: 'process', instances: 2 })
+  // The first that starts leaves a mark, and dies once it is ready; the second takes its time until then.
+  const mark = join(temporaryFolder(), 'mark')
+  become(
+    2,
+    `
+import os, threading, time
+if os.path.exists(${JSON.stringify(mark)}):
+    while open(${JSON.stringify(mark)}).read() != 'dead': time.sleep(0.01)
+else:
+    open(${JSON.stringify(mark)}, 'w').close()
+    def die():
+        time.sleep(0.3)
+        with open(${JSON.stringify(mark)}, 'w') as file: file.write('dead')
+        os._exit(1)
+    threading.Thread(target=die).start()
+`,
+  )
+  await rejection(guest.reload(), 'init-failed', 'died at once')
+  expect(types().at(-1)).toBe('reload-failed')
+  expect(await Promise.all([1, 2, 3, 4].map(() => guest.call('version')))).toEqual([1, 1, 1, 1])
+  await until(() => guest.stats().instances.length === 2)
   await guest.unload()
 })
 
