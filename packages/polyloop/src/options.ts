@@ -200,7 +200,8 @@ function toRestart(options: false | RestartOptions = {}): Required<RestartOption
 export function differences(first: Settings, second: Settings): string[] {
   return [...known].filter((name) => {
     const [one, other] = [first[name as keyof Settings], second[name as keyof Settings]]
-    if (name === 'config') return false
+    // Threads are not started anew: there it follows from the placement.
+    if (name === 'config' || (name === 'restart' && first.placement !== second.placement)) return false
     return name === 'restart' ? JSON.stringify(one) !== JSON.stringify(other) : one !== other
   })
 }

@@ -62,3 +62,9 @@ test('four workers at once have calls, streams both ways and cancellation, in bo
   const one = { items: 500, last: 499, total: 499_500, upper: ['A', 'B', 'C'], code: 'cancelled', large: 2_000_000 }
   expect(seen).toEqual([one, one, one, one])
 })
+
+test('workers of node:cluster have guests of their own, in both placements, and end by themselves', async () => {
+  const seen = await ask<unknown[]>('cluster', [rustGuest, streamsGuest])
+  const one = { said: ['0 1 2', '0 1 2', '0 1 2', '0 1 2'], code: 0 }
+  expect(seen).toEqual([one, one])
+})
