@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts what calls cost: of itself the calls into the add-on, by its marks (for strace) system calls.
 // Arguments: locator, bytes, outstanding, calls of a window, windows.
-import { accessSync } from 'node:fs'
+import { accessSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { addOn } from '../paths.ts'
 import { collect, flood, placement, tell } from './support.ts'
@@ -29,6 +29,16 @@ function mark(name: string): void {
   }
 }
 
+/** How often threads of this process have gone to sleep, by the kernel's count. */
+function sleeps(): number {
+  let total = 0
+  for (const thread of readdirSync('/proc/self/task')) {
+    const status = readFileSync(`/proc/self/task/${thread}/status`, 'utf8')
+    total += Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status)?.[1] ?? 0)
+  }
+  return total
+}
+
 const sum = (of: Record<string, number>): number => Object.values(of).reduce((total, one) => total + one, 0)
 const guest = await load(locator, { placement })
 const request = Buffer.alloc(bytes, 'x')
@@ -37,17 +47,19 @@ await collect()
 
 const found: unknown[] = []
 for (let window = 0; window < windows; window++) {
-  const [before, stats] = [{ ...entered }, guest.stats()]
+  const [before, stats, slept] = [{ ...entered }, guest.stats(), sleeps()]
   mark(`start-${window}`)
   await flood(calls, outstanding, () => guest.send(request))
   mark(`end-${window}`)
-  const [after, now] = [{ ...entered }, guest.stats()]
+  const [asleep, after, now] = [sleeps() - slept, { ...entered }, guest.stats()]
   const pins = (after.pin ?? 0) - (before.pin ?? 0)
   const slabs = (after.slab ?? 0) - (before.slab ?? 0)
   // The two calls of stats() are `counts`, which the add-on does not count either.
   const all = sum(after) - sum(before) - 1
   const told = now.thread.nativeCalls - stats.thread.nativeCalls
   const bells = (after.doorbell ?? 0) - (before.doorbell ?? 0)
-  found.push({ calls, all, told, pins, slabs, bells, drains: now.thread.drains - stats.thread.drains })
+  const [drains, turns] = [now.thread.drains - stats.thread.drains, now.thread.turns - stats.thread.turns]
+  const wakeups = now.wakeups - stats.wakeups
+  found.push({ calls, all, told, pins, slabs, bells, drains, turns, wakeups, sleeps: asleep })
 }
 tell(found)
