@@ -12,23 +12,20 @@ export interface Held {
   readonly rss: number
 }
 
-function states(): Map<number, { parent: number; state: string }> {
-  const found = new Map<number, { parent: number; state: string }>()
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
+/** The processes that this one has started and not waited for. */
+function children(): number {
+  return readdirSync('/proc').filter((name) => {
     try {
       const stat = readFileSync(`/proc/${name}/stat`, 'latin1')
-      const [state = '', parent = '0'] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      found.set(Number(name), { parent: Number(parent), state })
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === process.pid
     } catch {
-      // It has ended meanwhile.
+      // No process, or it has ended meanwhile.
+      return false
     }
-  }
-  return found
+  }).length
 }
 
 function held(): Held {
-  const processes = [...states().values()].filter(({ parent }) => parent === process.pid).length
   const files = readdirSync('/proc/self/fd').flatMap((name) => {
     try {
       return [readlinkSync(`/proc/self/fd/${name}`)]
@@ -38,7 +35,7 @@ function held(): Held {
   })
   const mapped = readFileSync('/proc/self/maps', 'utf8').split('\n')
   const memfds = [...files, ...mapped].filter((line) => line.includes('memfd:polyloop')).length
-  return { processes, descriptors: files.length, memfds, rss: process.memoryUsage.rss() }
+  return { processes: children(), descriptors: files.length, memfds, rss: process.memoryUsage.rss() }
 }
 
 /** Waits until garbage is collected and finalized, and nothing is left of what was held beyond `before`; 5 s at most. */

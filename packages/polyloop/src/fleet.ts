@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { callBack } from './callers.ts'
 import { PolyloopError } from './errors.ts'
 import type { RuntimeEvent } from './events.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -243,16 +244,7 @@ export class Fleet {
     await Promise.all(this.instances.map((instance) => instance.close()))
   }
 
-  /** Tells the caller's function. What it throws is an uncaught exception of its own. */
   #emit(event: RuntimeEvent): void {
-    const { onEvent } = this.#settings
-    if (onEvent === undefined) return
-    try {
-      onEvent(event)
-    } catch (error) {
-      process.nextTick(() => {
-        throw error
-      })
-    }
+    callBack(() => this.#settings.onEvent?.(event))
   }
 }

@@ -4,6 +4,7 @@ import type { Counts } from './counts.ts'
 import { PolyloopError } from './errors.ts'
 import type { Task } from './task.ts'
 import type { Tasks } from './tasks.ts'
+import { longestTimer } from './timers.ts'
 
 /** Where the calls of a runtime come in: each waits until the bounds allow it, and goes to one of the instances. */
 export class Lobby {
@@ -103,16 +104,15 @@ export class Lobby {
     for (let task = this.admission.next(); task !== undefined; task = this.admission.next()) {
       this.#waiting--
       if (isWhole(task)) this.#submit(task)
-      else this.#refuse(task)
+      else this.refuse(task, new PolyloopError('invalid-argument', detached))
     }
     if (this.#onIdle !== undefined) this.#settle()
   }
 
-  /** A task that was let in, but cannot go. */
-  #refuse(task: Task): void {
+  /** Rejects a call that was let in and cannot go. */
+  refuse(task: Task, error: PolyloopError): void {
     this.admission.leave(0)
-    const message = 'the bytes were detached or resized while the call waited: leave them alone until it has settled'
-    this.#reject(task, new PolyloopError('invalid-argument', message))
+    this.#reject(task, error)
   }
 
   /** Rejects a call that no instance has. */
@@ -148,7 +148,7 @@ export class Lobby {
 
   #publish(): void {
     this.#instances[0]?.publish()
-    if (this.#instances.length === 0 && this.#waiting > 0) this.#keeper ??= setInterval(() => {}, longest)
+    if (this.#instances.length === 0 && this.#waiting > 0) this.#keeper ??= setInterval(() => {}, longestTimer)
     else if (this.#keeper !== undefined) {
       clearInterval(this.#keeper)
       this.#keeper = undefined
@@ -156,8 +156,7 @@ export class Lobby {
   }
 }
 
-/** The longest interval of a timer, in milliseconds. */
-const longest = 0x7fff_ffff
+const detached = 'the bytes were detached or resized while the call waited: leave them alone until it has settled'
 
 /** Whether the bytes of a task are still what they were when it was made. */
 function isWhole({ payload, size }: Task): boolean {

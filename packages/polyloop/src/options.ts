@@ -3,6 +3,7 @@ import type { Bounds } from './admission.ts'
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import type { RuntimeEvent } from './events.ts'
+import { longestTimer } from './timers.ts'
 
 /** Options of {@link load}. */
 export interface LoadOptions {
@@ -170,9 +171,6 @@ export function settle(options: LoadOptions): Settings {
     onEvent,
   }
 }
-
-/** Longest delay of a timer, in milliseconds. */
-const longestTimer = 0x7fff_ffff
 
 /** Options that mean something only for a guest in a process of its own. */
 const ofProcesses = ['instances', 'restart', 'heartbeat', 'whenHung', 'maxMemory', 'drainTimeout', 'copyBytes'] as const

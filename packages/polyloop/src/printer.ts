@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename } from 'node:path'
+import { callBack } from './callers.ts'
 import type { LoadOptions } from './options.ts'
 
 export type StreamName = 'stdout' | 'stderr'
@@ -23,14 +24,8 @@ export class Printer {
   print(text: string, stream: StreamName, pid?: number): boolean {
     if (this.#log === undefined)
       return process[stream].write(pid === undefined ? text : `[${this.#name} ${pid}] ${text}`)
-    try {
-      this.#log(text, stream, pid === undefined ? {} : { pid })
-    } catch (error) {
-      // An uncaught exception of the caller's own: the lines after it are told all the same.
-      process.nextTick(() => {
-        throw error
-      })
-    }
+    const log = this.#log
+    callBack(() => log(text, stream, pid === undefined ? {} : { pid }))
     return true
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Block, flag, responseBytes, status } from './block.ts'
 import { Pool, view } from './bytes.ts'
+import { callBack } from './callers.ts'
 import type { Encoding } from './codec.ts'
 import { Breach, PolyloopError } from './errors.ts'
 import type { Settings } from './options.ts'
@@ -89,14 +90,7 @@ export class Responses {
   /** Tells the context behind the payload. */
   #tell(bytes: Buffer, start: number, end: number, listener: ContextListener): void {
     const context = this.#decodeValue(() => toContext(JSON.parse(this.#text(bytes, start, end))))
-    try {
-      listener(context)
-    } catch (error) {
-      // What the caller's function throws is an uncaught exception of its own: the drain goes on.
-      process.nextTick(() => {
-        throw error
-      })
-    }
+    callBack(() => listener(context))
   }
 
   /** A copy of a small response: its slot is used again. */

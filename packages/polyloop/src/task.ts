@@ -7,6 +7,7 @@ import type { Manifest } from './manifest.ts'
 import type { Output } from './output.ts'
 import type { Context, ContextListener } from './responses.ts'
 import type { Tasks } from './tasks.ts'
+import { longestTimer } from './timers.ts'
 
 /** What may be said of one call. */
 export interface CallOptions {
@@ -105,9 +106,6 @@ export function begin(task: Task, observer: Observer): void {
   const { output, input } = task.more ?? {}
   task.more = { output, input, observer, context: beside(undefined, observer.context), onContext: undefined }
 }
-
-/** Longest delay of a timer, in milliseconds: 2^31 - 1, or 24 days. Nobody waits longer for a call. */
-const longestTimer = 0x7fff_ffff
 
 /**
  * Ties a task to its signal and deadline.

@@ -120,16 +120,7 @@ export class Tasks {
     task.slot = -1
     this.#recycle(slot)
     if (task.more !== undefined) this.#leave(task.more)
-    this.#drop(task, error)
-  }
-
-  /** Rejects a call that was let in and does not go. */
-  #drop(task: Task, error: PolyloopError): void {
-    this.#admission.leave(0)
-    this.#counts.fail(error.code)
-    task.onAbandon = undefined
-    task.more?.input?.finish()
-    task.abandon(error)
+    this.#lobby.refuse(task, error)
   }
 
   /** The number of a function here that was called by that of older code; rejects the call where it is gone. */
@@ -138,7 +129,7 @@ export class Tasks {
     if (method !== undefined) return method
     const name = task.manifest?.methods[task.method]?.name ?? 'handle'
     const message = `the guest has no function '${name}' any more: it was reloaded while the call waited`
-    this.#drop(task, new PolyloopError('not-found', message))
+    this.#lobby.refuse(task, new PolyloopError('not-found', message))
     return undefined
   }
 
