@@ -57,15 +57,26 @@ test('where guests keep an item in every place the next is overloaded, and goes 
   expect(control.carriers.at(-1)).toBe(control.carriers[3])
 })
 
-test('credit beyond the first item is lent as long as there is any, and comes back', () => {
-  const block = smallest()
-  const carriers = new Carriers(0, block)
-  const flows = new Flows(block, new ControlRing(0, block, carriers, false), carriers)
-  const outputs = Array.from({ length: 20 }, () => ({ window: 0 }))
+test('credit beyond the first item is lent, a share of what there is to each stream, and comes back', () => {
+  const { flows, block } = empty()
+  const outputs = Array.from({ length: 40 }, () => ({ window: 0 }))
   const lent = outputs.map((output) => flows.lend(output as never))
-  expect(lent[0]).toBe(64)
+  const all = block.credits - block.slots
+  expect(lent[0]).toBe(1 + Math.ceil(all / 4))
+  expect(lent).toEqual([...lent].sort((one, other) => other - one))
   expect(lent.at(-1)).toBe(1)
-  expect(lent.reduce((sum, window) => sum + window - 1, 0)).toBe(block.credits - block.slots)
+  expect(lent.reduce((sum, window) => sum + window - 1, 0)).toBe(all)
   for (const output of outputs) flows.takeBack(output as never)
-  expect(flows.lend({ window: 0 } as never)).toBe(64)
+  expect(flows.lend({ window: 0 } as never)).toBe(lent[0])
 })
+
+test('no stream gets more credit than a window', () => {
+  const { flows } = empty({ credits: 100_000 })
+  expect(flows.lend({ window: 0 } as never)).toBe(256)
+})
+
+function empty(other: Partial<Block> = {}): { flows: Flows; block: Block } {
+  const block = Object.assign(smallest(), other)
+  const carriers = new Carriers(0, block)
+  return { flows: new Flows(block, new ControlRing(0, block, carriers, false), carriers), block }
+}

@@ -337,13 +337,13 @@ describe('spans', () => {
   )
 
   test('a stream is a child of the span that it was asked for in, and ends when it ends', async () => {
-    const [parent, stream] = await within(async (span) => [span, { of: python.stream('each', 100) }])
+    const [parent, stream] = await within(async (span) => [span, { of: python.stream('each', 1000) }])
     const first = await within(() => stream.of.next())
     expect(finished('each')).toEqual([])
     const items = [first.value, ...(await all(stream.of))]
     const span = only('each')
     expect(span.parentSpanContext?.spanId).toBe(parent.spanContext().spanId)
-    expect(items).toEqual(Array.from({ length: 100 }, () => ({ traceparent: traceparent(span) })))
+    expect(items).toEqual(Array.from({ length: 1000 }, () => ({ traceparent: traceparent(span) })))
   })
 
   test('calls with request streams, both ways too, and of bytes are spans', async () => {
