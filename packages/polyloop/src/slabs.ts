@@ -9,10 +9,18 @@ export interface SlabMemory {
   readonly memory: ArrayBuffer
 }
 
-interface Slab extends SlabMemory {
-  taken: number
-  /** How many responses it holds, once the guest is done with it. */
-  total: number
+/** A class: V8 knows the shape of what its constructor makes, and every response looks at one. */
+class Slab implements SlabMemory {
+  readonly bytes: Buffer
+  readonly memory: ArrayBuffer
+  taken = 0
+  /** How many responses it holds, once the guest is done with it; -1 until then. */
+  total = -1
+
+  constructor(memory: ArrayBuffer) {
+    this.memory = memory
+    this.bytes = Buffer.from(memory)
+  }
 }
 
 /**
@@ -47,13 +55,12 @@ export class Slabs {
    *
    * @throws Breach where there is no such slab
    */
-  own(slab: number, bytes: number): SlabMemory {
+  own(slab: number, bytes: number): Slab {
     // Memory that is not V8's own makes it collect the whole heap, every 64 MB of it. Where V8 allocates a store
     // itself, however small, it first looks whether 32 MB of young ones wait, ours too, and collects just those. (V8 13
     // looks at 64 MB: too late to help.)
     this.nudge = new ArrayBuffer(1)
-    const memory = this.#map(slab, bytes)
-    return { memory, bytes: Buffer.from(memory) }
+    return new Slab(this.#map(slab, bytes))
   }
 
   #map(slab: number, bytes: number): ArrayBuffer {
@@ -82,7 +89,7 @@ export class Slabs {
     let open = this.#open.get(slab)
     if (open === undefined) {
       if (this.#open.size >= this.#most) throw new Breach(`it has ${this.#most} slabs open`)
-      open = { ...this.own(slab, slabBytes), taken: 0, total: -1 }
+      open = this.own(slab, slabBytes)
       this.#open.set(slab, open)
     }
     this.#last = slab
