@@ -5,7 +5,8 @@ import type { VariantName } from './variants/names.ts'
  * - `echo`: calls a second.
  * - `stream`: items a second that the reader of a stream gets.
  * - `loop-health`: how often a 1 ms timer fires a second while calls are outstanding.
- * - `instances`: calls a second of a processor-bound function, with so many instances as calls are outstanding.
+ * - `instances`: calls a second of a processor-bound function, with so many instances as `outstanding` says and two calls
+ *   for each.
  * - `idle`: milliseconds of processor time a second, after calls, with nothing to do.
  */
 export type Bench = 'echo' | 'stream' | 'loop-health' | 'instances' | 'idle'
