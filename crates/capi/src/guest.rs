@@ -12,21 +12,21 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use polyloop_abi::{
     BEAT_SYMBOL, Beat, Bytes, JOIN_SYMBOL, Join, RuntimeHandle, START_SYMBOL, Start, StartInfo,
 };
-use polyloop_runtime::{ErrorObject, Guest, Runtime, StartOptions};
+use polyloop_runtime::{Desk, ErrorObject, Guest, StartOptions};
 
-use crate::host::HOST;
+use crate::host::host;
 
-struct Shared {
+struct Opened<D> {
     path: PathBuf,
     start: Start,
     join: Join,
     beat: Option<Beat>,
-    runtime: Option<Arc<Runtime>>,
+    desk: Option<Arc<D>>,
     guest: *mut c_void,
 }
 
 // SAFETY: `guest` is the library's own pointer; the ABI lets `join` be called from any thread.
-unsafe impl Send for Shared {}
+unsafe impl<D: Send + Sync> Send for Opened<D> {}
 
 /// Opens the guest at `path`.
 ///
@@ -34,7 +34,7 @@ unsafe impl Send for Shared {}
 ///
 /// # Errors
 /// `not-found` where a library cannot be opened, `init-failed` where it is not a guest.
-pub fn open(path: &Path) -> Result<Box<dyn Guest>, ErrorObject> {
+pub fn open<D: Desk>(path: &Path) -> Result<Box<dyn Guest<D>>, ErrorObject> {
     let library = keep(path)?;
     let not_a_guest = |symbol: &str| {
         ErrorObject::new(
@@ -53,12 +53,12 @@ pub fn open(path: &Path) -> Result<Box<dyn Guest>, ErrorObject> {
         unsafe { library.get::<Join>(JOIN_SYMBOL.as_bytes()) }.map_err(|_| not_a_guest(JOIN_SYMBOL))?;
     // SAFETY: as above.
     let beat = unsafe { library.get::<Beat>(BEAT_SYMBOL.as_bytes()) }.ok();
-    Ok(Box::new(Shared {
+    Ok(Box::new(Opened {
         path: path.into(),
         start: *start,
         join: *join,
         beat: beat.map(|beat| *beat),
-        runtime: None,
+        desk: None,
         guest: ptr::null_mut(),
     }))
 }
@@ -92,15 +92,15 @@ fn view(text: &str) -> Bytes {
     Bytes { data: text.as_ptr(), len: text.len() }
 }
 
-impl Drop for Shared {
+impl<D> Drop for Opened<D> {
     fn drop(&mut self) {
         // Dropped without a join, a guest still has threads that use the runtime: it lives on.
-        std::mem::forget(self.runtime.take());
+        std::mem::forget(self.desk.take());
     }
 }
 
-impl Guest for Shared {
-    fn start(&mut self, runtime: &Arc<Runtime>, options: &StartOptions) -> Result<(), (i32, ErrorObject)> {
+impl<D: Desk> Guest<D> for Opened<D> {
+    fn start(&mut self, desk: &Arc<D>, options: &StartOptions) -> Result<(), (i32, ErrorObject)> {
         let info = StartInfo {
             size: size_of::<StartInfo>() as u32,
             threads: options.threads,
@@ -108,16 +108,17 @@ impl Guest for Shared {
             codec: view(&options.codec),
             loader: view(&options.loader),
         };
-        let runtime = Arc::clone(runtime);
-        let handle: RuntimeHandle = Arc::as_ptr(&runtime).cast_mut().cast();
-        // SAFETY: the table is static, the info lives through the call, and the runtime is kept
+        let desk = Arc::clone(desk);
+        let handle: RuntimeHandle = Arc::as_ptr(&desk).cast_mut().cast();
+        // SAFETY: the table is static, the info lives through the call, and the desk is kept
         // until the guest was joined (or for ever where it fails to start and keeps threads).
-        let rc = unsafe { (self.start)(&raw const HOST, handle, &raw const info, &raw mut self.guest) };
+        let rc =
+            unsafe { (self.start)(const { &host::<D>() }, handle, &raw const info, &raw mut self.guest) };
         if rc == 0 {
-            self.runtime = Some(runtime);
+            self.desk = Some(desk);
             return Ok(());
         }
-        std::mem::forget(runtime);
+        std::mem::forget(desk);
         let message = format!("{} failed to start with rc {rc} and gave no reason", self.path.display());
         Err((rc, ErrorObject::new("init-failed", &message)))
     }
@@ -139,6 +140,6 @@ impl Guest for Shared {
     fn join(mut self: Box<Self>) {
         // SAFETY: start succeeded, and join takes self, so it is called once.
         unsafe { (self.join)(self.guest) };
-        drop(self.runtime.take());
+        drop(self.desk.take());
     }
 }

@@ -1,44 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The table of functions that a guest gets. No logic: each entry checks its pointers and calls the
-//! runtime.
+//! runtime that a task is of.
 
-use std::{cell::RefCell, ffi::c_void, slice};
+use std::{ffi::c_void, slice};
 
 use polyloop_abi::{
     ABI_VERSION, Bytes, Host, Item, RuntimeHandle, STREAM_CANCELLED, STREAM_DONE, STREAM_END, STREAM_REFUSED,
     STREAM_WAIT, TAKE_EMPTY, TAKE_STOPPED, TAKE_TASK, Task, Watcher,
 };
-use polyloop_ring::{Taken, Taker};
-use polyloop_runtime::{Nothing, Runtime};
+use polyloop_ring::Taken;
+use polyloop_runtime::{Desk, Nothing, Runtime};
 
-/// The functions of this process, for every runtime.
-pub static HOST: Host = Host {
-    size: size_of::<Host>() as u32,
-    abi: ABI_VERSION,
-    take,
-    respond,
-    hold,
-    release,
-    ready,
-    fail,
-    log,
-    receive,
-    send,
-    watch,
-    cancelled,
-    annotate,
-};
-
-thread_local! {
-    /// How the calling guest thread waits, and for which runtime: threads seldom serve two.
-    static TAKER: RefCell<(usize, Taker)> = RefCell::default();
+/// The functions of this process, for every desk of a kind.
+pub const fn host<D: Desk>() -> Host {
+    Host {
+        size: size_of::<Host>() as u32,
+        abi: ABI_VERSION,
+        take: take::<D>,
+        respond: respond::<D>,
+        hold: hold::<D>,
+        release: release::<D>,
+        ready: ready::<D>,
+        fail: fail::<D>,
+        log: log::<D>,
+        receive: receive::<D>,
+        send: send::<D>,
+        watch: watch::<D>,
+        cancelled: cancelled::<D>,
+        annotate: annotate::<D>,
+    }
 }
 
 /// # Safety
-/// `handle` came from [`crate::open`]'s guest, which has not been joined yet.
-unsafe fn runtime<'a>(handle: RuntimeHandle) -> &'a Runtime {
+/// `handle` came from [`crate::open`]'s guest, which has not been joined yet, and is of this kind of desk.
+unsafe fn desk<'a, D: Desk>(handle: RuntimeHandle) -> &'a D {
     // SAFETY: the guest keeps the handle alive until it is joined; the caller promises it was not.
-    unsafe { &*handle.cast::<Runtime>() }
+    unsafe { &*handle.cast::<D>() }
 }
 
 /// # Safety
@@ -51,15 +48,15 @@ unsafe fn bytes<'a>(data: *const u8, len: usize) -> &'a [u8] {
     unsafe { slice::from_raw_parts(data, len) }
 }
 
-unsafe extern "C" fn take(handle: RuntimeHandle, out: *mut Task, wait: u32) -> i32 {
+unsafe extern "C" fn take<D: Desk>(handle: RuntimeHandle, out: *mut Task, wait: u32) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    let runtime = unsafe { runtime(handle) };
-    let taken = TAKER.with_borrow_mut(|(owner, taker)| {
+    let desk = unsafe { desk::<D>(handle) };
+    let taken = D::waiters().with_borrow_mut(|(owner, waiter)| {
         if *owner != handle.addr() {
             *owner = handle.addr();
-            *taker = Taker::default();
+            *waiter = D::Waiter::default();
         }
-        runtime.take(taker, wait != 0)
+        desk.take(waiter, wait != 0)
     });
     let task = match taken {
         Ok(task) => task,
@@ -84,7 +81,7 @@ unsafe extern "C" fn take(handle: RuntimeHandle, out: *mut Task, wait: u32) -> i
     TAKE_TASK
 }
 
-unsafe extern "C" fn respond(
+unsafe extern "C" fn respond<D: Desk>(
     handle: RuntimeHandle,
     task: u64,
     status: u32,
@@ -93,36 +90,38 @@ unsafe extern "C" fn respond(
     len: usize,
 ) -> i32 {
     // SAFETY: the guest calls it with its own handle and a readable payload.
-    let answered = unsafe { runtime(handle).respond(task, status, flags as u8, bytes(data, len)) };
-    if answered { 0 } else { -1 }
+    let (desk, data) = unsafe { (desk::<D>(handle), bytes(data, len)) };
+    let answered = desk.with(task, |runtime, task| runtime.respond(task, status, flags as u8, data));
+    if answered == Some(true) { 0 } else { -1 }
 }
 
-unsafe extern "C" fn hold(handle: RuntimeHandle, task: u64) -> i32 {
+unsafe extern "C" fn hold<D: Desk>(handle: RuntimeHandle, task: u64) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    if unsafe { runtime(handle) }.hold(task) { 0 } else { -1 }
+    let held = unsafe { desk::<D>(handle) }.with(task, Runtime::hold);
+    if held == Some(true) { 0 } else { -1 }
 }
 
-unsafe extern "C" fn release(handle: RuntimeHandle, task: u64) -> i32 {
+unsafe extern "C" fn release<D: Desk>(handle: RuntimeHandle, task: u64) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    unsafe { runtime(handle) }.release(task);
+    unsafe { desk::<D>(handle) }.with(task, Runtime::release);
     0
 }
 
-unsafe extern "C" fn ready(handle: RuntimeHandle, manifest: Bytes) -> i32 {
+unsafe extern "C" fn ready<D: Desk>(handle: RuntimeHandle, manifest: Bytes) -> i32 {
     // SAFETY: the guest calls it with its own handle and readable bytes.
-    let first = unsafe { runtime(handle).ready(bytes(manifest.data, manifest.len)) };
+    let first = unsafe { desk::<D>(handle).ready(bytes(manifest.data, manifest.len)) };
     if first { 0 } else { -1 }
 }
 
-unsafe extern "C" fn fail(handle: RuntimeHandle, error: Bytes) -> i32 {
+unsafe extern "C" fn fail<D: Desk>(handle: RuntimeHandle, error: Bytes) -> i32 {
     // SAFETY: the guest calls it with its own handle and readable bytes.
-    unsafe { runtime(handle).fail(bytes(error.data, error.len)) };
+    unsafe { desk::<D>(handle).fail(bytes(error.data, error.len)) };
     0
 }
 
-unsafe extern "C" fn log(handle: RuntimeHandle, stream: u32, text: Bytes) -> i32 {
+unsafe extern "C" fn log<D: Desk>(handle: RuntimeHandle, stream: u32, text: Bytes) -> i32 {
     // SAFETY: the guest calls it with its own handle and readable bytes.
-    unsafe { runtime(handle).log(stream, bytes(text.data, text.len)) };
+    unsafe { desk::<D>(handle).log(stream, bytes(text.data, text.len)) };
     0
 }
 
@@ -135,20 +134,22 @@ fn why(nothing: Nothing) -> i32 {
     }
 }
 
-unsafe extern "C" fn receive(handle: RuntimeHandle, task: u64, out: *mut Item, wait: u32) -> i32 {
+unsafe extern "C" fn receive<D: Desk>(handle: RuntimeHandle, task: u64, out: *mut Item, wait: u32) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    match unsafe { runtime(handle) }.receive(task, wait != 0) {
+    let desk = unsafe { desk::<D>(handle) };
+    let received = desk.with(task, |runtime, task| runtime.receive(task, wait != 0));
+    match received.unwrap_or(Err(Nothing::Refused)) {
         Ok(item) => {
-            let (len, flags) = (item.length.into(), item.flags.into());
+            let (id, len, flags) = (desk.beside(task, item.id), item.length.into(), item.flags.into());
             // SAFETY: the guest gives room for one item.
-            unsafe { out.write(Item { id: item.id, data: item.data, len, flags, reserved: 0 }) };
+            unsafe { out.write(Item { id, data: item.data, len, flags, reserved: 0 }) };
             STREAM_DONE
         }
         Err(nothing) => why(nothing),
     }
 }
 
-unsafe extern "C" fn send(
+unsafe extern "C" fn send<D: Desk>(
     handle: RuntimeHandle,
     task: u64,
     flags: u32,
@@ -157,27 +158,32 @@ unsafe extern "C" fn send(
     wait: u32,
 ) -> i32 {
     // SAFETY: the guest calls it with its own handle and a readable payload.
-    let sent = unsafe { runtime(handle).send(task, flags as u8, bytes(data, len), wait != 0) };
-    sent.map_or_else(why, |()| STREAM_DONE)
+    let (desk, data) = unsafe { (desk::<D>(handle), bytes(data, len)) };
+    let sent = desk.with(task, |runtime, task| runtime.send(task, flags as u8, data, wait != 0));
+    sent.unwrap_or(Err(Nothing::Refused)).map_or_else(why, |()| STREAM_DONE)
 }
 
-unsafe extern "C" fn watch(
+unsafe extern "C" fn watch<D: Desk>(
     handle: RuntimeHandle,
     task: u64,
     watcher: Option<Watcher>,
     context: *mut c_void,
 ) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    if unsafe { runtime(handle) }.watch(task, watcher, context) { 0 } else { -1 }
+    let desk = unsafe { desk::<D>(handle) };
+    let watched = desk.with(task, |runtime, task| runtime.watch(task, watcher, context));
+    if watched == Some(true) { 0 } else { -1 }
 }
 
-unsafe extern "C" fn cancelled(handle: RuntimeHandle, task: u64) -> i32 {
+unsafe extern "C" fn cancelled<D: Desk>(handle: RuntimeHandle, task: u64) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    unsafe { runtime(handle) }.cancelled(task).map_or(-1, i32::from)
+    let cancelled = unsafe { desk::<D>(handle) }.with(task, Runtime::cancelled);
+    cancelled.flatten().map_or(-1, i32::from)
 }
 
-unsafe extern "C" fn annotate(handle: RuntimeHandle, task: u64, context: Bytes) -> i32 {
+unsafe extern "C" fn annotate<D: Desk>(handle: RuntimeHandle, task: u64, context: Bytes) -> i32 {
     // SAFETY: the guest calls it with its own handle and readable bytes.
-    let kept = unsafe { runtime(handle).annotate(task, bytes(context.data, context.len)) };
-    if kept { 0 } else { -1 }
+    let (desk, context) = unsafe { (desk::<D>(handle), bytes(context.data, context.len)) };
+    let kept = desk.with(task, |runtime, task| runtime.annotate(task, context));
+    if kept == Some(true) { 0 } else { -1 }
 }

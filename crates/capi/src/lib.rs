@@ -5,4 +5,4 @@ mod guest;
 mod host;
 
 pub use guest::open;
-pub use host::HOST;
+pub use host::host;

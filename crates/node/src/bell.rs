@@ -55,6 +55,11 @@ impl Bell {
         self.far.as_ref().map(AsRawFd::as_raw_fd)
     }
 
+    /// A copy of it, to be sent.
+    pub fn copy_far(&self) -> io::Result<OwnedFd> {
+        self.far.as_ref().ok_or_else(|| io::Error::other("its process has it already"))?.try_clone()
+    }
+
     /// The guest's process has it.
     pub fn close_far(&mut self) {
         self.far = None;

@@ -4,7 +4,6 @@
 use std::ptr;
 
 use napi_sys::{self as sys, napi_env, napi_value};
-use polyloop_runtime::Event;
 
 use crate::napi::{self, Result};
 
@@ -34,14 +33,8 @@ impl Calls {
     }
 
     /// Calls `onEvent`.
-    pub fn event(self, id: u32, event: &Event) {
+    pub fn event(self, id: u32, kind: &str, rc: i32, payload: &str) {
         self.call(self.on_event, |env| {
-            let (kind, rc, payload) = match event {
-                Event::Ready(manifest) => ("ready", 0, manifest.as_str()),
-                Event::Failed(rc, error) => ("failed", *rc, error.0.as_str()),
-                Event::Died(error) => ("died", 0, error.0.as_str()),
-                Event::Closed => ("closed", 0, ""),
-            };
             Ok([
                 napi::integer(env, id.into())?,
                 napi::string(env, kind)?,

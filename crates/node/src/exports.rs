@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What JavaScript may call. `native.ts` of the host package gives the types.
 
-use std::{ffi::c_void, path::PathBuf, ptr, slice, sync::Arc};
+use std::{ffi::c_void, os::fd::IntoRawFd, path::PathBuf, ptr, slice, sync::Arc};
 
 use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
 use polyloop_ring::{layout::ENTRY_BYTES, submission};
@@ -11,11 +11,12 @@ use serde::Deserialize;
 use crate::{
     home::Home,
     hub::Hub,
-    member::Member,
+    join,
+    member::{Member, Own},
     memory,
     napi::{self, Export, Result},
     pins::Pin,
-    signals::RuntimeHost,
+    signals::{Notice, RuntimeHost},
 };
 
 /// What Node keeps for an environment.
@@ -43,6 +44,9 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"close" => close,
         c"files" => files,
         c"spawned" => spawned,
+        c"join" => join,
+        c"lines" => lines,
+        c"porch" => porch,
         c"remove" => remove,
         c"doorbell" => doorbell,
         c"hold" => hold,
@@ -142,7 +146,7 @@ fn create(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_v
 /// many calls are outstanding, and at 64 a byte of pins for each carrier.
 fn own(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
-    let own = hub(env)?.member(id)?.own.as_ref().ok_or("the runtime is in this process")?;
+    let own = own_of(hub(env)?.member(id)?)?;
     let (memory, owner) = (own.memory.as_ptr(), Arc::clone(&own.memory));
     // SAFETY: the owner keeps the mapping.
     unsafe { napi::external(env, memory, owner.len(), owner) }.map(Some)
@@ -167,6 +171,48 @@ fn spawned(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     Ok(None)
 }
 
+/// join(id, name): has a guest that is shared by this name serve the runtime, too; events say how it goes: `found`
+/// (nobody keeps it; the payload is the number of a listening socket, which is closed after the event), `joined`, and
+/// `refused`.
+fn join(env: napi_env, [id, name]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let (id, name, hub) = (napi::number(env, id)?, napi::text(env, name)?, hub(env)?);
+    let signals = Arc::clone(&hub.signals);
+    let member = hub.member(id)?;
+    let [block, requests, responses] = process(member)?.copy_files()?;
+    let own = own_of(member)?;
+    let files = [block, requests, responses, own.bell.copy_far()?];
+    own.joining = Some(join::begin(&name, files, move |news| signals.post(id, Notice::Join(news)))?);
+    hub.hold();
+    Ok(None)
+}
+
+/// lines(id): the runtime's place in a shared guest, as JSON: descriptors of the lines to the keeper and to the guest,
+/// which are the caller's from now on, and the guest's process. Once, after `joined`.
+fn lines(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let own = own_of(hub(env)?.member(napi::number(env, id)?)?)?;
+    let place = own.place.take().ok_or("it has no place, or its lines were taken")?;
+    own.porch = Some(place.porch);
+    let (keeper, life) = (place.keeper.into_raw_fd(), place.life.into_raw_fd());
+    let text = serde_json::json!({ "keeper": keeper, "life": life, "pid": place.pid }).to_string();
+    napi::string(env, &text).map(Some)
+}
+
+/// porch(id): the shared guest has started, and has the descriptors: the words by which its threads wait. Until then the
+/// runtime may join another one.
+fn porch(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    let member = hub(env)?.member(id)?;
+    let own = own_of(member)?;
+    let porch = own.porch.take().ok_or("the runtime has no porch")?;
+    own.bell.close_far();
+    let remote = process(member)?;
+    remote.close_files();
+    if !remote.block().wait_at(Arc::clone(&porch)) {
+        return Err("the runtime has a porch".into());
+    }
+    memory::porch(env, porch).map(Some)
+}
+
 /// remove(id): the guest's process has ended.
 fn remove(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     hub(env)?.remove(napi::number(env, id)?);
@@ -178,6 +224,10 @@ fn process(member: &Member) -> Result<&Arc<Remote>> {
         Home::Process(remote) => Ok(remote),
         Home::Thread(_) => Err("the runtime is in this process".into()),
     }
+}
+
+fn own_of(member: &mut Member) -> Result<&mut Own> {
+    member.own.as_mut().ok_or_else(|| "the runtime is in this process".into())
 }
 
 fn thread(member: &Member) -> Result<&Arc<Runtime>> {
@@ -223,7 +273,7 @@ fn doorbell(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> 
     let id = napi::number(env, id)?;
     let hub = hub(env)?;
     // STOP 5 doorbell
-    if submission::ring(hub.member(id)?.header()) {
+    if submission::ring(hub.member(id)?.porch()) {
         hub.counts.doorbells += 1;
     }
     Ok(None)

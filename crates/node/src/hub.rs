@@ -11,6 +11,7 @@
 
 use std::{
     ffi::c_void,
+    os::fd::AsRawFd,
     ptr,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,10 +30,11 @@ use crate::{
     calls::Calls,
     guests::Guests,
     home::Home,
+    join::{News, Place},
     member::Member,
     napi::{self, Result},
     pins::Pinner,
-    signals::Signals,
+    signals::{Notice, Signals},
     uv,
 };
 
@@ -145,7 +147,7 @@ impl Hub {
     }
 
     fn alive(&self) -> bool {
-        self.pending > 0 || self.members.iter().any(Member::outstanding)
+        self.pending > 0 || self.members.iter().any(|member| member.outstanding() || member.is_joining())
     }
 
     fn waiting(&self) -> bool {
@@ -206,7 +208,7 @@ impl Hub {
         for member in &mut self.members {
             member.sweep();
             if member.outstanding() && member.stuck() {
-                self.counts.helps += u64::from(submission::help(member.home.block().rings().header));
+                self.counts.helps += u64::from(submission::help(member.header(), member.porch()));
             }
         }
     }
@@ -239,8 +241,8 @@ impl Hub {
             }
         }
         let Some(partner) = partner.filter(|_| !longest.is_zero()) else { return false };
-        let header = self.members[partner].header();
-        let spun = spin::spin(longest, &header.host_cpu, &header.guest_cpu, || self.waiting());
+        let (header, porch) = (self.members[partner].header(), self.members[partner].porch());
+        let spun = spin::spin(longest, &header.host_cpu, &porch.guest_cpu, || self.waiting());
         for member in &mut self.members {
             let waiting = completion::waiting(member.header());
             if spun == Spun::Crowded {
@@ -272,7 +274,7 @@ impl Hub {
         for member in &self.members {
             quiet &= completion::arm(member.header());
             // Only now: a poller that leaves from here on sees that the host sleeps, and helps itself.
-            self.counts.helps += u64::from(submission::help(member.header()));
+            self.counts.helps += u64::from(submission::help(member.header(), member.porch()));
         }
         if !quiet {
             self.wake();
@@ -293,8 +295,20 @@ impl Hub {
         Ok(unsafe { Bell::hang(self.uv_loop) }?)
     }
 
+    /// A runtime has its place in a shared guest. `false`: it is there no more.
+    fn settle(&mut self, id: u32, place: Place) -> bool {
+        let Some(own) = self.member(id).ok().and_then(|member| member.own.as_mut()) else { return false };
+        own.joining = None;
+        own.place = Some(place);
+        true
+    }
+
     /// Forgets a runtime whose process has ended.
     pub fn remove(&mut self, id: u32) {
+        if let Ok(Member { home: Home::Process(remote), .. }) = self.member(id) {
+            // Of one that never got there; JavaScript may hold the block for long.
+            remote.close_files();
+        }
         self.members.retain(|member| member.id != id);
     }
 
@@ -351,7 +365,15 @@ unsafe fn deliver(hub: *mut Hub) {
     // SAFETY: as in turn.
     let now = || unsafe { &mut *hub };
     let calls = now().calls;
-    for (id, event) in now().signals.take_events() {
+    for (id, notice) in now().signals.take_notices() {
+        let event = match notice {
+            Notice::Guest(event) => event,
+            Notice::Join(news) => {
+                // SAFETY: as promised to this function.
+                unsafe { deliver_news(hub, id, news) };
+                continue;
+            }
+        };
         if !matches!(event, Event::Died(_)) {
             now().pending = now().pending.saturating_sub(1);
         }
@@ -362,9 +384,46 @@ unsafe fn deliver(hub: *mut Hub) {
         if matches!(event, Event::Closed | Event::Failed(..)) {
             now().remove(id);
         }
-        calls.event(id, &event);
+        let (kind, rc, payload) = match &event {
+            Event::Ready(manifest) => ("ready", 0, manifest.as_str()),
+            Event::Failed(rc, error) => ("failed", *rc, error.0.as_str()),
+            Event::Died(error) => ("died", 0, error.0.as_str()),
+            Event::Closed => ("closed", 0, ""),
+        };
+        calls.event(id, kind, rc, payload);
     }
 }
+
+/// Tells JavaScript how a runtime fares on its way to a shared guest; not once it was removed.
+///
+/// # Safety
+/// As [`turn`].
+unsafe fn deliver_news(hub: *mut Hub, id: u32, news: News) {
+    // SAFETY: as in turn.
+    let now = || unsafe { &mut *hub };
+    let calls = now().calls;
+    match news {
+        // The socket is closed after the event.
+        News::Found(listener) => {
+            if now().member(id).is_ok() {
+                calls.event(id, "found", 0, &listener.as_raw_fd().to_string());
+            }
+        }
+        News::Joined(place) => {
+            if now().settle(id, place) {
+                calls.event(id, "joined", 0, "");
+            }
+        }
+        News::Refused(why) => {
+            let own = now().member(id).ok().and_then(|member| member.own.as_mut());
+            if let Some(own) = own {
+                own.joining = None;
+                calls.event(id, "refused", 0, &why);
+            }
+        }
+    }
+}
+
 /// # Safety
 /// `handle` is one of a hub's, which is freed after the last of them is closed.
 unsafe fn hub(handle: *mut uv::Handle) -> *mut Hub {

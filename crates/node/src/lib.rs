@@ -8,6 +8,7 @@ mod exports;
 mod guests;
 mod home;
 mod hub;
+mod join;
 mod member;
 mod memory;
 mod napi;

@@ -7,9 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyloop_ring::{Window, layout::Header, region::Mapping, submission};
+use polyloop_ring::{
+    Window,
+    layout::Header,
+    region::{Mapping, Porch},
+    submission,
+};
 
-use crate::{bell::Bell, home::Home, pins::Pin};
+use crate::{
+    bell::Bell,
+    home::Home,
+    join::{Joining, Place},
+    pins::Pin,
+};
 
 /// A turn that ends by the budget finds the guest stuck if it took no task for this long.
 const STUCK: Duration = Duration::from_micros(50);
@@ -22,6 +32,18 @@ pub const OWN_PINS: usize = 64;
 pub struct Own {
     pub memory: Arc<Mapping>,
     pub bell: Bell,
+    /// While it looks for the process of a guest that it shares.
+    pub joining: Option<Joining>,
+    /// Its place there, until JavaScript has it.
+    pub place: Option<Place>,
+    /// The porch there, until the guest has started.
+    pub porch: Option<Arc<Porch>>,
+}
+
+impl Own {
+    fn new(length: usize, bell: Bell) -> io::Result<Self> {
+        Ok(Self { memory: Arc::new(Mapping::new(length)?), bell, joining: None, place: None, porch: None })
+    }
 }
 
 /// A runtime, what it borrows from JavaScript, and how long spinning for it pays.
@@ -41,10 +63,7 @@ impl Member {
     /// `bell`: the doorbell of a guest in a process of its own.
     pub fn new(id: u32, home: Home, spins: bool, bell: Option<Bell>) -> io::Result<Self> {
         let length = OWN_PINS + home.block().constants().carriers as usize;
-        let own = match bell {
-            Some(bell) => Some(Own { memory: Arc::new(Mapping::new(length)?), bell }),
-            None => None,
-        };
+        let own = bell.map(|bell| Own::new(length, bell)).transpose()?;
         Ok(Self {
             id,
             home,
@@ -59,6 +78,16 @@ impl Member {
 
     pub fn header(&self) -> &Header {
         self.home.block().rings().header
+    }
+
+    /// The words that its guest's threads wait by.
+    pub fn porch(&self) -> &Header {
+        self.home.block().rings().porch
+    }
+
+    /// Whether it looks for a guest: that keeps the loop alive.
+    pub fn is_joining(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.joining.is_some())
     }
 
     pub fn outstanding(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use napi_sys::{napi_env, napi_value};
-use polyloop_ring::region::Mapping;
+use polyloop_ring::region::{Mapping, Porch};
 use polyloop_runtime::{Remote, Runtime};
 
 use crate::{
@@ -17,6 +17,14 @@ pub fn block(env: napi_env, home: &Home) -> Result<napi_value> {
     let memory = home.block().memory();
     // SAFETY: the owner keeps the mapping.
     unsafe { external(env, memory.as_ptr(), memory.len(), home.clone()) }
+}
+
+/// The porch of a guest that serves several hosts.
+pub fn porch(env: napi_env, porch: Arc<Porch>) -> Result<napi_value> {
+    let memory = porch.memory();
+    let (start, len) = (memory.as_ptr(), memory.len());
+    // SAFETY: the owner keeps the mapping.
+    unsafe { external(env, start, len, porch) }
 }
 
 /// A slab in JavaScript's hands. Its fields matter for its drop alone: the slab goes back to the

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use polyloop_runtime::{Event, Host};
 
-use crate::uv;
+use crate::{join::News, uv};
 
 /// A hub's mailbox. It outlives the hub: guest threads may finish after their environment.
 #[derive(Default)]
@@ -14,7 +14,15 @@ pub struct Signals(Mutex<State>);
 #[derive(Default)]
 struct State {
     doorbell: Option<Doorbell>,
-    events: Vec<(u32, Event)>,
+    notices: Vec<(u32, Notice)>,
+}
+
+/// What a hub hears of a runtime, outside its rings.
+pub enum Notice {
+    /// Of its guest's start and end.
+    Guest(Event),
+    /// Of its way to a guest that it shares.
+    Join(News),
 }
 
 struct Doorbell(*mut uv::Handle);
@@ -25,7 +33,7 @@ unsafe impl Send for Doorbell {}
 
 impl Signals {
     pub fn new(doorbell: *mut uv::Handle) -> Self {
-        Self(Mutex::new(State { doorbell: Some(Doorbell(doorbell)), events: Vec::new() }))
+        Self(Mutex::new(State { doorbell: Some(Doorbell(doorbell)), notices: Vec::new() }))
     }
 
     fn wake(&self) {
@@ -35,18 +43,26 @@ impl Signals {
         }
     }
 
-    fn post(&self, id: u32, event: Event) {
-        self.0.lock().unwrap().events.push((id, event));
+    /// Leaves a notice; it is dropped where the loop has ended.
+    pub fn post(&self, id: u32, notice: Notice) {
+        let mut state = self.0.lock().unwrap();
+        if state.doorbell.is_none() {
+            return;
+        }
+        state.notices.push((id, notice));
+        drop(state);
         self.wake();
     }
 
-    pub fn take_events(&self) -> Vec<(u32, Event)> {
-        std::mem::take(&mut self.0.lock().unwrap().events)
+    pub fn take_notices(&self) -> Vec<(u32, Notice)> {
+        std::mem::take(&mut self.0.lock().unwrap().notices)
     }
 
     /// The loop ends: from now on nobody touches the handle.
     pub fn close(&self) {
         self.0.lock().unwrap().doorbell = None;
+        // They may hold descriptors.
+        self.take_notices();
     }
 }
 
@@ -62,6 +78,6 @@ impl Host for RuntimeHost {
     }
 
     fn event(&self, event: Event) {
-        self.signals.post(self.id, event);
+        self.signals.post(self.id, Notice::Guest(event));
     }
 }

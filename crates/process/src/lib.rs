@@ -8,8 +8,12 @@
 //! The process is `polyloop-process` where the guest is a library, and the guest's own interpreter otherwise, which
 //! loads this library and calls [`polyloop_process_main`].
 
+use std::ffi::OsString;
+
+mod keeper;
 mod life;
 mod serve;
+mod shared;
 
 /// Serves the guest that the host asks for until the host is done with it; the process's exit status.
 ///
@@ -22,6 +26,18 @@ pub extern "C" fn polyloop_process_main() -> i32 {
             eprintln!(
                 "polyloop: this process cannot serve a guest: {error}; it is started by the host alone"
             );
+            70
+        }
+    }
+}
+
+/// Keeps the process of a guest that several hosts share; the keeper's exit status. `arguments`: the milliseconds that
+/// the guest has to end, the program that serves it, and that program's arguments.
+pub fn keep(arguments: &[OsString]) -> i32 {
+    match keeper::keep(arguments) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("polyloop: this process cannot keep a guest: {error}; it is started by a host alone");
             70
         }
     }

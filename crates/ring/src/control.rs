@@ -64,17 +64,27 @@ pub fn ring(header: &Header) -> bool {
     slept
 }
 
-/// Sleeps until entries wait. One thread.
-pub fn sleep(header: &Header) {
+/// Sleeps until entries wait, or something else is over, after which [`wake`] is called. One thread.
+pub fn sleep(header: &Header, is_over: impl Fn() -> bool) {
     let Header { control_head, control_tail, control_sleep, .. } = header;
     let waits = || control_head.0.load(Ordering::SeqCst) != control_tail.0.load(Ordering::SeqCst);
     // SYNC POINT control-sleep
     store_before_looking(&control_sleep.0, 1);
     // The second look: an entry that was published before the store above rang no bell.
-    while !waits() && control_sleep.0.load(Ordering::SeqCst) == 1 {
+    while !waits() && !is_over() && control_sleep.0.load(Ordering::SeqCst) == 1 {
         futex::wait(&control_sleep.0, 1);
     }
     control_sleep.0.store(0, Ordering::SeqCst);
+}
+
+/// Wakes the thread that acts on the ring, whether it sleeps or is about to: both exchange the same word, so that the
+/// later of them sees what came before the earlier.
+pub fn wake(header: &Header) {
+    let sleep = &header.control_sleep.0;
+    // SYNC POINT control-sleep
+    if sleep.swap(0, Ordering::SeqCst) == 1 {
+        futex::wake(sleep, 1);
+    }
 }
 
 /// Whether so many entries wait that who passes by should act on them.

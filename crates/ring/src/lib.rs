@@ -22,6 +22,8 @@
 //!   `control_sleep` and second look at `control_tail` of the thread that acts on it (Dekker; sequentially consistent).
 //! - `unit`: the host marks a slab's units free, the guest takes them.
 //! - `stop`: the host raises `stop`, guest threads leave.
+//! - `roster`: which blocks there are has changed, against the poller's store of `sleep` and second look (Dekker).
+//! - `retire`: a block is given up, against a guest thread that has just taken a task of it (Dekker).
 
 #[cfg(not(loom))]
 pub mod arena;
@@ -36,6 +38,7 @@ mod model;
 pub mod parcel;
 #[cfg(not(loom))]
 pub mod region;
+pub mod roster;
 #[cfg(not(loom))]
 pub mod slab;
 pub mod spin;
@@ -49,13 +52,16 @@ mod units;
 pub use entry::{Completion, Entry, Submission};
 pub use layout::{Header, Layout};
 pub use spin::Window;
-pub use take::{Taken, Taker};
+pub use take::{Source, Taken, Taker};
 
 /// The rings and the header of one block, wherever they lie.
 #[derive(Clone, Copy)]
 pub struct Rings<'a> {
     /// Shared words.
     pub header: &'a Header,
+    /// The words by which guest threads wait (`sleep`, `poller`, `idle`, `idle_seq`, `guest_cpu`, `stop`): those of the
+    /// header, or of a porch where one guest serves several blocks.
+    pub porch: &'a Header,
     /// Submission ring; its length is a power of two.
     pub sq: &'a [Entry],
     /// Completion ring; its length is a power of two.

@@ -16,10 +16,11 @@ use crate::{
     completion::{self, Completer, Drainer},
     control,
     entry::{Completion, Entry, Submission},
-    layout::{Constants, Header},
+    layout::{Constants, Header, Line},
+    roster::{Roster, Seen},
     submission::{self, Full, Submitter},
-    sync::AtomicU32,
-    take::{Taken, Taker},
+    sync::{AtomicU32, Ordering},
+    take::{Source, Taken, Taker},
     tasks::Tasks,
     units,
 };
@@ -38,7 +39,13 @@ impl Memory {
     }
 
     fn rings(&self) -> Rings<'_> {
-        Rings { header: &self.header, sq: &self.sq, cq: &self.cq, control: &self.control }
+        Rings {
+            header: &self.header,
+            porch: &self.header,
+            sq: &self.sq,
+            cq: &self.cq,
+            control: &self.control,
+        }
     }
 }
 
@@ -125,7 +132,7 @@ fn a_task_behind_a_busy_poller_is_taken_by_a_follower_that_the_host_wakes() {
         let guests = two_that_meet(&memory);
         // What a host does before it sleeps, and at every turn of its loop.
         while !submission::is_empty(&memory.header) {
-            submission::help(&memory.header);
+            submission::help(&memory.header, &memory.header);
             thread::yield_now();
         }
         for guest in guests {
@@ -141,7 +148,7 @@ fn a_host_that_sleeps_after_one_look_leaves_no_task_behind_a_busy_poller() {
         let guests = two_that_meet(&memory);
         // No completion comes before both functions have begun: the host sleeps.
         assert!(completion::arm(&memory.header));
-        submission::help(&memory.header);
+        submission::help(&memory.header, &memory.header);
         for guest in guests {
             guest.join().unwrap();
         }
@@ -287,7 +294,7 @@ fn control_thread(memory: &Arc<Memory>, acted: &Arc<Mutex<Vec<u32>>>, all: usize
     let (memory, acted) = (Arc::clone(memory), Arc::clone(acted));
     thread::spawn(move || {
         loop {
-            control::sleep(&memory.header);
+            control::sleep(&memory.header, || false);
             if act(&memory, &acted) == all {
                 break;
             }
@@ -375,5 +382,151 @@ fn a_slab_is_written_again_only_after_the_host_has_read_what_was_in_it() {
         }
         guest.join().unwrap();
         assert_eq!(read, [1, 2, 3]);
+    });
+}
+
+/// Several blocks whose guest threads wait by one porch.
+struct Street {
+    porch: Header,
+    roster: Roster<Arc<Memory>>,
+}
+
+impl Street {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { porch: Header::new(Constants::default()), roster: Roster::default() })
+    }
+
+    fn rings<'a>(&'a self, memory: &'a Memory) -> Rings<'a> {
+        Rings { porch: &self.porch, ..memory.rings() }
+    }
+
+    /// A host that comes, and submits a task.
+    fn come(&self, number: u32) -> Arc<Memory> {
+        let memory = Memory::new(2);
+        self.roster.change(|list| list.push(Arc::clone(&memory)));
+        submission::wake_all(&self.porch);
+        self.submit(&memory, number);
+        memory
+    }
+
+    fn submit(&self, memory: &Memory, number: u32) {
+        if Submitter::new(self.rings(memory)).push(task(number)).unwrap() {
+            submission::ring(&self.porch);
+        }
+    }
+}
+
+/// A guest thread's view of it.
+struct Walk<'a> {
+    street: &'a Street,
+    seen: &'a mut Seen<Arc<Memory>>,
+}
+
+impl Source for Walk<'_> {
+    type Task = u32;
+
+    fn porch(&self) -> &Header {
+        &self.street.porch
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        if !self.street.roster.is(self.seen) {
+            *self.seen = self.street.roster.see();
+        }
+        self.seen.list().iter().find_map(|memory| memory.rings().take()).map(|task| task.task)
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.seen.list().iter().all(|memory| submission::is_empty(&memory.header))
+            && self.street.roster.is(self.seen)
+    }
+
+    fn host_sleeps(&self) -> bool {
+        self.seen.list().iter().any(|memory| memory.rings().host_sleeps())
+    }
+
+    fn host_cpu(&self) -> &Line {
+        &self.street.porch.host_cpu
+    }
+}
+
+/// Takes so many tasks of whoever has some; their numbers.
+fn walk(street: &Street, count: usize) -> Vec<u32> {
+    let (mut taker, mut seen) = (Taker::default(), street.roster.see());
+    let mut next = || match taker.take(Walk { street, seen: &mut seen }, true) {
+        Taken::Task(number) => number,
+        other => unreachable!("{other:?}"),
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+#[test]
+fn a_poller_that_sleeps_by_a_porch_misses_no_submission_of_either_host() {
+    check(2, || {
+        let street = Street::new();
+        let memories = [Memory::new(2), Memory::new(2)];
+        street.roster.change(|list| list.extend(memories.iter().cloned()));
+        let guest = thread::spawn({
+            let street = Arc::clone(&street);
+            move || walk(&street, 2)
+        });
+        let other = thread::spawn({
+            let (street, memory) = (Arc::clone(&street), Arc::clone(&memories[1]));
+            move || street.submit(&memory, 2)
+        });
+        street.submit(&memories[0], 1);
+        other.join().unwrap();
+        let mut taken = guest.join().unwrap();
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 2]);
+    });
+}
+
+#[test]
+fn a_poller_that_sleeps_sees_a_host_that_comes() {
+    check(3, || {
+        let street = Street::new();
+        let guest = thread::spawn({
+            let street = Arc::clone(&street);
+            move || walk(&street, 1)
+        });
+        street.come(7);
+        assert_eq!(guest.join().unwrap(), [7]);
+    });
+}
+
+#[test]
+fn a_block_is_not_given_up_under_a_task_that_is_begun() {
+    check(4, || {
+        let tasks = Arc::new(Tasks::new(1));
+        let guest = thread::spawn({
+            let tasks = Arc::clone(&tasks);
+            move || tasks.take(0).is_some() && !tasks.is_retired()
+        });
+        tasks.retire();
+        let in_use = tasks.in_use();
+        let begun = guest.join().unwrap();
+        assert!(in_use || !begun, "memory of a task that is begun is freed");
+    });
+}
+
+#[test]
+fn a_thread_that_acts_on_the_control_ring_hears_that_its_host_has_left() {
+    check(3, || {
+        let memory = Memory::new(2);
+        // As whoever writes it has it: not in the one order of all threads.
+        let left = Arc::new(AtomicU32::new(0));
+        let acting = thread::spawn({
+            let (memory, left) = (Arc::clone(&memory), Arc::clone(&left));
+            move || {
+                let has_left = || left.load(Ordering::Acquire) == 1;
+                while !has_left() {
+                    control::sleep(&memory.header, has_left);
+                }
+            }
+        });
+        left.store(1, Ordering::Release);
+        control::wake(&memory.header);
+        acting.join().unwrap();
     });
 }

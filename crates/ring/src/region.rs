@@ -8,6 +8,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     ptr::NonNull,
     slice,
+    sync::{Arc, OnceLock},
 };
 
 use crate::{
@@ -153,10 +154,53 @@ fn file_len(file: BorrowedFd<'_>) -> io::Result<usize> {
     usize::try_from(stat.st_size).map_err(io::Error::other)
 }
 
+/// The words by which the threads of one guest wait, where it serves several blocks. Of a header's words the others are
+/// not used.
+pub struct Porch(Mapping);
+
+impl Porch {
+    /// A fresh porch, and its file.
+    ///
+    /// # Errors
+    /// Where its memory cannot be had or mapped.
+    pub fn new() -> io::Result<(Self, OwnedFd)> {
+        let file = file(c"polyloop-porch", size_of::<Header>())?;
+        let memory = Mapping::of(file.as_fd(), Access::Write)?;
+        // SAFETY: the mapping is page-aligned, as large as a header, and nobody else knows it yet.
+        unsafe { memory.as_ptr().cast::<Header>().write(Header::new(Constants::default())) };
+        Ok((Self(memory), file))
+    }
+
+    /// The porch that another process has made.
+    ///
+    /// # Errors
+    /// Where the file cannot be mapped, or is too short.
+    pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
+        let memory = Mapping::of(file, Access::Write)?;
+        if memory.len() < size_of::<Header>() {
+            return Err(io::Error::other("the file is too short for a porch"));
+        }
+        Ok(Self(memory))
+    }
+
+    /// Its words.
+    pub fn header(&self) -> &Header {
+        // SAFETY: the mapping is page-aligned and as large as a header, all of whose words are atomic but the
+        // constants, which nobody writes any more.
+        unsafe { &*self.0.as_ptr().cast::<Header>() }
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> &Mapping {
+        &self.0
+    }
+}
+
 /// The block of a runtime: header, rings, payload slots.
 pub struct Block {
     memory: Mapping,
     constants: Constants,
+    porch: OnceLock<Arc<Porch>>,
 }
 
 impl Block {
@@ -199,13 +243,18 @@ impl Block {
                 "the host and the guest are of different versions: build both again",
             ));
         }
-        Ok(Self { memory, constants })
+        Ok(Self { memory, constants, porch: OnceLock::new() })
     }
 
     fn begin(memory: Mapping, constants: Constants) -> Self {
         // SAFETY: the mapping is page-aligned, larger than a header, and nobody else knows it yet.
         unsafe { memory.as_ptr().cast::<Header>().write(Header::new(constants)) };
-        Self { memory, constants }
+        Self { memory, constants, porch: OnceLock::new() }
+    }
+
+    /// Has the guest's threads wait by a porch, before the first submission. `false`: they do already.
+    pub fn wait_at(&self, porch: Arc<Porch>) -> bool {
+        self.porch.set(porch).is_ok()
     }
 
     /// Sizes and offsets.
@@ -218,7 +267,7 @@ impl Block {
         &self.memory
     }
 
-    fn at(&self, offset: u32) -> *mut u8 {
+    fn byte(&self, offset: u32) -> *mut u8 {
         debug_assert!(offset < self.constants.total);
         // SAFETY: offsets come from the layout or are checked against it, and lie in the mapping.
         unsafe { self.memory.as_ptr().add(offset as usize) }
@@ -232,12 +281,14 @@ impl Block {
         // they cannot outlive the mapping. The counts are this process's own copy, which nobody
         // that shares the memory can change.
         unsafe {
+            let header = &*self.memory.as_ptr().cast::<Header>();
             Rings {
-                header: &*self.memory.as_ptr().cast::<Header>(),
-                sq: slice::from_raw_parts(self.at(c.sq_offset).cast::<Entry>(), c.sq_entries as usize),
-                cq: slice::from_raw_parts(self.at(c.cq_offset).cast::<Entry>(), c.cq_entries as usize),
+                header,
+                porch: self.porch.get().map_or(header, |porch| porch.header()),
+                sq: slice::from_raw_parts(self.byte(c.sq_offset).cast::<Entry>(), c.sq_entries as usize),
+                cq: slice::from_raw_parts(self.byte(c.cq_offset).cast::<Entry>(), c.cq_entries as usize),
                 control: slice::from_raw_parts(
-                    self.at(c.control_offset).cast::<Entry>(),
+                    self.byte(c.control_offset).cast::<Entry>(),
                     c.control_entries as usize,
                 ),
             }
@@ -250,7 +301,7 @@ impl Block {
     /// Where there is no such carrier.
     pub fn request(&self, carrier: u32) -> *mut u8 {
         assert!(carrier < self.constants.carriers);
-        self.at(self.constants.requests_offset + carrier * REQUEST_BYTES as u32)
+        self.byte(self.constants.requests_offset + carrier * REQUEST_BYTES as u32)
     }
 
     /// The response payload of a slot, [`RESPONSE_BYTES`] long.
@@ -259,7 +310,7 @@ impl Block {
     /// Where there is no such slot.
     pub fn response(&self, slot: u32) -> *mut u8 {
         assert!(slot < self.constants.slots);
-        self.at(self.constants.responses_offset + slot * RESPONSE_BYTES as u32)
+        self.byte(self.constants.responses_offset + slot * RESPONSE_BYTES as u32)
     }
 
     /// The byte that says whether the host keeps a carrier's request pinned.
@@ -268,6 +319,6 @@ impl Block {
     /// Where there is no such carrier.
     pub fn pin(&self, carrier: u32) -> *mut u8 {
         assert!(carrier < self.constants.carriers);
-        self.at(self.constants.pins_offset + carrier)
+        self.byte(self.constants.pins_offset + carrier)
     }
 }

@@ -30,7 +30,7 @@ impl<'a> Submitter<'a> {
     /// # Errors
     /// [`Full`] where no entry is free.
     pub fn push(&mut self, entry: Submission) -> Result<bool, Full> {
-        let Header { sq_head, sq_tail, sleep, .. } = self.rings.header;
+        let Header { sq_head, sq_tail, .. } = self.rings.header;
         // A stale head only makes the ring look fuller than it is.
         let head = sq_head.0.load(Ordering::Acquire);
         if self.tail.wrapping_sub(head) as usize >= self.rings.sq.len() {
@@ -40,36 +40,43 @@ impl<'a> Submitter<'a> {
         self.tail = self.tail.wrapping_add(1);
         // SYNC POINT submit; SYNC POINT guest-sleep
         store_before_looking(&sq_tail.0, self.tail);
-        Ok(sleep.0.load(Ordering::SeqCst) != 0)
+        Ok(self.rings.porch.sleep.0.load(Ordering::SeqCst) != 0)
     }
 }
 
 /// Rings the guest's doorbell; `true` where a sleeper was there to wake.
-pub fn ring(header: &Header) -> bool {
+pub fn ring(porch: &Header) -> bool {
     // The exchange makes one of several callers ring, and none once the poller has woken by itself.
-    let slept = header.sleep.0.swap(0, Ordering::SeqCst) == 1;
+    let slept = porch.sleep.0.swap(0, Ordering::SeqCst) == 1;
     if slept {
-        futex::wake(&header.sleep.0, 1);
+        futex::wake(&porch.sleep.0, 1);
     }
     slept
 }
 
 /// Wakes one follower where tasks wait and no thread polls, because the poller is busy with a task.
 /// A host that is about to sleep calls it once more after [`crate::completion::arm`].
-pub fn help(header: &Header) -> bool {
+pub fn help(header: &Header, porch: &Header) -> bool {
     // SYNC POINT idle; SYNC POINT help
     let stuck = !is_empty(header)
-        && header.poller.0.load(Ordering::SeqCst) == 0
-        && header.idle.0.load(Ordering::SeqCst) > 0;
+        && porch.poller.0.load(Ordering::SeqCst) == 0
+        && porch.idle.0.load(Ordering::SeqCst) > 0;
     if stuck {
-        wake_follower(header, 1);
+        wake_follower(porch, 1);
     }
     stuck
 }
 
-pub(crate) fn wake_follower(header: &Header, count: i32) {
-    header.idle_seq.0.fetch_add(1, Ordering::SeqCst);
-    futex::wake(&header.idle_seq.0, count);
+pub(crate) fn wake_follower(porch: &Header, count: i32) {
+    porch.idle_seq.0.fetch_add(1, Ordering::SeqCst);
+    futex::wake(&porch.idle_seq.0, count);
+}
+
+/// Wakes every thread that waits, for it to look again.
+pub fn wake_all(porch: &Header) {
+    porch.sleep.0.store(0, Ordering::SeqCst);
+    futex::wake(&porch.sleep.0, i32::MAX);
+    wake_follower(porch, i32::MAX);
 }
 
 /// Whether every submission was taken.
@@ -89,18 +96,16 @@ pub fn discard(rings: Rings<'_>) {
 }
 
 /// Tells every guest thread to leave once the ring is empty.
-pub fn stop(header: &Header) {
+pub fn stop(porch: &Header) {
     // SYNC POINT stop
-    store_before_looking(&header.stop.0, 1);
-    header.sleep.0.store(0, Ordering::SeqCst);
-    futex::wake(&header.sleep.0, i32::MAX);
-    wake_follower(header, i32::MAX);
+    store_before_looking(&porch.stop.0, 1);
+    wake_all(porch);
 }
 
 /// Whether [`stop`] was called.
-pub fn stopped(header: &Header) -> bool {
+pub fn stopped(porch: &Header) -> bool {
     // SYNC POINT stop
-    header.stop.0.load(Ordering::SeqCst) != 0
+    porch.stop.0.load(Ordering::SeqCst) != 0
 }
 
 /// Takes the oldest submission.

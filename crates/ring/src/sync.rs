@@ -3,14 +3,14 @@
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
-    Mutex,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    Arc, Mutex,
+    atomic::{AtomicU32, AtomicU64, Ordering, fence},
 };
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{
-    Mutex,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    Arc, Mutex,
+    atomic::{AtomicU32, AtomicU64, Ordering, fence},
 };
 
 /// Stores a word so that every later load of this thread comes after it in the one order that all
@@ -24,14 +24,14 @@ pub(crate) use loom::sync::{
 pub(crate) fn store_before_looking(word: &AtomicU32, value: u32) {
     word.swap(value, Ordering::SeqCst);
     #[cfg(loom)]
-    loom::sync::atomic::fence(Ordering::SeqCst);
+    fence(Ordering::SeqCst);
 }
 
 /// [`store_before_looking`] for adding to a count.
 pub(crate) fn add_before_looking(word: &AtomicU32, value: u32) {
     word.fetch_add(value, Ordering::SeqCst);
     #[cfg(loom)]
-    loom::sync::atomic::fence(Ordering::SeqCst);
+    fence(Ordering::SeqCst);
 }
 
 /// One turn of a busy wait.

@@ -2,7 +2,7 @@
 //! Which tasks the guest owes an answer, and which of them their callers gave up: two words a carrier, so that a task
 //! is answered once. An item of a request stream is a task here, too: it is given back once.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, store_before_looking};
 
 /// The state of a slot is its generation, how often it was taken, shifted left, and these bits.
 const TAKEN: u32 = 1;
@@ -21,6 +21,8 @@ pub struct Tasks {
     cancelled: Box<[AtomicU32]>,
     /// When timed tasks were taken.
     taken: Box<[AtomicU64]>,
+    /// 1 once nobody is to take any.
+    retired: AtomicU32,
 }
 
 /// What is known of a slot's task of some generation.
@@ -55,7 +57,22 @@ impl Tasks {
     /// No task taken in any slot.
     pub fn new(slots: usize) -> Self {
         let words = || (0..slots).map(|_| AtomicU32::new(0)).collect();
-        Self { states: words(), cancelled: words(), taken: (0..slots).map(|_| AtomicU64::new(0)).collect() }
+        let taken = (0..slots).map(|_| AtomicU64::new(0)).collect();
+        Self { states: words(), cancelled: words(), taken, retired: AtomicU32::new(0) }
+    }
+
+    /// From now on no task is to be begun: [`Tasks::in_use`] sees those that were taken, and who takes one sees this.
+    pub fn retire(&self) {
+        // SYNC POINT retire
+        store_before_looking(&self.retired, 1);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Whether they are retired. Who asks after a [`Tasks::take`] and hears that they are not was seen.
+    pub fn is_retired(&self) -> bool {
+        // SYNC POINT retire
+        fence(Ordering::SeqCst);
+        self.retired.load(Ordering::SeqCst) != 0
     }
 
     /// A guest thread took the task in `slot`: its name, or nothing where there is no such slot or

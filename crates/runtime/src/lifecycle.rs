@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    desk::Desk,
     error::ErrorObject,
     runtime::{Event, Runtime},
 };
@@ -28,15 +29,15 @@ pub struct StartOptions {
     pub loader: String,
 }
 
-/// A library that takes tasks of a runtime.
-pub trait Guest: Send {
+/// A library that takes tasks at a desk.
+pub trait Guest<D = Runtime>: Send {
     /// Initialises it; tasks may be taken from now on.
     ///
     /// # Errors
     /// The rc that it failed with; the error object where it did not report one by [`Runtime::fail`].
-    fn start(&mut self, runtime: &Arc<Runtime>, options: &StartOptions) -> Result<(), (i32, ErrorObject)>;
+    fn start(&mut self, desk: &Arc<D>, options: &StartOptions) -> Result<(), (i32, ErrorObject)>;
 
-    /// Blocks until it uses the runtime no more.
+    /// Blocks until it uses the desk no more.
     fn join(self: Box<Self>);
 
     /// Its heartbeat, which is not to be used any more once `join` is called. Nothing where it has none.
@@ -48,74 +49,72 @@ pub trait Guest: Send {
 /// Returns when the guest is able to run code.
 pub type Beat = Box<dyn Fn() + Send>;
 
-/// Opens a guest and starts it; the runtime's host hears [`Event::Ready`] or [`Event::Failed`].
+/// Opens a guest and starts it; the desk's host hears [`Event::Ready`] or [`Event::Failed`].
 /// The guest is handed to `keep` before the host hears of it, for [`unload`].
 ///
 /// # Errors
 /// Where no thread can be started.
-pub fn load<Open, Keep>(
-    runtime: Arc<Runtime>,
-    options: StartOptions,
-    open: Open,
-    keep: Keep,
-) -> std::io::Result<()>
+pub fn load<D, Open, Keep>(desk: Arc<D>, options: StartOptions, open: Open, keep: Keep) -> std::io::Result<()>
 where
-    Open: FnOnce() -> Result<Box<dyn Guest>, ErrorObject> + Send + 'static,
-    Keep: FnOnce(Box<dyn Guest>) + Send + 'static,
+    D: Desk,
+    Open: FnOnce() -> Result<Box<dyn Guest<D>>, ErrorObject> + Send + 'static,
+    Keep: FnOnce(Box<dyn Guest<D>>) + Send + 'static,
 {
     let work = move || {
-        let event = match catch_unwind(AssertUnwindSafe(|| start(&runtime, &options, open, keep))) {
+        let event = match catch_unwind(AssertUnwindSafe(|| start(&desk, &options, open, keep))) {
             Ok(Ok(manifest)) => Event::Ready(manifest),
             Ok(Err((rc, error))) => Event::Failed(rc, error),
             Err(panic) => Event::Failed(1, ErrorObject::new("init-failed", &said(panic.as_ref()))),
         };
-        runtime.event(event);
+        desk.event(event);
     };
     thread::Builder::new().name("polyloop-load".into()).spawn(work).map(drop)
 }
 
-fn start<Open, Keep>(
-    runtime: &Arc<Runtime>,
+fn start<D, Open, Keep>(
+    desk: &Arc<D>,
     options: &StartOptions,
     open: Open,
     keep: Keep,
 ) -> Result<String, (i32, ErrorObject)>
 where
-    Open: FnOnce() -> Result<Box<dyn Guest>, ErrorObject>,
-    Keep: FnOnce(Box<dyn Guest>),
+    D: Desk,
+    Open: FnOnce() -> Result<Box<dyn Guest<D>>, ErrorObject>,
+    Keep: FnOnce(Box<dyn Guest<D>>),
 {
     let mut guest = open().map_err(|error| (0, error))?;
-    let started = guest.start(runtime, options);
-    started.map_err(|(rc, error)| (rc, runtime.failure().cloned().unwrap_or(error)))?;
+    let started = guest.start(desk, options);
+    started.map_err(|(rc, error)| (rc, desk.failure().cloned().unwrap_or(error)))?;
     keep(guest);
-    runtime.manifest().map(str::to_owned).ok_or_else(|| {
+    desk.manifest().map(str::to_owned).ok_or_else(|| {
         (1, ErrorObject::new("protocol", "the guest's start succeeded without a call of ready()"))
     })
 }
 
-/// Stops a runtime, whose host hears [`Event::Closed`] once the guest has let go of it. `lent` is
+/// Stops a desk, whose host hears [`Event::Closed`] once the guest has let go of it. `lent` is
 /// what the guest may still read until then: it is dropped after that.
 ///
 /// # Errors
 /// Where no thread can be started; the guest is then left as it is, and `lent` is never dropped.
-pub fn unload<Lent>(runtime: Arc<Runtime>, guest: Option<Box<dyn Guest>>, lent: Lent) -> std::io::Result<()>
+pub fn unload<D, Lent>(desk: Arc<D>, guest: Option<Box<dyn Guest<D>>>, lent: Lent) -> std::io::Result<()>
 where
+    D: Desk,
     Lent: Send + 'static,
 {
     // Neither is dropped unless the guest was joined, whatever fails before.
     let mut rest = ManuallyDrop::new((guest, lent));
     let work = move || {
-        runtime.stop();
+        desk.stop();
         if let Some(guest) = rest.0.take() {
             guest.join();
         }
-        if runtime.lends() {
+        if desk.lends() {
             // A view of a request that the guest keeps for good: its memory is never given back.
-            std::mem::forget(Arc::clone(&runtime));
+            std::mem::forget(Arc::clone(&desk));
         } else {
             drop(ManuallyDrop::into_inner(rest));
         }
-        runtime.event(Event::Closed);
+        desk.event(Event::Closed);
     };
     thread::Builder::new().name("polyloop-unload".into()).spawn(work).map(drop)
 }

@@ -53,6 +53,17 @@ impl Remote {
         files.as_ref().map(|files| files.each_ref().map(AsRawFd::as_raw_fd))
     }
 
+    /// Copies of them, to be sent.
+    ///
+    /// # Errors
+    /// Where they were closed, or no descriptor is left.
+    pub fn copy_files(&self) -> io::Result<[OwnedFd; 3]> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let [block, requests, responses] =
+            files.as_ref().ok_or_else(|| io::Error::other("its process has them already"))?;
+        Ok([block.try_clone()?, requests.try_clone()?, responses.try_clone()?])
+    }
+
     /// The guest's process has them.
     pub fn close_files(&self) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -73,6 +84,6 @@ impl Remote {
 
     /// Raises the stop: guest threads leave once the submission ring is empty.
     pub fn stop(&self) {
-        submission::stop(self.block.rings().header);
+        submission::stop(self.block.rings().porch);
     }
 }

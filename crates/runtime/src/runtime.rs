@@ -8,7 +8,7 @@ use std::{
 
 use polyloop_abi::{STATUS_ERROR, STATUS_OK};
 use polyloop_ring::{
-    Completion, Layout, Submission, Taken, Taker, completion, entry,
+    Completion, Layout, Submission, Taken, Taker, completion, control, entry,
     layout::RESPONSE_BYTES,
     region::{Block, Mapping},
     slab::{Place, Slabs},
@@ -170,18 +170,25 @@ impl Runtime {
                 Taken::Task(submission) => submission,
                 other => return Err(other),
             };
-            // A slot that the guest still owes an answer for is not submitted by our hosts.
-            let Some(id) = self.tasks.take(submission.task) else { continue };
-            if self.tasks.is_cancelled(id) {
-                self.refuse_unstarted(id);
-                continue;
+            if let Some(task) = self.accept(submission) {
+                return Ok(task);
             }
-            if submission.flags & entry::FLAG_TIMED != 0 {
-                self.tasks.time(id, monotonic());
-            }
-            self.open(id, submission);
-            return Ok(self.task(id, submission));
         }
+    }
+
+    /// The task of an entry that was taken out of the ring; nothing where its caller has given it up.
+    pub(crate) fn accept(&self, submission: Submission) -> Option<Task> {
+        // A slot that the guest still owes an answer for is not submitted by our hosts.
+        let id = self.tasks.take(submission.task)?;
+        if self.tasks.is_cancelled(id) {
+            self.refuse_unstarted(id);
+            return None;
+        }
+        if submission.flags & entry::FLAG_TIMED != 0 {
+            self.tasks.time(id, monotonic());
+        }
+        self.open(id, submission);
+        Some(self.task(id, submission))
     }
 
     fn task(&self, id: u64, submission: Submission) -> Task {
@@ -253,7 +260,7 @@ impl Runtime {
     }
 
     /// Answers a task that its caller gave up before a guest thread took it.
-    fn refuse_unstarted(&self, task: u64) {
+    pub(crate) fn refuse_unstarted(&self, task: u64) {
         if let Some(answered) = self.tasks.answer(task) {
             self.close(task);
             let head = Completion { task: answered.slot, kind: entry::RESPONSE, ..Completion::default() };
@@ -364,7 +371,7 @@ impl Runtime {
 
     /// Whether nobody waits for any task any more.
     pub(crate) fn is_over(&self) -> bool {
-        self.failure.get().is_some() || self.abandoned.get().is_some()
+        self.failure.get().is_some() || self.is_abandoned()
     }
 
     pub(crate) fn max_payload(&self) -> usize {
@@ -377,17 +384,35 @@ impl Runtime {
 
     /// Raises the stop: guest threads leave once the submission ring is empty.
     pub fn stop(&self) {
-        submission::stop(self.block.rings().header);
+        submission::stop(self.block.rings().porch);
     }
 
     /// The host's loop has ended: nobody drains any more, and what no guest thread has taken yet is
     /// not begun.
     pub fn abandon(&self) {
-        let _ = self.abandoned.set(());
+        self.retire();
         self.stop();
+    }
+
+    /// The same where the guest goes on for others.
+    pub fn retire(&self) {
+        let _ = self.abandoned.set(());
+        self.tasks.retire();
         submission::discard(self.block.rings());
         self.log.close();
         self.cancel_all();
+        control::wake(self.block.rings().header);
+    }
+
+    /// Whether its host has left, as a thread sees it that has just taken a task: else who ends the runtime sees the
+    /// task.
+    pub(crate) fn has_left(&self) -> bool {
+        self.tasks.is_retired()
+    }
+
+    /// Whether its host has left.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.get().is_some()
     }
 }
 

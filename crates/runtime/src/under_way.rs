@@ -61,10 +61,11 @@ impl Runtime {
         }
     }
 
-    /// Acts on the control ring until the process ends: the work of a thread where the host is another process.
+    /// Acts on the control ring until the host leaves, or the process ends: the work of a thread where the host is another
+    /// process.
     pub fn act(&self) {
-        loop {
-            control::sleep(self.block().rings().header);
+        while !self.is_abandoned() {
+            control::sleep(self.block().rings().header, || self.is_abandoned());
             self.control();
         }
     }

@@ -64,6 +64,8 @@ export const rawMethod = 0xffff
 /** Views of a block. Offsets of rings are in 32-bit words, those of payloads in bytes. */
 export class Block {
   readonly words: Int32Array
+  /** The words by which the guest's threads wait: its own, or those of a guest that serves other blocks, too. */
+  porch: Int32Array
   readonly bytes: Buffer
   readonly slots: number
   readonly sqMask: number
@@ -83,6 +85,7 @@ export class Block {
   /** @throws protocol where the memory is not a block of this layout */
   constructor(memory: ArrayBuffer) {
     this.words = new Int32Array(memory)
+    this.porch = this.words
     this.bytes = Buffer.from(memory)
     const [
       found,

@@ -79,6 +79,7 @@ export class Fleet {
   async #launch(berth: Berth): Promise<Instance> {
     const instance = new Instance(
       this.#name,
+      berth.index,
       this.#guest as GuestStart,
       this.#settings,
       this.#lobby,

@@ -19,7 +19,7 @@ export interface Tenant {
   breach(error: Error): void
 }
 
-/** Where an instance's guest lives: in this process, or in one of its own. */
+/** Where an instance's guest lives: in this process, or in another one. */
 export interface Home {
   /** Whether the guest is in another process. */
   readonly isRemote: boolean
@@ -31,6 +31,8 @@ export interface Home {
   close(): void
   /** Ends it at once, whatever it does; the reason is in the event that follows. Nothing where that cannot be done. */
   kill(reason: Error): void
+  /** Lets it go at once: ends it, or leaves it to the other hosts that it serves. */
+  abandon(reason: Error): void
   /** Hands on what was printed and not read yet. */
   flushLog(): void
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type BindingEvent, native } from './native.ts'
+import { type BindingEvent, type JoinEvent, native } from './native.ts'
 
 /** What the hub serves: a runtime, or one that is still loading. */
 export interface HubMember {
@@ -14,6 +14,8 @@ export interface HubMember {
 const turn = 256
 
 const members = new Map<number, HubMember>()
+/** Who hears of a runtime on its way to a shared guest. */
+const joiners = new Map<number, (kind: JoinEvent, payload: string) => void>()
 /** The same members, for the hot path. */
 let serving: HubMember[] = []
 /** `words[0]`: 1 while the add-on keeps the loop alive; `words[1]`: 1 while it drains, reactions of promises included. */
@@ -25,8 +27,15 @@ function drain(): void {
   for (let index = 0; index < serving.length; index++) serving[index]?.drain(turn)
 }
 
-function onEvent(id: number, kind: BindingEvent, rc: number, payload: string): void {
-  members.get(id)?.event(kind, rc, payload)
+function onEvent(id: number, kind: BindingEvent | JoinEvent, rc: number, payload: string): void {
+  if (kind === 'found' || kind === 'joined' || kind === 'refused') joiners.get(id)?.(kind, payload)
+  else members.get(id)?.event(kind, rc, payload)
+}
+
+/** Looks for the guest of this name that others have, too. */
+export function joinShared(id: number, name: string, told: (kind: JoinEvent, payload: string) => void): void {
+  joiners.set(id, told)
+  native.join(id, name)
 }
 
 let lastId = 0
@@ -39,6 +48,7 @@ export function nextId(): number {
 /** The hub serves a runtime no more. */
 export function leave(id: number): void {
   members.delete(id)
+  joiners.delete(id)
   serving = [...members.values()]
 }
 

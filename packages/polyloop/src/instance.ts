@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Block } from './block.ts'
-import { ProcessHome } from './child.ts'
+import { OwnProcess } from './child.ts'
 import { type Deferred, deferred } from './deferred.ts'
 import { Breach, PolyloopError } from './errors.ts'
 import type { GuestStart, Home, Tenant } from './home.ts'
@@ -9,6 +9,8 @@ import type { Lobby } from './lobby.ts'
 import { Manifest } from './manifest.ts'
 import { type BindingEvent, native } from './native.ts'
 import type { Settings } from './options.ts'
+import { type GuestProcess, RemoteHome, type Witness } from './remote.ts'
+import { SharedProcess } from './shared.ts'
 import { Tasks } from './tasks.ts'
 import { ThreadHome } from './thread.ts'
 
@@ -34,11 +36,13 @@ export class Instance implements HubMember, Tenant {
   readonly #onLog = (): void => this.flushLog()
 
   /**
+   * @param index - its number in the runtime
    * @param known - the manifest of an earlier instance: the same one is one object
    * @param onDeath - told why it died, after its calls were rejected; not where it was closed
    */
   constructor(
     name: string,
+    index: number,
     guest: GuestStart,
     settings: Settings,
     lobby: Lobby,
@@ -51,13 +55,17 @@ export class Instance implements HubMember, Tenant {
     this.#onDeath = onDeath
     open()
     this.id = nextId()
-    const { maxCalls, maxPayload, spin, placement } = settings
+    const { maxCalls, maxPayload, spin, placement, shared, drainTimeout } = settings
     const isRemote = placement === 'process'
     const options = { maxCalls, maxPayload, spin, process: isRemote }
     const block = new Block(native.create(this.id, JSON.stringify(options)))
     this.tasks = new Tasks(this.id, block, settings, lobby, (error) => this.breach(error))
+    const toProcess = (witness: Witness): GuestProcess =>
+      shared === false
+        ? new OwnProcess(this.id, guest.command, drainTimeout, witness)
+        : new SharedProcess(this.id, block, guest, settings, index, witness)
     this.#home = isRemote
-      ? new ProcessHome(this.id, name, guest, settings, this)
+      ? new RemoteHome(this.id, name, guest, settings, this, toProcess)
       : new ThreadHome(this.id, name, guest, settings, known !== undefined)
     join(this.id, this)
   }
@@ -101,7 +109,7 @@ export class Instance implements HubMember, Tenant {
   /** Tells what it printed last. A process ends with its host by itself, unless it does not want to. */
   exit(): void {
     this.flushLog()
-    this.#home.kill(new Error('its host has ended'))
+    this.#home.abandon(new Error('its host has ended'))
   }
 
   /** Nothing that it says is believed any more: its calls are rejected, and where it can be ended it is. */
@@ -120,7 +128,7 @@ export class Instance implements HubMember, Tenant {
   /** Lets calls in flight finish, then ends the guest. */
   async close(): Promise<void> {
     if (this.#state === 'starting') {
-      this.#home.kill(new Error('it was unloaded while it started'))
+      this.#home.abandon(new Error('it was unloaded while it started'))
       await this.started.promise.catch(() => {})
     }
     if (this.#state === 'ready') await new Promise<void>((resolve) => this.tasks.whenIdle(resolve))

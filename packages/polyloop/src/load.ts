@@ -6,7 +6,7 @@ import { forget, sayFarewell } from './farewell.ts'
 import type { GuestStart } from './home.ts'
 import { type Locator, parseLocator } from './locator.ts'
 import { nativeFile } from './native.ts'
-import { differences, type LoadOptions, type Settings, settle } from './options.ts'
+import { differences, type LoadOptions, type Settings, settle, sharedGuest } from './options.ts'
 import { interpreter, probe } from './python.ts'
 import { RuntimeCore } from './runtime.ts'
 import { loadTracing } from './tracing.ts'
@@ -54,8 +54,8 @@ function again(locator: string, known: Loaded, settings: Settings): Promise<Runt
 }
 
 function first(locator: string, parsed: Locator, key: string, settings: Settings): Promise<Runtime> {
-  const shared = parsed.kind === 'python' && parsed.module !== undefined && settings.placement === 'thread'
-  const cannotReload = shared ? `${locator} cannot be reloaded: ${sharedModule}` : undefined
+  const why = whyNotReload(parsed, settings)
+  const cannotReload = why === undefined ? undefined : `${locator} cannot be reloaded: ${why}`
   if (settings.hotReload && cannotReload !== undefined) {
     return Promise.reject(new PolyloopError('invalid-argument', cannotReload))
   }
@@ -73,6 +73,12 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
     if (loaded.get(key)?.core === core) loaded.delete(key)
   })
   return runtime
+}
+
+function whyNotReload(parsed: Locator, { placement, shared }: Settings): string | undefined {
+  if (shared !== false) return sharedGuest
+  const byName = parsed.kind === 'python' && parsed.module !== undefined && placement === 'thread'
+  return byName ? sharedModule : undefined
 }
 
 const sharedModule =

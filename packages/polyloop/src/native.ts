@@ -4,13 +4,19 @@ import { fileURLToPath } from 'node:url'
 
 /** The Node-API add-on: `crates/node/src/exports.rs`. One instance a thread. */
 export interface BindingNative {
-  open(drain: () => void, onEvent: (id: number, kind: BindingEvent, rc: number, payload: string) => void): ArrayBuffer
+  open(
+    drain: () => void,
+    onEvent: (id: number, kind: BindingEvent | JoinEvent, rc: number, payload: string) => void,
+  ): ArrayBuffer
   create(id: number, options: string): ArrayBuffer
   own(id: number): ArrayBuffer
   start(id: number, options: string): void
   close(id: number): void
   files(id: number): string
   spawned(id: number): void
+  join(id: number, name: string): void
+  lines(id: number): string
+  porch(id: number): ArrayBuffer
   remove(id: number): void
   doorbell(id: number): void
   hold(): void
@@ -23,6 +29,9 @@ export interface BindingNative {
 
 /** What the add-on tells of a runtime outside its rings. */
 export type BindingEvent = 'ready' | 'failed' | 'died' | 'closed'
+
+/** What it tells of a runtime on its way to a guest that others have, too. */
+export type JoinEvent = 'found' | 'joined' | 'refused'
 
 /** What `counts` returns, as JSON; the last four only for a runtime. */
 export interface BindingCounts {

@@ -35,6 +35,12 @@ export interface LoadOptions {
   readonly log?: (text: string, stream: 'stdout' | 'stderr', from: { readonly pid?: number }) => void
   /** Where the guest lives: on threads of this process (default), or in a process of its own, see docs/trust.md. */
   readonly placement?: 'thread' | 'process'
+  /**
+   * Whether one process serves all workers of this machine, those of node:cluster and worker threads, that load the same
+   * guest with the same options: one in memory, not one each. A text: whoever of this user says the same one, whatever
+   * program it is. For `placement: 'process'`. Off by default.
+   */
+  readonly shared?: boolean | string
   /** Processes that serve the calls, each with a guest of its own, 1 to 256; 1 by default. */
   readonly instances?: number
   /** What is done when a guest's process dies. `false`: nothing. */
@@ -83,6 +89,7 @@ export interface Settings extends Bounds {
   readonly log: LoadOptions['log']
   readonly codec: 'json' | Codec
   readonly placement: 'thread' | 'process'
+  readonly shared: boolean | string
   readonly instances: number
   readonly restart: Required<RestartOptions>
   readonly heartbeat: number
@@ -111,6 +118,7 @@ const known = new Set<string>([
   'venv',
   'log',
   'placement',
+  'shared',
   'instances',
   'restart',
   'heartbeat',
@@ -133,7 +141,7 @@ export function settle(options: LoadOptions): Settings {
     if (!known.has(name)) refuse(name, `an option: there are ${[...known].join(', ')}`)
   }
   const { whenFull = 'wait', spin = true, tracing = true, codec = 'json', log, onEvent } = options
-  const { placement = 'thread', whenHung = 'report', hotReload = false, copyBytes = false } = options
+  const { placement = 'thread', whenHung = 'report', hotReload = false, copyBytes = false, shared = false } = options
   if (whenFull !== 'wait' && whenFull !== 'fail') refuse('whenFull', "'wait' or 'fail'")
   if (typeof spin !== 'boolean') refuse('spin', 'true or false')
   if (typeof tracing !== 'boolean') refuse('tracing', 'true or false')
@@ -143,6 +151,10 @@ export function settle(options: LoadOptions): Settings {
   if (typeof copyBytes !== 'boolean') refuse('copyBytes', 'true or false')
   if (typeof hotReload !== 'boolean') refuse('hotReload', 'true or false')
   if (whenHung !== 'report' && whenHung !== 'kill') refuse('whenHung', "'report' or 'kill'")
+  if (typeof shared !== 'boolean' && (typeof shared !== 'string' || shared === '')) {
+    refuse('shared', 'true, false or a name')
+  }
+  if (shared !== false && hotReload) refuseReload()
   if (placement === 'thread') refuseProcessOptions(options)
   return {
     config: toJson(options.config),
@@ -160,6 +172,7 @@ export function settle(options: LoadOptions): Settings {
     venv: path('venv', options.venv),
     log,
     placement,
+    shared,
     instances: integer('instances', options.instances ?? 1, 1, 256),
     restart: toRestart(placement === 'thread' ? false : options.restart),
     heartbeat: integer('heartbeat', options.heartbeat ?? 0, 0, longestTimer),
@@ -173,13 +186,30 @@ export function settle(options: LoadOptions): Settings {
 }
 
 /** Options that mean something only for a guest in a process of its own. */
-const ofProcesses = ['instances', 'restart', 'heartbeat', 'whenHung', 'maxMemory', 'drainTimeout', 'copyBytes'] as const
+const ofProcesses = [
+  'shared',
+  'instances',
+  'restart',
+  'heartbeat',
+  'whenHung',
+  'maxMemory',
+  'drainTimeout',
+  'copyBytes',
+] as const
 
 function refuseProcessOptions(options: LoadOptions): void {
   const name = ofProcesses.find((option) => options[option] !== undefined)
   if (name === undefined) return
   const message = `${name} is an option of placement: 'process': threads of this process cannot be ended or limited`
   throw new PolyloopError('invalid-argument', message)
+}
+
+/** Why a guest that is shared is not loaded anew. */
+export const sharedGuest =
+  'other hosts share it, and one of them cannot replace it for all: unload it everywhere, and load it again'
+
+function refuseReload(): never {
+  throw new PolyloopError('invalid-argument', `hotReload is no option of a shared guest: ${sharedGuest}`)
 }
 
 function toRestart(options: false | RestartOptions = {}): Required<RestartOptions> {

@@ -66,7 +66,7 @@ export class SubmissionRing {
     // SYNC POINT submit; SYNC POINT guest-sleep
     Atomics.store(words, header.sqTail, this.#tail)
     // STOP 5 doorbell
-    if (Atomics.load(words, header.sleep) !== 0) {
+    if (Atomics.load(block.porch, header.sleep) !== 0) {
       doorbells.rung++
       native.doorbell(this.#id)
     }

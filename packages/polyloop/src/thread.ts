@@ -43,6 +43,8 @@ export class ThreadHome implements Home {
   /** Threads cannot be ended from outside. */
   kill(): void {}
 
+  abandon(): void {}
+
   flushLog(): void {
     const lines = JSON.parse(native.takeLog(this.#id)) as [1 | 2, string][]
     for (const [stream, text] of lines) this.#printer.print(text, stream === 2 ? 'stderr' : 'stdout')

@@ -15,6 +15,8 @@ export const rustGuest: string = `rust:${inRepository('target/release/libpolyloo
 export const pythonGuest: string = `python:${inRepository('guests/fixtures/python/basic.py')}`
 /** The locator of the Python fixture of streams. */
 export const streamsGuest: string = `python:${inRepository('guests/fixtures/python/streams.py')}`
+/** The locator of the Python fixture that dies. */
+export const livesGuest: string = `python:${inRepository('guests/fixtures/python/lives.py')}`
 /** The locator of the Python guest of these tests. */
 export const ownGuest: string = `python:${inRepository('packages/polyloop/src/lifecycle/guest.py')}`
 /** The add-on, as the package loads it. */

@@ -26,7 +26,8 @@ export function childrenOf(pid: number): number[] {
     .filter((child) => isAlive(child) && parentOf(child) === pid)
 }
 
-function parentOf(pid: number): number | undefined {
+/** The process that has started a process, or that has it now. */
+export function parentOf(pid: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The keeper of a guest that several hosts share: a process that starts the guest's, lets hosts in, and hands on what
+//! the guest prints. It ends when the guest has ended and every host has heard of it, and the guest ends with it.
+//!
+//! Hosts find it by the listening socket that the first of them has made, its descriptor 3. A host sends `join` with
+//! five descriptors, which go on to the guest. It hears `welcome`, with the porch, `output` and `exit`, in a line of
+//! JSON each, and may say `kill`. When the last host has left, the guest is told to end.
+
+mod guest;
+mod host;
+mod output;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::{net::UnixListener, process::ExitStatusExt},
+    },
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+
+use polyloop_ring::region::Porch;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::json;
+
+use self::{
+    guest::{Guest, PORCH},
+    host::{Host, Wish},
+    output::{Last, Output},
+};
+use crate::{life::take, serve::FIRST};
+
+/// How long the streams of a guest that has ended may stay open, because others have inherited them.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Serves hosts until the guest has ended.
+pub fn keep(arguments: &[OsString]) -> io::Result<()> {
+    let usage = || io::Error::other("it takes milliseconds, a program and its arguments");
+    let (drain, command) = arguments.split_first().ok_or_else(usage)?;
+    let drain = drain.to_str().and_then(|text| text.parse().ok()).ok_or_else(usage)?;
+    // SAFETY: this process was started with this descriptor for this.
+    let listener = UnixListener::from(unsafe { take(FIRST)? });
+    listener.set_nonblocking(true)?;
+    let porch = porch()?;
+    match Guest::start(command) {
+        Ok((guest, outputs)) => {
+            Keeper {
+                listener: Some(listener),
+                guest,
+                porch,
+                hosts: Vec::new(),
+                had_hosts: false,
+                outputs: outputs.map(Some),
+                last: Last::default(),
+                drain: Duration::from_millis(drain),
+                deadline: None,
+                exit: None,
+                is_told: false,
+            }
+            .run();
+            Ok(())
+        }
+        Err(error) => {
+            refuse(&listener, &error);
+            Ok(())
+        }
+    }
+}
+
+/// A new porch, at the number where the guest's process looks for it.
+fn porch() -> io::Result<OwnedFd> {
+    let (_, file) = Porch::new()?;
+    if file.as_raw_fd() == PORCH {
+        return Ok(file);
+    }
+    // SAFETY: a system call; what this process has inherited at that number is nobody's.
+    if unsafe { libc::dup3(file.as_raw_fd(), PORCH, libc::O_CLOEXEC) } != PORCH {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was just made, and is ours.
+    unsafe { take(PORCH) }
+}
+
+/// Tells those who wait that the guest's program cannot be run.
+fn refuse(listener: &UnixListener, error: &io::Error) {
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    let line = json!({ "event": "unrunnable", "missing": missing, "message": error.to_string() });
+    while let Ok((mut host, _)) = listener.accept() {
+        // It may have gone.
+        let _ = host.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Whatever can be ready.
+#[derive(Clone, Copy)]
+enum Source {
+    Door,
+    Guest,
+    Output(usize),
+    Host(usize),
+}
+
+struct Keeper {
+    /// Until nobody is let in any more.
+    listener: Option<UnixListener>,
+    guest: Guest,
+    porch: OwnedFd,
+    /// In the order in which they came.
+    hosts: Vec<Host>,
+    /// Whether any was ever served.
+    had_hosts: bool,
+    /// Until they have ended.
+    outputs: [Option<Output>; 2],
+    last: Last,
+    drain: Duration,
+    /// When the guest has had its time to end, or its streams.
+    deadline: Option<Instant>,
+    exit: Option<ExitStatus>,
+    /// Whether the hosts know how it has ended.
+    is_told: bool,
+}
+
+impl Keeper {
+    fn run(mut self) {
+        while !(self.is_told && self.hosts.is_empty()) {
+            for (source, flags) in self.wait() {
+                self.serve(source, flags);
+            }
+            self.hosts.retain(|host| !host.has_left);
+            self.close_if_alone();
+            self.expire();
+            self.tell_end();
+        }
+    }
+
+    /// Waits for something to do.
+    fn wait(&self) -> Vec<(Source, PollFlags)> {
+        let (mut sources, mut files) = (Vec::new(), Vec::new());
+        let mut watch = |source, file, flags| {
+            sources.push(source);
+            files.push(PollFd::from_borrowed_fd(file, flags));
+        };
+        if let Some(listener) = &self.listener {
+            watch(Source::Door, listener.as_fd(), PollFlags::IN);
+        }
+        if self.exit.is_none() {
+            watch(Source::Guest, self.guest.end(), PollFlags::IN);
+        }
+        if self.takes_output() {
+            for (index, output) in self.outputs.iter().enumerate() {
+                if let Some(output) = output {
+                    watch(Source::Output(index), output.as_fd(), PollFlags::IN);
+                }
+            }
+        }
+        for (index, host) in self.hosts.iter().enumerate() {
+            let out = if host.is_behind() { PollFlags::OUT } else { PollFlags::empty() };
+            watch(Source::Host(index), host.as_fd(), PollFlags::IN | out);
+        }
+        let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        if poll(&mut files, timeout.as_ref()).is_err() {
+            return Vec::new();
+        }
+        let flags = files.iter().map(PollFd::revents);
+        sources.into_iter().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect()
+    }
+
+    fn serve(&mut self, source: Source, flags: PollFlags) {
+        match source {
+            Source::Door => self.accept(),
+            Source::Guest => self.ended(),
+            Source::Output(index) => self.hand_on(index),
+            Source::Host(index) => {
+                if flags.contains(PollFlags::OUT) {
+                    self.hosts[index].flush();
+                }
+                if flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+                    self.hear(index);
+                }
+            }
+        }
+    }
+
+    /// Lets in who waits at the door.
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            self.hosts.extend(Host::new(stream));
+        }
+    }
+
+    fn hear(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        match host.hear() {
+            Some(Wish::Join(files)) => {
+                // A guest that has ended is told of at once.
+                if self.exit.is_some() || self.guest.join(&files).is_ok() {
+                    host.welcome(self.guest.pid(), self.porch.as_fd());
+                    self.had_hosts = true;
+                } else {
+                    // It comes again.
+                    host.has_left = true;
+                }
+            }
+            Some(Wish::Kill) if self.exit.is_none() => self.guest.kill(),
+            Some(Wish::Leave) => host.has_left = true,
+            Some(Wish::Kill) | None => {}
+        }
+    }
+
+    /// Whether somebody takes what the guest prints. Once all have left, it is thrown away.
+    fn takes_output(&self) -> bool {
+        self.hosts.iter().any(Host::has_room) || (self.listener.is_none() && self.hosts.is_empty())
+    }
+
+    /// Hands what the guest has printed to one host, the first that has room for it.
+    fn hand_on(&mut self, index: usize) {
+        let Some(output) = &mut self.outputs[index] else { return };
+        let name = output.name;
+        let lines = output.read();
+        let is_over = lines.is_none();
+        let lines = lines.unwrap_or_else(|| output.rest().into_iter().collect());
+        if is_over {
+            self.outputs[index] = None;
+        }
+        let mut host = self.hosts.iter_mut().find(|host| host.has_room());
+        for line in lines {
+            self.last.keep(&line);
+            if let Some(host) = &mut host {
+                host.tell(&json!({ "event": "output", "stream": name, "text": line }));
+            }
+        }
+    }
+
+    /// The guest's process has ended.
+    fn ended(&mut self) {
+        let Ok(status) = self.guest.reap() else { return };
+        self.exit = Some(status);
+        self.deadline = Some(Instant::now() + PATIENCE);
+        if !self.had_hosts {
+            // It did not even start: those who wait hear of it, instead of having it started again.
+            self.accept();
+            for index in 0..self.hosts.len() {
+                self.hear(index);
+            }
+        }
+        // Before any host hears of the end: who comes from now on has another one started.
+        self.listener = None;
+        self.hosts.iter_mut().for_each(|host| host.has_left |= !host.is_in);
+    }
+
+    /// Nobody is let in any more once the last host has left, and the guest has to end.
+    fn close_if_alone(&mut self) {
+        if self.hosts.is_empty() {
+            self.accept();
+        }
+        if !self.hosts.is_empty() || self.listener.take().is_none() {
+            return;
+        }
+        self.deadline = Some(Instant::now() + self.drain);
+        if self.guest.finish().is_err() {
+            self.guest.kill();
+        }
+    }
+
+    /// Ends what has had its time.
+    fn expire(&mut self) {
+        if self.deadline.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        self.deadline = None;
+        if self.exit.is_none() {
+            self.guest.kill();
+        } else {
+            self.outputs = [None, None];
+        }
+    }
+
+    /// Tells every host how the guest has ended, once all that it printed was read.
+    fn tell_end(&mut self) {
+        let Some(status) = self.exit.filter(|_| !self.is_told) else { return };
+        if self.outputs.iter().any(Option::is_some) {
+            return;
+        }
+        self.is_told = true;
+        let lines = self.last.lines();
+        let line =
+            json!({ "event": "exit", "code": status.code(), "signal": status.signal(), "lines": lines });
+        for host in &mut self.hosts {
+            host.tell(&line);
+        }
+    }
+}

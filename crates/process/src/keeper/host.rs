@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A host, as its keeper sees it.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::unix::net::UnixStream,
+};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
+};
+use serde_json::{Value, json};
+
+/// Bytes that wait for a host to read them before another gets what is printed.
+const BACKLOG: usize = 1 << 16;
+/// Bytes of what a host may say in one line.
+const LONGEST: usize = 64;
+
+/// What a host wants.
+pub enum Wish {
+    /// To be served: its descriptors.
+    Join(Vec<OwnedFd>),
+    /// The guest's end.
+    Kill,
+    /// To leave, or it has gone.
+    Leave,
+}
+
+/// A connection to a host.
+pub struct Host {
+    stream: UnixStream,
+    /// Whether the guest has its descriptors.
+    pub is_in: bool,
+    /// Whether it has left.
+    pub has_left: bool,
+    said: Vec<u8>,
+    unsent: VecDeque<u8>,
+}
+
+impl Host {
+    /// A host that has come; nothing where it is another user's.
+    pub fn new(stream: UnixStream) -> Option<Self> {
+        let peer = socket_peercred(&stream).ok()?;
+        let is_ours = peer.uid == rustix::process::geteuid();
+        (is_ours && stream.set_nonblocking(true).is_ok()).then(|| Self {
+            stream,
+            is_in: false,
+            has_left: false,
+            said: Vec::new(),
+            unsent: VecDeque::new(),
+        })
+    }
+
+    /// What it wants, if it says something.
+    pub fn hear(&mut self) -> Option<Wish> {
+        let heard = if self.is_in { self.listen() } else { self.receive() };
+        match heard {
+            Ok(wish) => wish,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
+            Err(_) => Some(Wish::Leave),
+        }
+    }
+
+    /// The one message that comes with descriptors.
+    fn receive(&self) -> io::Result<Option<Wish>> {
+        let mut text = [0; LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut text)];
+        let read = recvmsg(&self.stream, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
+        let files: Vec<OwnedFd> = ancillary
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(files) => Some(files),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        Ok(Some(if &text[..read] == b"join\n" { Wish::Join(files) } else { Wish::Leave }))
+    }
+
+    fn listen(&mut self) -> io::Result<Option<Wish>> {
+        let mut text = [0; LONGEST];
+        let read = self.stream.read(&mut text)?;
+        self.said.extend_from_slice(&text[..read]);
+        if read == 0 || self.said.len() > 2 * LONGEST {
+            return Ok(Some(Wish::Leave));
+        }
+        let Some(end) = self.said.iter().rposition(|byte| *byte == b'\n') else { return Ok(None) };
+        let lines: Vec<u8> = self.said.drain(..=end).collect();
+        Ok(lines.split(|byte| *byte == b'\n').any(|line| line == b"kill").then_some(Wish::Kill))
+    }
+
+    /// It is served from now on: tells it the guest's process, and gives it the porch.
+    pub fn welcome(&mut self, pid: u32, porch: BorrowedFd<'_>) {
+        let line = format!("{}\n", json!({ "event": "welcome", "pid": pid }));
+        let files = [porch];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&files));
+        let sent =
+            sendmsg(&self.stream, &[IoSlice::new(line.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL);
+        self.is_in = sent == Ok(line.len());
+        self.has_left = !self.is_in;
+    }
+
+    /// Says a line; what it does not read yet waits.
+    pub fn tell(&mut self, line: &Value) {
+        self.unsent.extend(format!("{line}\n").as_bytes());
+        self.flush();
+    }
+
+    /// Sends what waits, as far as it goes.
+    pub fn flush(&mut self) {
+        while !self.unsent.is_empty() {
+            match self.stream.write(self.unsent.as_slices().0) {
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.has_left = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether something waits to be sent.
+    pub fn is_behind(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Whether it may get what the guest prints.
+    pub fn has_room(&self) -> bool {
+        self.is_in && self.unsent.len() < BACKLOG
+    }
+}
+
+impl AsFd for Host {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a guest prints, in lines.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+/// A line that never ends is handed on in pieces of so many bytes: a host reads a megabyte of JSON in one line at most.
+const LONGEST: usize = 1 << 17;
+/// Lines that tell of a guest's end.
+const LAST: usize = 20;
+/// Characters of one such line.
+const LAST_LENGTH: usize = 500;
+
+/// One stream of a guest.
+pub struct Output {
+    pub name: &'static str,
+    pipe: File,
+    rest: Vec<u8>,
+}
+
+impl Output {
+    pub fn new(name: &'static str, pipe: OwnedFd) -> Self {
+        Self { name, pipe: pipe.into(), rest: Vec::new() }
+    }
+
+    /// Reads some of it: whole lines, each with its end. `None`: that was all.
+    pub fn read(&mut self) -> Option<Vec<String>> {
+        let mut bytes = vec![0; 1 << 16];
+        match self.pipe.read(&mut bytes) {
+            Ok(0) => None,
+            Ok(read) => Some(self.cut(&bytes[..read])),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(Vec::new()),
+            Err(_) => None,
+        }
+    }
+
+    /// The last line, where it has no end.
+    pub fn rest(&mut self) -> Option<String> {
+        let rest = std::mem::take(&mut self.rest);
+        (!rest.is_empty()).then(|| text(&rest))
+    }
+
+    fn cut(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.rest.extend_from_slice(bytes);
+        let (mut lines, mut start) = (Vec::new(), 0);
+        while let Some(length) = line(&self.rest[start..]) {
+            lines.push(text(&self.rest[start..start + length]));
+            start += length;
+        }
+        self.rest.drain(..start);
+        lines
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+/// How long the first line is, with its end, if that has come.
+fn line(bytes: &[u8]) -> Option<usize> {
+    match bytes.iter().position(|byte| *byte == b'\n') {
+        Some(end) if end < LONGEST => Some(end + 1),
+        _ if bytes.len() > LONGEST => {
+            // Not in the middle of a character.
+            Some((LONGEST - 3..=LONGEST).rev().find(|at| bytes[*at] & 0xc0 != 0x80).unwrap_or(LONGEST))
+        }
+        _ => None,
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// The lines that were printed last.
+#[derive(Default)]
+pub struct Last(VecDeque<String>);
+
+impl Last {
+    pub fn keep(&mut self, line: &str) {
+        self.0.push_back(line.trim_end().chars().take(LAST_LENGTH).collect());
+        if self.0.len() > LAST {
+            self.0.pop_front();
+        }
+    }
+
+    pub fn lines(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output() -> Output {
+        Output::new("stdout", File::open("/dev/null").unwrap().into())
+    }
+
+    #[test]
+    fn lines_are_whole_however_they_come() {
+        let mut output = output();
+        assert_eq!(output.cut(b"one\ntw"), ["one\n"]);
+        assert_eq!(output.cut(b"o\n\nthr"), ["two\n", "\n"]);
+        assert_eq!(output.rest().as_deref(), Some("thr\n"));
+        assert_eq!(output.rest(), None);
+    }
+
+    #[test]
+    fn a_line_without_end_comes_in_pieces_of_whole_characters() {
+        let mut output = output();
+        let long = "ä".repeat(LONGEST);
+        let mut pieces = output.cut(b"x");
+        pieces.extend(output.cut(long.as_bytes()));
+        pieces.extend(output.rest());
+        assert!(pieces.iter().all(|piece| piece.len() <= LONGEST + 1));
+        let whole: String = pieces.iter().map(|piece| piece.trim_end()).collect();
+        assert_eq!(whole, format!("x{long}"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_shown_as_such() {
+        assert_eq!(output().cut(b"a\xffb\n"), ["a\u{fffd}b\n"]);
+    }
+
+    #[test]
+    fn the_last_lines_are_few_and_short() {
+        let mut last = Last::default();
+        for number in 0..30 {
+            last.keep(&format!("{number}{}\n", "x".repeat(1000)));
+        }
+        assert_eq!(last.lines().len(), LAST);
+        assert!(last.lines()[0].starts_with("10x"));
+        assert_eq!(last.lines()[0].len(), LAST_LENGTH);
+    }
+}

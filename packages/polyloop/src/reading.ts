@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Readable } from 'node:stream'
+import { StringDecoder } from 'node:string_decoder'
+
+/** A line that never ends is handed on in pieces of so many units. */
+const longestLine = 1 << 20
+/** Lines that are handed on in one turn of the loop: a guest that writes without end leaves others their turn. */
+const linesAtOnce = 256
+/** Milliseconds that the streams of a process that has ended may stay open, because others have inherited them. */
+const patience = 200
+
+/** Hands a stream on in whole lines, each with its end; `take` returns a promise where the next one has to wait. */
+export function lines(from: Readable, take: (line: string) => unknown): void {
+  const decoder = new StringDecoder('utf8')
+  let rest = ''
+  from.on('data', (bytes: Buffer) => {
+    rest += decoder.write(bytes)
+    const end = rest.lastIndexOf('\n') + 1
+    const whole: string[] = rest.slice(0, end).match(/[^\n]*\n/g) ?? []
+    rest = rest.slice(end)
+    if (rest.length > longestLine) {
+      whole.push(`${rest}\n`)
+      rest = ''
+    }
+    if (whole.length > 0) void handOn(from, whole, take)
+  })
+  from.on('end', () => {
+    if (rest !== '') take(`${rest}\n`)
+  })
+}
+
+/** Hands lines on, some in each turn of the loop, and reads no more meanwhile. */
+async function handOn(from: Readable, whole: readonly string[], take: (line: string) => unknown): Promise<void> {
+  from.pause()
+  for (const [index, line] of whole.entries()) {
+    if (index > 0 && index % linesAtOnce === 0) await new Promise((resolve) => setImmediate(resolve))
+    const waits = take(line)
+    if (waits !== undefined) await waits
+  }
+  from.resume()
+}
+
+/** What a process that has ended wrote before its end is read before its end is told. */
+export function streamsEnd(streams: readonly Readable[]): Promise<void> {
+  return new Promise((resolve) => {
+    let open = streams.length
+    const timer = setTimeout(finish, patience)
+    function finish(): void {
+      clearTimeout(timer)
+      for (const stream of streams) stream.destroy()
+      resolve()
+    }
+    const ended = (): void => {
+      if (--open === 0) finish()
+    }
+    for (const stream of streams) {
+      if (stream.readableEnded || stream.destroyed) ended()
+      else stream.once('close', ended).once('end', () => stream.destroy())
+    }
+  })
+}
