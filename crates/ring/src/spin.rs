@@ -16,6 +16,8 @@ const APART: Duration = Duration::from_micros(10);
 /// After this many misses in a row only one wait in `PROBE` spins.
 const MISSES: u32 = 8;
 const PROBE: u32 = 64;
+/// After this many hits in a row spinning pays.
+const HITS: u32 = 16;
 /// A yield that takes this long went to neither side: others want the processors, and to them a
 /// spinner that yields comes last, while a sleeper that is woken comes first.
 const CROWDED: Duration = Duration::from_millis(1);
@@ -39,6 +41,7 @@ pub enum Spun {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Window {
     misses: u32,
+    hits: u32,
     never: bool,
     rest: Duration,
     until: Option<Instant>,
@@ -64,12 +67,21 @@ impl Window {
         Duration::ZERO
     }
 
+    /// Whether several spins in a row have met what they waited for.
+    pub fn pays(&self) -> bool {
+        self.hits >= HITS
+    }
+
     /// Learns from a spin.
     pub fn learn(&mut self, spun: Spun) {
         match spun {
-            Spun::Met => (self.misses, self.rest) = (0, Duration::ZERO),
-            Spun::Missed => self.misses = self.misses.wrapping_add(1).max(1),
+            Spun::Met => {
+                (self.misses, self.rest) = (0, Duration::ZERO);
+                self.hits = self.hits.saturating_add(1);
+            }
+            Spun::Missed => (self.misses, self.hits) = (self.misses.wrapping_add(1).max(1), 0),
             Spun::Crowded => {
+                self.hits = 0;
                 self.rest = (self.rest * 2).clamp(REST, LONGEST_REST);
                 self.until = Some(Instant::now() + self.rest);
             }
@@ -158,6 +170,18 @@ mod tests {
         assert!(tries.count() <= 5, "it tries seldom while it misses");
         window.learn(Spun::Met);
         assert_eq!(window.length(), LONGEST);
+    }
+
+    #[test]
+    fn spinning_pays_after_hits_in_a_row() {
+        let mut window = Window::default();
+        for _ in 0..HITS {
+            assert!(!window.pays());
+            window.learn(Spun::Met);
+        }
+        assert!(window.pays());
+        window.learn(Spun::Missed);
+        assert!(!window.pays());
     }
 
     #[test]

@@ -141,8 +141,10 @@ impl Taker {
         let porch = source.porch();
         let awaited = || !source.is_quiet() || stopped(porch);
         let window = self.window.length();
-        self.move_away(porch, source.host_cpu());
         if !window.is_zero() {
+            if self.window.pays() {
+                self.move_away(porch, source.host_cpu());
+            }
             let spun = spin::spin(window, &porch.guest_cpu, source.host_cpu(), awaited);
             self.window.learn(spun);
             if spun == Spun::Met {
@@ -159,7 +161,8 @@ impl Taker {
     }
 
     /// Leaves the processor of the host's loop, at most once in 5 ms: on one processor a call costs
-    /// two switches, on two none.
+    /// two switches, on two none. Not where both sleep between calls anyway: several guests that work
+    /// for milliseconds would all meet on the processors that the host's loop leaves free.
     #[cfg(not(loom))]
     fn move_away(&mut self, porch: &Header, host: &Line) {
         const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
