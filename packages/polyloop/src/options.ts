@@ -103,6 +103,19 @@ export interface Settings extends Bounds {
 }
 
 const gib = 2 ** 30
+
+/** Options that mean something only for a guest in a process of its own. */
+const ofProcesses = [
+  'shared',
+  'instances',
+  'restart',
+  'heartbeat',
+  'whenHung',
+  'maxMemory',
+  'drainTimeout',
+  'copyBytes',
+] as const
+
 const known = new Set<string>([
   'config',
   'threads',
@@ -118,14 +131,7 @@ const known = new Set<string>([
   'venv',
   'log',
   'placement',
-  'shared',
-  'instances',
-  'restart',
-  'heartbeat',
-  'whenHung',
-  'maxMemory',
-  'drainTimeout',
-  'copyBytes',
+  ...ofProcesses,
   'hotReload',
   'onEvent',
 ] satisfies (keyof LoadOptions)[])
@@ -184,18 +190,6 @@ export function settle(options: LoadOptions): Settings {
     onEvent,
   }
 }
-
-/** Options that mean something only for a guest in a process of its own. */
-const ofProcesses = [
-  'shared',
-  'instances',
-  'restart',
-  'heartbeat',
-  'whenHung',
-  'maxMemory',
-  'drainTimeout',
-  'copyBytes',
-] as const
 
 function refuseProcessOptions(options: LoadOptions): void {
   const name = ofProcesses.find((option) => options[option] !== undefined)

@@ -5,38 +5,17 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { PolyloopError } from '../errors.ts'
 import type { RuntimeEvent } from '../events.ts'
-import type { Runtime } from '../face.ts'
-import { load } from '../load.ts'
-import type { LoadOptions } from '../options.ts'
 import { rejection, until } from '../testing/calls.ts'
 import { cGuests, emptyVenv, temporaryFolder, write } from '../testing/folders.ts'
 import { python, rust } from '../testing/paths.ts'
 import { childrenOf, descriptors, ended, isAlive } from '../testing/processes.ts'
 import { numbers } from '../testing/streams.ts'
+import { startWatched as start, types, type Watched } from '../testing/watched.ts'
 
-let number = 0
 const [one, two] = [Buffer.from('one'), Buffer.from('two')]
 
-type Guest = Runtime & { readonly events: RuntimeEvent[]; readonly lines: string[]; pid(): number }
-
-/** A guest in a process of its own, what happened to it and what it printed. */
-async function start(locator: string, options: LoadOptions = {}, config: object = {}): Promise<Guest> {
-  const events: RuntimeEvent[] = []
-  const lines: string[] = []
-  const guest = await load(locator, {
-    placement: 'process',
-    config: { ...config, test: ++number },
-    onEvent: (event) => events.push(event),
-    log: (text) => lines.push(text),
-    ...options,
-  })
-  const pid = (): number => guest.stats().instances[0]?.pid as number
-  return Object.create(guest, { events: { value: events }, lines: { value: lines }, pid: { value: pid } }) as Guest
-}
-
 const lives = python('lives')
-const types = ({ events }: Guest): string[] => events.map(({ type }) => type)
-const at = ({ events }: Guest, type: RuntimeEvent['type']): RuntimeEvent =>
+const at = ({ events }: Watched, type: RuntimeEvent['type']): RuntimeEvent =>
   events.find((event) => event.type === type) as RuntimeEvent
 
 describe('a guest in a process of its own', () => {

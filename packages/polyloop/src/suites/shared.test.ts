@@ -2,37 +2,19 @@
 // A guest's process that is to serve several hosts, as one of them sees it; `lifecycle/shared.test.ts` has several.
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { RuntimeEvent } from '../events.ts'
-import type { Runtime } from '../face.ts'
-import { load, runtimes } from '../load.ts'
+import { runtimes } from '../load.ts'
 import type { LoadOptions } from '../options.ts'
 import { rejection, until } from '../testing/calls.ts'
 import { temporaryFolder, write } from '../testing/folders.ts'
 import { python, rust } from '../testing/paths.ts'
 import { childrenOf, descriptors, ended, isAlive, parentOf } from '../testing/processes.ts'
+import { startWatched, types, type Watched } from '../testing/watched.ts'
 
-let number = 0
 const lives = python('lives')
 
-type Guest = Runtime & { readonly events: RuntimeEvent[]; readonly lines: string[]; pid(): number }
-
 /** A guest that is shared, what happened to it and what it printed. */
-async function start(locator: string, options: LoadOptions = {}, config: object = {}): Promise<Guest> {
-  const events: RuntimeEvent[] = []
-  const lines: string[] = []
-  const guest = await load(locator, {
-    placement: 'process',
-    shared: true,
-    config: { ...config, test: ++number },
-    onEvent: (event) => events.push(event),
-    log: (text) => lines.push(text),
-    ...options,
-  })
-  const pid = (): number => guest.stats().instances[0]?.pid as number
-  return Object.create(guest, { events: { value: events }, lines: { value: lines }, pid: { value: pid } }) as Guest
-}
-
-const types = ({ events }: Guest): string[] => events.map(({ type }) => type)
+const start = (locator: string, options: LoadOptions = {}, config: object = {}): Promise<Watched> =>
+  startWatched(locator, { shared: true, ...options }, config)
 
 describe('a guest that is shared', () => {
   test('is the child of its keeper, which is one of the host that came first, and both end with the last unload', async () => {
