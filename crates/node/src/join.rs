@@ -6,8 +6,7 @@
 //! keeper with it.
 
 use std::{
-    io::{self, IoSlice, IoSliceMut, Read},
-    mem::MaybeUninit,
+    io::{self, Read},
     net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -20,10 +19,8 @@ use std::{
 };
 
 use polyloop_ring::region::Porch;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
-};
+use polyloop_runtime::packet;
+use rustix::net::sockopt::socket_peercred;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -177,10 +174,7 @@ impl<T: Fn(News)> Seeker<T> {
     fn send(&self, keeper: &UnixStream, life: BorrowedFd<'_>) -> io::Result<()> {
         let [block, requests, responses, bell] = self.files.each_ref().map(AsFd::as_fd);
         let files = [block, requests, responses, bell, life];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&files));
-        sendmsg(keeper, &[IoSlice::new(b"join\n")], &mut ancillary, SendFlags::NOSIGNAL)?;
+        packet::send(keeper, b"join\n", &files)?;
         Ok(())
     }
 }
@@ -223,22 +217,13 @@ fn welcome(keeper: &mut UnixStream, life: UnixStream) -> io::Result<Option<News>
 /// A line, and the descriptor that came with it.
 fn first(keeper: &mut UnixStream) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
     let mut text = [0; 1024];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let read = {
-        let mut parts = [IoSliceMut::new(&mut text)];
-        recvmsg(&*keeper, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes
-    };
-    let porch = ancillary.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
-        _ => None,
-    });
+    let (read, files) = packet::receive(&*keeper, &mut text)?;
     let mut line = text[..read].to_vec();
     let mut byte = [0];
     while !line.is_empty() && !line.ends_with(b"\n") && keeper.read(&mut byte)? > 0 {
         line.push(byte[0]);
     }
-    Ok((line, porch))
+    Ok((line, files.into_iter().next()))
 }
 
 fn refused(why: &str) -> News {

@@ -26,11 +26,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use self::{
-    guest::{Guest, PORCH},
+    guest::Guest,
     host::{Host, Wish},
     output::{Last, Output},
 };
-use crate::{life::take, serve::FIRST};
+use crate::{
+    life::take,
+    serve::{FIRST, PORCH},
+};
 
 /// How long the streams of a guest that has ended may stay open, because others have inherited them.
 const PATIENCE: Duration = Duration::from_millis(200);

@@ -53,11 +53,11 @@ pub fn serve() -> io::Result<()> {
     if is_socket(FIRST) { shared::serve() } else { serve_one() }
 }
 
-/// What a host's process leaves open for this one, from [`FIRST`] on, or sends it: block, requests, responses, bell, life.
-pub type Files = [OwnedFd; 5];
-
 /// The first descriptor beyond the standard streams.
 pub const FIRST: RawFd = 3;
+
+/// Where the process of a guest that several hosts share finds its porch.
+pub const PORCH: RawFd = FIRST + 1;
 
 fn serve_one() -> io::Result<()> {
     // SAFETY: this process was started with these descriptors for this.

@@ -5,20 +5,21 @@
 //! thread for its line of life. A packet `end` ends the guest. Where the keeper goes, this process goes, too.
 
 use std::{
-    io::{self, BufRead, IoSliceMut},
-    mem::MaybeUninit,
+    io::{self, BufRead},
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
 };
 
 use polyloop_ring::region::Porch;
-use polyloop_runtime::{Desk, ErrorObject, Event, Hall, Runtime};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use polyloop_runtime::{
+    Desk, ErrorObject, Event, Hall, Runtime,
+    packet::{self, Files},
+};
 
 use crate::{
     life::{Start, take},
-    serve::{FIRST, Files, Kept, attach, end_group, listen, wait},
+    serve::{FIRST, Kept, PORCH, attach, end_group, listen, wait},
 };
 
 /// What the keeper asks for.
@@ -36,7 +37,7 @@ struct House {
 
 pub fn serve() -> io::Result<()> {
     // SAFETY: this process was started with these descriptors for this.
-    let (keeper, porch) = unsafe { (take(FIRST)?, take(FIRST + 1)?) };
+    let (keeper, porch) = unsafe { (take(FIRST)?, take(PORCH)?) };
     let (sender, events) = mpsc::channel();
     // Nobody waits for it once this process is about to end.
     let tell = move |event: &Event| drop(sender.send(event.clone()));
@@ -103,23 +104,12 @@ impl House {
 /// The next packet; nothing once the keeper has gone.
 fn receive(keeper: &OwnedFd) -> io::Result<Option<Packet>> {
     let mut text = [0; 16];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut parts = [IoSliceMut::new(&mut text)];
-    let read = loop {
-        match recvmsg(keeper, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-            Err(rustix::io::Errno::INTR) => {}
-            read => break read?.bytes,
+    let (read, files) = loop {
+        match packet::receive(keeper, &mut text) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            received => break received?,
         }
     };
-    let files: Vec<OwnedFd> = ancillary
-        .drain()
-        .filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(files) => Some(files),
-            _ => None,
-        })
-        .flatten()
-        .collect();
     match (&text[..read], Files::try_from(files)) {
         (b"", _) => Ok(None),
         (b"join", Ok(files)) => Ok(Some(Packet::Join(files))),

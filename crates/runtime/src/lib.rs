@@ -12,6 +12,7 @@ mod error;
 mod hall;
 mod lifecycle;
 mod log;
+pub mod packet;
 mod remote;
 mod runtime;
 mod streams;

@@ -3,8 +3,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, IoSlice},
-    mem::MaybeUninit,
+    io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::{net::UnixStream, process::CommandExt},
@@ -13,16 +12,11 @@ use std::{
     thread,
 };
 
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
-    socketpair,
-};
+use polyloop_runtime::packet;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::output::Output;
-use crate::serve::FIRST;
-
-/// Where the guest's process finds the porch.
-pub const PORCH: RawFd = FIRST + 1;
+use crate::serve::{FIRST, PORCH};
 
 /// A process, until its end was told.
 pub struct Guest {
@@ -70,24 +64,12 @@ impl Guest {
     /// Hands a host's descriptors on.
     pub fn join(&self, files: &[OwnedFd]) -> io::Result<()> {
         let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        self.send(b"join", &files)
+        packet::send(&self.packets, b"join", &files).map(drop)
     }
 
     /// Has the guest end.
     pub fn finish(&self) -> io::Result<()> {
-        self.send(b"end", &[])
-    }
-
-    fn send(&self, packet: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !files.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(files)) {
-            return Err(io::Error::other("too many descriptors"));
-        }
-        // It does not wait for a guest that takes nothing.
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        sendmsg(&self.packets, &[IoSlice::new(packet)], &mut ancillary, flags)?;
-        Ok(())
+        packet::send(&self.packets, b"end", &[]).map(drop)
     }
 
     /// Ends it, and those of its group that it started. Not once it was reaped: the number may be another's.

@@ -3,16 +3,13 @@
 
 use std::{
     collections::VecDeque,
-    io::{self, IoSlice, IoSliceMut, Read, Write},
-    mem::MaybeUninit,
+    io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixStream,
 };
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
-};
+use polyloop_runtime::packet;
+use rustix::net::sockopt::socket_peercred;
 use serde_json::{Value, json};
 
 /// Bytes that wait for a host to read them before another gets what is printed.
@@ -69,18 +66,7 @@ impl Host {
     /// The one message that comes with descriptors.
     fn receive(&self) -> io::Result<Option<Wish>> {
         let mut text = [0; LONGEST];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(&mut text)];
-        let read = recvmsg(&self.stream, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
-        let files: Vec<OwnedFd> = ancillary
-            .drain()
-            .filter_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(files) => Some(files),
-                _ => None,
-            })
-            .flatten()
-            .collect();
+        let (read, files) = packet::receive(&self.stream, &mut text)?;
         Ok(Some(if &text[..read] == b"join\n" { Wish::Join(files) } else { Wish::Leave }))
     }
 
@@ -99,13 +85,8 @@ impl Host {
     /// It is served from now on: tells it the guest's process, and gives it the porch.
     pub fn welcome(&mut self, pid: u32, porch: BorrowedFd<'_>) {
         let line = format!("{}\n", json!({ "event": "welcome", "pid": pid }));
-        let files = [porch];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&files));
-        let sent =
-            sendmsg(&self.stream, &[IoSlice::new(line.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL);
-        self.is_in = sent == Ok(line.len());
+        let sent = packet::send(&self.stream, line.as_bytes(), &[porch]);
+        self.is_in = sent.is_ok_and(|sent| sent == line.len());
         self.has_left = !self.is_in;
     }
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Messages with descriptors, over a unix socket.
+
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+
+/// What a host shares with a guest in another process: block, requests, responses, bell, life.
+pub type Files = [OwnedFd; FILES];
+
+/// Most descriptors of one message.
+const FILES: usize = 5;
+
+/// Sends a message without waiting for who takes none: bytes that were sent.
+///
+/// # Errors
+/// What the kernel says; where there are too many descriptors.
+pub fn send(socket: impl AsFd, text: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !files.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(files)) {
+        return Err(io::Error::other("too many descriptors"));
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    Ok(sendmsg(socket, &[IoSlice::new(text)], &mut ancillary, flags)?)
+}
+
+/// Receives a message: how many bytes of it, none at the end, and its descriptors.
+///
+/// # Errors
+/// What the kernel says, also where it was interrupted or there is none yet.
+pub fn receive(socket: impl AsFd, text: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let read = recvmsg(socket, &mut [IoSliceMut::new(text)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
+    let files = ancillary
+        .drain()
+        .filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    Ok((read, files))
+}
