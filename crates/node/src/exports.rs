@@ -53,6 +53,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"pin" => pin,
         c"control" => control,
         c"slab" => slab,
+        c"alloc" => alloc,
         c"takeLog" => take_log,
         c"counts" => counts,
     }
@@ -350,6 +351,13 @@ fn slab(env: napi_env, [id, slab, bytes]: [napi_value; 3]) -> Result<Option<napi
     let (id, number, bytes) = (napi::number(env, id)?, napi::number(env, slab)?, napi::number(env, bytes)?);
     let home = hub(env)?.member(id)?.home.clone();
     memory::slab(env, &home, number, bytes as usize).map(Some)
+}
+
+/// alloc(id, bytes): memory for requests that the guest reads without a copy, and its address there. Its bytes are not
+/// cleared. It is free again when its views are gone: keep one while the guest may read them.
+fn alloc(env: napi_env, [id, bytes]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let (id, bytes) = (napi::number(env, id)?, napi::number(env, bytes)?);
+    memory::requests(env, hub(env)?.member(id)?, bytes as usize).map(Some)
 }
 
 /// takeLog(id): what the guest printed, as JSON `[[stream, text], ...]`.

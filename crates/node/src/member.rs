@@ -10,6 +10,7 @@ use std::{
 use polyloop_ring::{
     Window,
     layout::Header,
+    parcel::{Parcel, Parcels},
     region::{Mapping, Porch},
     submission,
 };
@@ -46,6 +47,12 @@ impl Own {
     }
 }
 
+/// Memory of requests, which is there until this is dropped.
+pub struct Lent {
+    _pins: Vec<Option<Pin>>,
+    _requests: Option<Arc<Parcels>>,
+}
+
 /// A runtime, what it borrows from JavaScript, and how long spinning for it pays.
 pub struct Member {
     pub id: u32,
@@ -55,6 +62,8 @@ pub struct Member {
     pub own: Option<Own>,
     pins: Vec<Option<Pin>>,
     pinned: Vec<u32>,
+    /// Where JavaScript writes requests for a guest in this process, once it does.
+    requests: Option<Arc<Parcels>>,
     pub window: Window,
     seen: (u32, Option<Instant>),
 }
@@ -71,6 +80,7 @@ impl Member {
             own,
             pins: Vec::new(),
             pinned: Vec::new(),
+            requests: None,
             window: Window::default(),
             seen: (0, None),
         })
@@ -124,11 +134,31 @@ impl Member {
         }
     }
 
-    /// Takes out the pins of requests that the guest may still read.
-    pub fn lent(&mut self) -> Vec<Option<Pin>> {
+    /// Takes out the memory of requests that the guest may still read.
+    pub fn lent(&mut self) -> Lent {
         self.sweep();
         self.pinned.clear();
-        std::mem::take(&mut self.pins)
+        Lent { _pins: std::mem::take(&mut self.pins), _requests: self.requests.take() }
+    }
+
+    /// A place for a request that JavaScript is going to write, and where the guest finds it.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn reserve(&mut self, len: usize) -> io::Result<(Parcel, u64)> {
+        if let Home::Process(remote) = &self.home {
+            let parcel = remote.requests().reserve(len)?;
+            let address = parcel.address();
+            return Ok((parcel, address));
+        }
+        let requests = match &self.requests {
+            Some(requests) => requests,
+            // Nobody else maps the file.
+            None => self.requests.insert(Parcels::new()?.0),
+        };
+        let parcel = requests.reserve(len)?;
+        let address = parcel.as_ptr() as u64;
+        Ok((parcel, address))
     }
 
     /// Lets go of the requests that were answered; how many are left.

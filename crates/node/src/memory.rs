@@ -9,7 +9,8 @@ use polyloop_runtime::{Remote, Runtime};
 
 use crate::{
     home::Home,
-    napi::{Result, external},
+    member::Member,
+    napi::{Result, external, integer, pair},
 };
 
 /// A runtime's block; the runtime lives as long as JavaScript can see it.
@@ -52,6 +53,16 @@ impl Drop for LentByProcess {
     fn drop(&mut self) {
         self.remote.responses().give_back(self.slab, self.bytes);
     }
+}
+
+/// Memory for requests of so many bytes, and where the guest finds it: `[ArrayBuffer, number]`. Its place is free again
+/// when its views are gone.
+pub fn requests(env: napi_env, member: &mut Member, bytes: usize) -> Result<napi_value> {
+    let (parcel, address) = member.reserve(bytes)?;
+    let address = integer(env, i64::try_from(address)?)?;
+    // SAFETY: the parcel is the owner, and its bytes nobody else's.
+    let memory = unsafe { external(env, parcel.as_ptr(), bytes, parcel) }?;
+    pair(env, memory, address)
 }
 
 /// A slab of responses, of at least so many bytes. Open it once; it is recycled when its views are gone.

@@ -109,6 +109,17 @@ pub fn integer(env: napi_env, number: i64) -> Result<napi_value> {
     value("a number", |out| unsafe { sys::napi_create_int64(env, number, out) })
 }
 
+/// An array of two.
+pub fn pair(env: napi_env, first: napi_value, second: napi_value) -> Result<napi_value> {
+    // SAFETY: env and values are live.
+    let array = value("an array", |out| unsafe { sys::napi_create_array_with_length(env, 2, out) })?;
+    for (index, element) in [first, second].into_iter().enumerate() {
+        // SAFETY: as above.
+        check(unsafe { sys::napi_set_element(env, array, index as u32, element) }, "an element")?;
+    }
+    Ok(array)
+}
+
 /// A strong reference to a value.
 pub fn reference(env: napi_env, to: napi_value) -> Result<sys::napi_ref> {
     let mut out = ptr::null_mut();

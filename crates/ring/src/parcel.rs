@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where requests lie that are too large for their carrier, and whose guest has a process of its own: the host copies
-//! them here, and the guest reads them in place.
+//! them here, or has written them here in the first place, and the guest reads them in place. A guest in the host's
+//! process reads what was written here, too, and what is copied elsewhere it reads where it is.
 //!
 //! One file in memory, which takes memory as it is touched. Up to a megabyte a parcel has a place of a power of two,
 //! which the next of its size gets again; a larger one has whole megabytes. An address is an offset in the file.
@@ -23,7 +24,7 @@ const UNITS: usize = 65_536;
 const SMALLEST: usize = 8 << 10;
 const CLASSES: usize = (UNIT / SMALLEST).ilog2() as usize + 1;
 /// Units of large parcels whose memory is kept.
-const KEPT_UNITS: usize = 64;
+const KEPT_UNITS: usize = 128;
 
 /// The places of one runtime's requests.
 pub struct Parcels {
@@ -73,21 +74,28 @@ impl Parcels {
         Ok((Arc::new(Self { memory, state: Mutex::new(state) }), file))
     }
 
-    /// Copies a request to a place of its own.
+    /// A place for a request of so many bytes, which say whatever the last one there left.
     ///
     /// # Errors
     /// Where there is none.
     ///
     /// # Panics
     /// Never: the lock is not held across anything that panics.
-    pub fn place(self: &Arc<Self>, request: &[u8]) -> io::Result<Parcel> {
-        let len = request.len();
+    pub fn reserve(self: &Arc<Self>, len: usize) -> io::Result<Parcel> {
         let found = self.state.lock().unwrap().find(len);
-        let offset =
-            found.ok_or_else(|| io::Error::other("requests that the guest keeps fill all places"))?;
-        // SAFETY: the place is ours alone, as long as the request, and no request lies in one.
-        unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), self.memory.as_ptr().add(offset), len) };
+        let offset = found.ok_or_else(|| io::Error::other("requests that are kept fill all places"))?;
         Ok(Parcel { owner: Arc::clone(self), offset, len })
+    }
+
+    /// Copies a request to a place of its own.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn place(self: &Arc<Self>, request: &[u8]) -> io::Result<Parcel> {
+        let parcel = self.reserve(request.len())?;
+        // SAFETY: the place is ours alone and as long as the request. A request may lie in another one, never in this.
+        unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), parcel.as_ptr(), request.len()) };
+        Ok(parcel)
     }
 }
 
@@ -95,6 +103,12 @@ impl Parcel {
     /// Where it lies in the file, never 0.
     pub fn address(&self) -> u64 {
         self.offset as u64
+    }
+
+    /// Its first byte. As many as were asked for are the owner's alone, until it is dropped; guests may read them.
+    pub fn as_ptr(&self) -> *mut u8 {
+        // SAFETY: the place lies in the mapping.
+        unsafe { self.owner.memory.as_ptr().add(self.offset) }
     }
 }
 
@@ -169,6 +183,18 @@ mod tests {
             assert_ne!(parcel.address(), 0);
             assert_eq!(read(&parcels, parcel), *request);
         }
+    }
+
+    #[test]
+    fn what_is_written_to_a_place_is_read_at_its_address() {
+        let (parcels, _file) = Parcels::new().unwrap();
+        let (small, large) = (parcels.reserve(0).unwrap(), parcels.reserve(2 * UNIT + 1).unwrap());
+        for (parcel, seed) in [(&small, 1), (&large, 2)] {
+            // SAFETY: the place is the parcel's.
+            unsafe { parcel.as_ptr().write_bytes(seed, parcel.len) };
+        }
+        assert_eq!(read(&parcels, &large), vec![2; 2 * UNIT + 1]);
+        assert_ne!(small.address(), 0);
     }
 
     #[test]

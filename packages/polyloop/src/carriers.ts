@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Block, requestBytes } from './block.ts'
 import { PolyloopError } from './errors.ts'
+import { type Place, RequestMemory } from './memory.ts'
 import { native } from './native.ts'
 
 /** Memory whose end may become unreadable, by `resize`, while it is pinned. */
@@ -19,9 +20,21 @@ export class Carriers {
   readonly #pins: Uint8Array
   /** 1 where a task's own place for an item is in use. */
   readonly #reserved: Uint8Array
+  /** Memory that the guest reads requests in, beside the carriers. */
+  readonly memory: RequestMemory
+  /** What of it each carrier's entry refers to: kept as long as the guest may read it. */
+  readonly #lent: (ArrayBufferLike | Place | undefined)[]
+  /** How many of them. */
+  lent = 0
+  /** Whether callers' bytes cannot be read where they are. */
+  readonly #copies: boolean
   #waiting: (() => void)[] = []
 
-  constructor(id: number, block: Block, pins: Uint8Array = block.bytes.subarray(block.pins)) {
+  /**
+   * @param copies - whether callers' bytes cannot be read where they are
+   * @param pins - a byte for each carrier
+   */
+  constructor(id: number, block: Block, copies: boolean, pins: Uint8Array = block.bytes.subarray(block.pins)) {
     this.#id = id
     this.#block = block
     this.#bytes = block.bytes
@@ -29,6 +42,9 @@ export class Carriers {
     const first = block.slots * 2
     this.#pool = Array.from({ length: block.carriers - first }, (_, index) => first + index)
     this.#reserved = new Uint8Array(block.slots)
+    this.memory = new RequestMemory(id)
+    this.#lent = new Array<ArrayBufferLike | Place | undefined>(block.carriers).fill(undefined)
+    this.#copies = copies
   }
 
   /** A place for an item of the task in `slot`; undefined where it has to wait. */
@@ -58,25 +74,62 @@ export class Carriers {
   }
 
   /**
-   * Copies a small payload into its place and pins a large one, or copies it to where another process reads it.
+   * Copies a small payload into its carrier. A large one that lies in {@link memory} is left there; another is pinned,
+   * or copied to where the guest reads it.
    *
    * @param word - where its entry begins, in 32-bit words
-   * @param room - bytes that it may take of its place
+   * @param room - bytes that it may take of its carrier
    * @returns bytes of the payload
    * @throws overloaded where there is no memory to place it in
    */
-  place(carrier: number, word: number, payload: string | Uint8Array, room: number): number {
-    const start = this.start(carrier)
-    if (typeof payload === 'string') {
-      // 3 bytes of UTF-8 a UTF-16 unit at most: it fits whatever it holds.
-      if (payload.length * 3 <= room) return this.#bytes.write(payload, start, room, 'utf8')
-      return this.place(carrier, word, Buffer.from(payload), room)
-    }
+  place(carrier: number, word: number, payload: Uint8Array | string, room: number): number {
+    if (typeof payload === 'string') return this.#write(carrier, word, payload, room)
+    const { length } = payload
     // Empty bytes may have been detached while the call waited.
-    if (payload.length === 0) return 0
-    if (payload.length <= room) this.#bytes.set(payload, start)
-    else this.#pin(carrier, word, isResizable(payload) ? Buffer.from(payload) : payload)
-    return payload.length
+    if (length === 0) return 0
+    if (length <= room) this.#bytes.set(payload, this.start(carrier))
+    else this.#refer(carrier, word, payload)
+    return length
+  }
+
+  #write(carrier: number, word: number, text: string, room: number): number {
+    // 1 to 3 bytes of UTF-8 a UTF-16 unit.
+    const most = text.length * 3
+    if (text.length <= room) {
+      const written = this.#bytes.write(text, this.start(carrier), room, 'utf8')
+      // What did not fit was cut at its last whole character, of 4 bytes at most.
+      if (most <= room || written < room - 3) return written
+    } else {
+      const place = this.memory.take(most)
+      if (place !== undefined) {
+        this.#lend(carrier, word, place.address, place)
+        return place.bytes.write(text, 0, most, 'utf8')
+      }
+    }
+    return this.place(carrier, word, Buffer.from(text), room)
+  }
+
+  /** Has the entry say where the payload is. */
+  #refer(carrier: number, word: number, payload: Uint8Array): void {
+    const address = this.memory.find(payload)
+    if (address !== undefined) {
+      this.#lend(carrier, word, address, payload.buffer)
+      return
+    }
+    const place = this.#copies ? this.memory.take(payload.length) : undefined
+    if (place === undefined) this.#pin(carrier, word, isResizable(payload) ? Buffer.from(payload) : payload)
+    else {
+      place.bytes.set(payload)
+      this.#lend(carrier, word, place.address, place)
+    }
+  }
+
+  #lend(carrier: number, word: number, address: number, memory: ArrayBufferLike | Place): void {
+    const { words } = this.#block
+    words[word + 4] = address
+    words[word + 5] = address / 0x1_0000_0000
+    this.#lent[carrier] = memory
+    this.lent++
   }
 
   #pin(carrier: number, word: number, payload: Uint8Array): void {
@@ -96,5 +149,10 @@ export class Carriers {
   /** Marks the request of an answered task as free; the add-on then lets go of a pinned one. */
   free(carrier: number): void {
     this.#pins[carrier] = 0
+    const lent = this.#lent[carrier]
+    if (lent === undefined) return
+    this.#lent[carrier] = undefined
+    this.lent--
+    if ('address' in lent) this.memory.give(lent)
   }
 }

@@ -62,7 +62,7 @@ describe('a face', () => {
 
   test('shows the functions that there are, and is frozen', () => {
     const { runtime } = recorder('add', 'greet')
-    const own = ['call', 'stream', 'duplex', 'send', 'stats', 'reload', 'unload', 'methods', 'info']
+    const own = ['call', 'stream', 'duplex', 'send', 'alloc', 'stats', 'reload', 'unload', 'methods', 'info']
     expect(Object.keys(runtime)).toEqual([...own, 'add', 'greet'])
     expect(Object.isFrozen(runtime)).toBe(true)
   })

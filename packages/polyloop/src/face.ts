@@ -53,6 +53,16 @@ export interface RuntimeFace<T> extends AsyncDisposable {
   duplex<K extends FunctionName<T>>(name: K, options?: CallOptions): Duplex<unknown, Item<T, K>>
   /** Sends bytes to the guest's function `handle` and returns the bytes, or the value, that it answers with. */
   send(bytes: Uint8Array | ArrayBuffer | ArrayBufferView, options?: CallOptions): Promise<Buffer>
+  /**
+   * Memory for a request, or an item of a request stream, of more than 4 KB: the guest reads what is written there
+   * without a copy, wherever it runs. Its bytes are not cleared, as those of `Buffer.allocUnsafe`. Leave them alone
+   * while a call is under way; afterwards they may be sent again. Another runtime, an instance that was started since,
+   * or another one of several, gets a copy, as of any bytes.
+   *
+   * @param bytes - at most `maxPayload`
+   * @throws invalid-argument, too-large, overloaded: at once
+   */
+  alloc(bytes: number): Buffer
   /** Counts since the load. */
   stats(): Stats
   /**
@@ -92,6 +102,7 @@ export function face<T>(core: RuntimeCore): Runtime<T> {
     stream: (name, ...rest) => core.stream(name, rest[0] === undefined ? [] : [rest[0]], rest[1]),
     duplex: (name, options) => core.duplex(name, [], options),
     send: (bytes, options) => core.send(bytes, options) as Promise<Buffer>,
+    alloc: (bytes) => core.alloc(bytes),
     stats: () => core.stats(),
     reload: () => core.reload(),
     unload: () => core.unload(),

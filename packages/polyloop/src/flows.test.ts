@@ -35,7 +35,7 @@ class Sent extends ControlRing {
 
 test('where guests keep an item in every place the next is overloaded, and goes once they let go of one', () => {
   const block = smallest()
-  const carriers = new Carriers(0, block)
+  const carriers = new Carriers(0, block, false)
   const control = new Sent(0, block, carriers, false)
   const flows = new Flows(block, control, carriers)
   const input = new Input(
@@ -77,6 +77,6 @@ test('no stream gets more credit than a window', () => {
 
 function empty(other: Partial<Block> = {}): { flows: Flows; block: Block } {
   const block = Object.assign(smallest(), other)
-  const carriers = new Carriers(0, block)
+  const carriers = new Carriers(0, block, false)
   return { flows: new Flows(block, new ControlRing(0, block, carriers, false), carriers), block }
 }

@@ -85,18 +85,29 @@ export class Lobby {
     else observer.submit(task, this.#pick())
   }
 
-  /** The instance with the fewest calls in flight; of several the next one in turn. */
+  /** Where the next call goes. */
   #pick(): Tasks {
+    if (this.#instances.length === 1) return this.#instances[0] as Tasks
+    this.#turn = this.#next()
+    return this.#instances[this.#turn] as Tasks
+  }
+
+  /** The instance with the fewest calls in flight; of several the next one in turn. */
+  #next(): number {
     const instances = this.#instances
     const count = instances.length
-    if (count === 1) return instances[0] as Tasks
     let best = this.#turn
     for (let step = 0; step < count; step++) {
       const index = (this.#turn + 1 + step) % count
       if (step === 0 || (instances[index] as Tasks).calls < (instances[best] as Tasks).calls) best = index
     }
-    this.#turn = best
-    return instances[best] as Tasks
+    return best
+  }
+
+  /** Memory for a request to the instance that a call would go to now; any, where there is none. */
+  alloc(bytes: number): Buffer {
+    const instance = this.#instances[this.#next()]
+    return instance === undefined ? Buffer.allocUnsafeSlow(bytes) : instance.alloc(bytes)
   }
 
   /** Lets in what may go now. An instance calls it when places may be free. */

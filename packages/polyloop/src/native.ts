@@ -23,6 +23,7 @@ export interface BindingNative {
   pin(id: number, carrier: number, word: number, view: Uint8Array): void
   control(id: number): void
   slab(id: number, slab: number, bytes: number): ArrayBuffer
+  alloc(id: number, bytes: number): [ArrayBuffer, number]
   takeLog(id: number): string
   counts(id: number): string
 }
@@ -50,6 +51,11 @@ export interface BindingCounts {
 /** A file that is built beside the package: the add-on, the Python loader, its probe. */
 export function nativeFile(name: string): string {
   return fileURLToPath(new URL(`../native/${name}`, import.meta.url))
+}
+
+/** Whether memory of callers can be pinned; otherwise the add-on copies it. */
+export function canPin(): boolean {
+  return (JSON.parse(native.counts(0)) as BindingCounts).pinsHold
 }
 
 export const native: BindingNative = createRequire(import.meta.url)(nativeFile('polyloop.node')) as BindingNative

@@ -170,6 +170,23 @@ export class RuntimeCore {
     }
   }
 
+  /**
+   * Memory for a request.
+   *
+   * @throws invalid-argument, too-large, overloaded
+   */
+  alloc(bytes: number): Buffer {
+    const { maxPayload } = this.settings
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      throw new PolyloopError('invalid-argument', 'alloc takes a number of bytes, 0 or more: alloc(1_000_000)')
+    }
+    if (bytes > maxPayload) {
+      const message = `no request may have ${bytes} bytes, maxPayload is ${maxPayload}: raise it, or send less at a time`
+      throw new PolyloopError('too-large', message)
+    }
+    return this.lobby.alloc(bytes)
+  }
+
   #submit(method: number, { flags, payload }: Encoded, options: CallOptions | undefined, more: More | undefined): Task {
     if (!this.open) throw this.#refusal()
     const { counts } = this.lobby

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Block, slabBytes } from './block.ts'
+import { nudgeCollector } from './bytes.ts'
 import { Breach } from './errors.ts'
 import { native } from './native.ts'
 
@@ -34,8 +35,6 @@ export class Slabs {
   readonly #open = new Map<number, Slab>()
   #last = 0
   #lastSlab: Slab | undefined
-  /** Kept, so that no compiler leaves its making out. */
-  nudge: ArrayBuffer | undefined
 
   constructor(id: number, { slots, credits }: Block) {
     this.#id = id
@@ -56,10 +55,7 @@ export class Slabs {
    * @throws Breach where there is no such slab
    */
   own(slab: number, bytes: number): Slab {
-    // Memory that is not V8's own makes it collect the whole heap, every 64 MB of it. Where V8 allocates a store
-    // itself, however small, it first looks whether 32 MB of young ones wait, ours too, and collects just those. (V8 13
-    // looks at 64 MB: too late to help.)
-    this.nudge = new ArrayBuffer(1)
+    nudgeCollector()
     return new Slab(this.#map(slab, bytes))
   }
 

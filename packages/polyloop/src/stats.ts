@@ -76,7 +76,8 @@ export function statsOf({ counts, admission }: Lobby, { instances, restarts, rel
   const each = instances
     .filter(({ state }) => state !== 'gone')
     .map(({ id, pid, state, tasks }) => {
-      return { pid, state, inFlight: tasks.calls, ...(JSON.parse(native.counts(id)) as Required<BindingCounts>) }
+      const counted = JSON.parse(native.counts(id)) as Required<BindingCounts>
+      return { ...counted, pid, state, inFlight: tasks.calls, pinned: counted.pinned + tasks.lent }
     })
   // Those of the thread are in each of them.
   const ofThread = each[0] ?? (JSON.parse(native.counts(0)) as BindingCounts)

@@ -37,6 +37,7 @@ beforeEach(() => {
   vi.spyOn(native, 'control').mockImplementation(() => {})
   vi.spyOn(native, 'doorbell').mockImplementation(() => {})
   vi.spyOn(native, 'pin').mockImplementation(() => {})
+  vi.spyOn(native, 'alloc').mockImplementation((_id, bytes) => [new ArrayBuffer(bytes), slabBytes])
   vi.spyOn(native, 'slab').mockImplementation((_id, slab, bytes) => {
     const units = Array.from({ length: Math.max(1, Math.ceil(bytes / slabBytes)) }, (_, index) => slab + index)
     if (units.length > 4 || slab < 1 || units.some((one) => one > 2000 || lent.has(one))) throw new Error('no slab')

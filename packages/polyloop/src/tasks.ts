@@ -10,7 +10,7 @@ import { Held } from './held.ts'
 import type { Input } from './input.ts'
 import type { Lobby } from './lobby.ts'
 import type { Manifest } from './manifest.ts'
-import { native } from './native.ts'
+import { canPin, native } from './native.ts'
 import { type ReadingOptions, Responses } from './responses.ts'
 import { type Extras, SubmissionRing } from './submission.ts'
 import type { More, Task } from './task.ts'
@@ -60,7 +60,7 @@ export class Tasks {
     const isRemote = options.placement === 'process'
     const own = isRemote ? native.own(id) : undefined
     this.#outstanding = own === undefined ? new Int32Array(1) : new Int32Array(own, 0, 1)
-    this.#carriers = new Carriers(id, block, own && new Uint8Array(own, ownPins))
+    this.#carriers = new Carriers(id, block, isRemote || !canPin(), own && new Uint8Array(own, ownPins))
     this.#ring = new SubmissionRing(id, block, this.#carriers)
     this.#control = new ControlRing(id, block, this.#carriers, isRemote)
     this.#responses = new Responses(id, block, options)
@@ -73,6 +73,16 @@ export class Tasks {
 
   /** How often the guest has beaten, where it has a process of its own. */
   readonly beats = (): number => Atomics.load(this.#block.words, header.beats)
+
+  /** Requests in such memory that the guest may read. */
+  get lent(): number {
+    return this.#carriers.lent
+  }
+
+  /** Memory for a request to this instance. */
+  alloc(bytes: number): Buffer {
+    return this.#carriers.memory.alloc(bytes)
+  }
 
   /** Calls in flight, those that were abandoned, too. */
   get calls(): number {

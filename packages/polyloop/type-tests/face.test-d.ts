@@ -33,6 +33,11 @@ test('a function, sync or async, becomes one that answers a promise', () => {
   expectTypeOf(text.lines).toEqualTypeOf<(text: string) => Promise<string[]>>()
 })
 
+test('alloc gives memory that can be sent', () => {
+  expectTypeOf(text.alloc).toEqualTypeOf<(bytes: number) => Buffer>()
+  expectTypeOf(text.digest(text.alloc(1))).resolves.toEqualTypeOf<Buffer>()
+})
+
 test('what is not a function is not a method', () => {
   expectTypeOf<keyof Methods<Text>>().toEqualTypeOf<'size' | 'lines' | 'digest'>()
 })

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts what calls cost: of itself the calls into the add-on, by its marks (for strace) system calls.
-// Arguments: locator, bytes, outstanding, calls of a window, windows.
+// Arguments: locator, bytes, outstanding, calls of a window, windows, and `alloc` for requests in the guest's memory.
 import { accessSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { addOn } from '../paths.ts'
 import { collect, flood, placement, tell } from './support.ts'
 
 const [locator = '', ...numbers] = process.argv.slice(2)
+const isAllocated = numbers.includes('alloc')
 const [bytes = 512, outstanding = 1, calls = 1000, windows = 5] = numbers.map(Number)
 
 /** Calls of the add-on's functions, counted here: the package gets the same object. */
@@ -41,7 +42,7 @@ function sleeps(): number {
 
 const sum = (of: Record<string, number>): number => Object.values(of).reduce((total, one) => total + one, 0)
 const guest = await load(locator, { placement })
-const request = Buffer.alloc(bytes, 'x')
+const request = (isAllocated ? guest.alloc(bytes) : Buffer.alloc(bytes)).fill('x')
 await flood(5 * calls, outstanding, () => guest.send(request))
 await collect()
 

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+import { requestBytes } from './block.ts'
+import { nudgeCollector, view } from './bytes.ts'
+import { PolyloopError } from './errors.ts'
+import { native } from './native.ts'
+
+/** Requests up to here have memory in common. */
+const sharedUpTo = 256 << 10
+const chunkBytes = 1 << 20
+/** The smallest place; what is smaller fits its carrier. */
+const smallest = 8 << 10
+/** Bytes of free places that are kept for the next requests: what a burst took beyond that is collected. */
+const keptBytes = 64 << 20
+
+/** Where one request after the other is copied to. */
+export interface Place {
+  readonly bytes: Buffer
+  /** Where it begins for the guest. */
+  readonly address: number
+}
+
+/** Memory that an instance's guest reads requests in: what is written here need not be pinned, or copied, to be sent. */
+export class RequestMemory {
+  readonly #id: number
+  /** Where memory that callers have begins for the guest. */
+  readonly #addresses = new WeakMap<ArrayBufferLike, number>()
+  #chunk: ArrayBuffer | undefined
+  #used = chunkBytes
+  /** Free places by their size, a power of two; the last one freed is the warmest. */
+  readonly #free = new Map<number, Place[]>()
+  /** Their bytes. */
+  #kept = 0
+
+  constructor(id: number) {
+    this.#id = id
+  }
+
+  /**
+   * So many bytes for a caller, which say whatever was there before. Those that fit the place of a request are copied
+   * there in any case, and are plain memory.
+   *
+   * @throws overloaded where there is none
+   */
+  alloc(bytes: number): Buffer {
+    if (bytes <= requestBytes) return Buffer.allocUnsafe(bytes)
+    if (bytes > sharedUpTo) return view(this.#lasting(bytes), 0, bytes)
+    if (this.#chunk === undefined || this.#used + bytes > chunkBytes) {
+      this.#chunk = this.#lasting(chunkBytes)
+      this.#used = 0
+    }
+    const start = this.#used
+    // On a line of its own: two requests may be read and written at once.
+    this.#used += (bytes + 127) & ~127
+    return view(this.#chunk, start, bytes)
+  }
+
+  /** Memory that is there as long as callers have it. */
+  #lasting(bytes: number): ArrayBuffer {
+    const [memory, address] = this.#map(bytes)
+    this.#addresses.set(memory, address)
+    return memory
+  }
+
+  #map(bytes: number): [memory: ArrayBuffer, address: number] {
+    try {
+      nudgeCollector()
+      return native.alloc(this.#id, bytes)
+    } catch (cause) {
+      const message = `there is no memory for requests of ${bytes} bytes: ${(cause as Error).message}`
+      throw new PolyloopError('overloaded', message, { cause })
+    }
+  }
+
+  /** Where the guest finds the bytes of a caller's; undefined where it cannot. */
+  find({ buffer, byteOffset }: Uint8Array): number | undefined {
+    const address = this.#addresses.get(buffer)
+    return address === undefined ? undefined : address + byteOffset
+  }
+
+  /**
+   * A place for a request of so many bytes at most; undefined where that is more than a place has.
+   *
+   * @throws overloaded where there is none
+   */
+  take(bytes: number): Place | undefined {
+    if (bytes > chunkBytes) return undefined
+    const size = Math.max(smallest, 1 << (32 - Math.clz32(bytes - 1)))
+    let free = this.#free.get(size)
+    if (free === undefined) {
+      free = []
+      this.#free.set(size, free)
+    }
+    const place = free.pop()
+    if (place === undefined) return this.#carve(size, free)
+    this.#kept -= size
+    return place
+  }
+
+  /** Makes places of new memory: all but the first are free. */
+  #carve(size: number, free: Place[]): Place {
+    const [memory, address] = this.#map(chunkBytes)
+    const place = (start: number): Place => ({ bytes: view(memory, start, size), address: address + start })
+    for (let start = chunkBytes - size; start > 0; start -= size) free.push(place(start))
+    this.#kept += chunkBytes - size
+    return place(0)
+  }
+
+  /** A place is free again. */
+  give(place: Place): void {
+    const size = place.bytes.length
+    if (this.#kept + size > keptBytes) return
+    this.#kept += size
+    this.#free.get(size)?.push(place)
+  }
+}
