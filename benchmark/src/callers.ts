@@ -7,6 +7,10 @@ const WHOLE_EVERY = 1024
 /** The clock is looked at once in this many calls, in case a variant keeps timers from firing. */
 const CLOCK_EVERY = 64
 
+function allocAnywhere(bytes: number): Buffer {
+  return Buffer.allocUnsafeSlow(bytes)
+}
+
 /** Keeps a number of calls outstanding: as many async loops, each with a payload of its own. */
 export class Callers {
   /** Calls answered and verified so far. */
@@ -18,9 +22,11 @@ export class Callers {
   #stopped = false
   #reached: (() => void) | undefined
 
-  constructor(echo: Echo, bytes: number, outstanding: number) {
+  /** @param alloc makes the payloads, which need not be cleared */
+  constructor(echo: Echo, bytes: number, outstanding: number, alloc: (bytes: number) => Buffer = allocAnywhere) {
     this.#echo = echo
-    this.#finished = Promise.all(Array.from({ length: outstanding }, () => this.#loop(bytes)))
+    const payloads = Array.from({ length: outstanding }, () => alloc(bytes).fill(0x5a))
+    this.#finished = Promise.all(payloads.map((payload) => this.#loop(payload)))
     // Reported by whoever awaits next.
     this.#finished.catch(() => {})
   }
@@ -52,8 +58,8 @@ export class Callers {
     await this.#finished
   }
 
-  async #loop(bytes: number): Promise<void> {
-    const payload = Buffer.allocUnsafeSlow(bytes).fill(0x5a)
+  async #loop(payload: Buffer): Promise<void> {
+    const bytes = payload.length
     for (let sequence = 1; !this.#stopped; sequence++) {
       stamp(payload, sequence)
       const response = await this.#echo.call(payload)

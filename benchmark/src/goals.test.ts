@@ -57,6 +57,20 @@ describe('judge', () => {
     expect(verdictOn('a processor-bound Python function, 2 instances / 1', rows)).toBe('reached 1.9x (goal 1.8x)')
   })
 
+  it('compares requests in memory of alloc with those that threads read where they are', () => {
+    const large = { bytes: 10_240, outstanding: 64 }
+    const rows = [
+      row('polyloop-python', 100, large),
+      row('polyloop-python-process', 50, large),
+      row('polyloop-python-process', 90, { ...large, bench: 'in-place' }),
+    ]
+    expect(verdictOn('Python, own process / thread, 64, 10 KB', rows)).toBe('MISSED 0.5x (goal 0.8x)')
+    expect(verdictOn('Python, own process, in memory of alloc, / thread, 64, 10 KB', rows)).toBe(
+      'reached 0.9x (goal 0.8x)',
+    )
+    expect(judge(rows).some(({ what }) => what.includes('alloc') && what.endsWith('512 B'))).toBe(false)
+  })
+
   it('wants many fires of a timer and no processor time', () => {
     const rows = [
       row('polyloop-rust', 880, { bench: 'loop-health', outstanding: 1024 }),

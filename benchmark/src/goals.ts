@@ -17,6 +17,10 @@ export interface Verdict {
 
 interface Comparison {
   what: string
+  /** What the variant's rows are of, where not of echo. */
+  bench?: Bench
+  /** The sizes that it is about, where not all. */
+  from?: number
   variant: Subject
   rival: Subject
   outstanding: number
@@ -57,6 +61,15 @@ const PROCESSES: readonly Comparison[] = [
   { ...PYTHON_PROCESS, what: 'Python, own process / thread, 64', outstanding: 64, goals: same(0.8) },
 ]
 
+const IN_PLACE = { bench: 'in-place', from: 10_240 } as const
+const PROCESSES_IN_PLACE: readonly Comparison[] = PROCESSES.map((comparison) => {
+  return {
+    ...comparison,
+    ...IN_PLACE,
+    what: comparison.what.replace('own process', 'own process, in memory of alloc,'),
+  }
+})
+
 const TIMER_FIRES_A_SECOND = 900
 // "No processor time at all" is less than a thousandth of a processor: a timer of ours that woke up would be more.
 const IDLE_MS_A_SECOND = 1
@@ -68,7 +81,7 @@ function same(goal: number): number[] {
 /** Holds rows against the goals; with more than one processor, the goals for one are about pinned rows. */
 export function judge(rows: readonly Row[]): Verdict[] {
   return [
-    ...[...COMPARISONS, ...PROCESSES].flatMap((comparison) => judgeRatios(comparison, rows)),
+    ...[...COMPARISONS, ...PROCESSES, ...PROCESSES_IN_PLACE].flatMap((comparison) => judgeRatios(comparison, rows)),
     ...judgeStreams(rows),
     ...judgeInstances(rows),
     ...judgeLoop(rows),
@@ -76,17 +89,19 @@ export function judge(rows: readonly Row[]): Verdict[] {
 }
 
 function judgeRatios(comparison: Comparison, rows: readonly Row[]): Verdict[] {
-  return SIZES.map((bytes, index) => {
-    const matching = (variant: Subject): Row | undefined =>
+  return SIZES.flatMap((bytes, index) => {
+    if (bytes < (comparison.from ?? 0)) return []
+    const matching = (variant: Subject, bench: Bench): Row | undefined =>
       rows.find(
         (row) =>
-          row.bench === 'echo' &&
+          row.bench === bench &&
           row.variant === variant &&
           row.bytes === bytes &&
           row.outstanding === comparison.outstanding &&
           (row.cpus === 1) === (comparison.oneProcessor ?? false),
       )
-    const [ours, theirs] = [matching(comparison.variant), matching(comparison.rival)]
+    const ours = matching(comparison.variant, comparison.bench ?? 'echo')
+    const theirs = matching(comparison.rival, 'echo')
     const measured = ours && theirs && ours.perSecond.median / theirs.perSecond[comparison.against]
     const goal = comparison.goals[index] ?? Number.NaN
     return { what: `${comparison.what}, ${sizeTitle(bytes)}`, bound: 'at least', goal, unit: 'x', measured }

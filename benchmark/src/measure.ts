@@ -70,6 +70,7 @@ async function measureEchoes(cell: Cell, echoes: readonly Echo[]): Promise<Sampl
   if (echo === undefined) throw new Error(`no variant is called ${cell.variant}`)
   switch (cell.bench) {
     case 'echo':
+    case 'in-place':
       return await measureCalls(cell, echo)
     case 'loop-health':
       return await measureTimer(cell, echo)
@@ -82,7 +83,7 @@ async function measureEchoes(cell: Cell, echoes: readonly Echo[]): Promise<Sampl
 }
 
 async function measureCalls(cell: Cell, echo: Echo): Promise<Sample> {
-  const callers = new Callers(echo, cell.bytes, cell.outstanding)
+  const callers = new Callers(echo, cell.bytes, cell.outstanding, cell.bench === 'in-place' ? echo.alloc : undefined)
   await callers.run(cell.warmMs)
   // Its timer lives in the loop's own C++; with it calls are as fast as without, to within the noise.
   const delay = monitorEventLoopDelay({ resolution: 1 })

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
 import { END_MARK, intoReadme, markdown, START_MARK } from './readme.ts'
+import type { Row } from './stats.ts'
 import { someMachine, someRows } from './testing/rows.ts'
 
 describe('intoReadme', () => {
@@ -26,6 +27,16 @@ describe('intoReadme', () => {
 describe('markdown', () => {
   it('has a line of all sizes for every variant', () => {
     expect(markdown(someRows(), someMachine)).toContain('| Polyloop, Rust guest | 1.7 (1.3-2.1) | 13.3 (10.3-16.7) |')
+  })
+
+  it('shows what requests in memory of alloc gain', () => {
+    const [rows, variant] = [someRows(), 'polyloop-rust-process'] as const
+    expect(markdown(rows, someMachine)).not.toContain('alloc')
+    const copied = rows.find((row) => row.variant === variant && row.bytes === 10_240 && row.outstanding === 1)
+    const more = { ...copied, bench: 'in-place', perSecond: { median: 27_000, min: 1, max: 2 } } as Row
+    expect(markdown([...rows, more], someMachine)).toContain(
+      '| Rust guest, own process, in memory of `alloc` | 27 (0.9 of threads) | - |',
+    )
   })
 
   it('says that nothing is lost only where nothing is', () => {

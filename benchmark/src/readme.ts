@@ -4,7 +4,14 @@ import { describeMachine, type Machine } from './machine.ts'
 import { sameConditions, significant, sortRows } from './report.ts'
 import { OUTSTANDING, SIZES, STREAM_SIZES } from './schedule.ts'
 import type { Row } from './stats.ts'
-import { isVariantName, STREAM_NAMES, VARIANT_NAMES, VARIANT_TITLES, type VariantName } from './variants/names.ts'
+import {
+  IN_PLACE_NAMES,
+  isVariantName,
+  STREAM_NAMES,
+  VARIANT_NAMES,
+  VARIANT_TITLES,
+  type VariantName,
+} from './variants/names.ts'
 
 export const START_MARK = '<!-- bench:start -->'
 export const END_MARK = '<!-- bench:end -->'
@@ -36,6 +43,7 @@ export function markdown(rows: readonly Row[], machine: Machine): string {
   const parts = [
     intro,
     ...tables,
+    inPlaceTable(rows),
     streamTable(rows),
     loopText(rows),
     ...lossText(echo),
@@ -65,6 +73,40 @@ function table(rows: readonly Row[]): string[] {
   )
   const head = `| ${title} | ${SIZES.map(sizeTitle).join(' | ')} |\n|---|${SIZES.map(() => '--:|').join('')}`
   return [`${head}\n${lines.join('\n')}`]
+}
+
+/** Requests in memory that a guest in a process of its own reads them in, as shares of what a guest on threads reaches. */
+function inPlaceTable(rows: readonly Row[]): string {
+  const columns = [1, 64].flatMap((outstanding) =>
+    SIZES.filter((bytes) => rows.some((row) => row.bench === 'in-place' && row.bytes === bytes)).map((bytes) => {
+      return { bytes, outstanding }
+    }),
+  )
+  if (columns.length === 0) return ''
+  const rate = (bench: Row['bench'], variant: VariantName, bytes: number, outstanding: number): number | undefined =>
+    rows.find(
+      (row) =>
+        row.bench === bench &&
+        row.variant === variant &&
+        row.bytes === bytes &&
+        row.outstanding === outstanding &&
+        row.cpus > 1,
+    )?.perSecond.median
+  const cell = (bench: Row['bench'], variant: VariantName, bytes: number, outstanding: number): string => {
+    const onThreads = variant === 'polyloop-rust-process' ? 'polyloop-rust' : 'polyloop-python'
+    const [ours, theirs] = [rate(bench, variant, bytes, outstanding), rate('echo', onThreads, bytes, outstanding)]
+    return ours && theirs ? `${significant(ours / 1e3)} (${significant(ours / theirs)} of threads)` : '-'
+  }
+  const lines = IN_PLACE_NAMES.flatMap((variant) =>
+    (['echo', 'in-place'] as const).map((bench) => {
+      const how = bench === 'echo' ? 'copied' : 'in memory of `alloc`'
+      const cells = columns.map(({ bytes, outstanding }) => cell(bench, variant, bytes, outstanding))
+      return `| ${VARIANT_TITLES[variant]}, ${how} | ${cells.join(' | ')} |`
+    }),
+  )
+  const titles = columns.map(({ bytes, outstanding }) => `${sizeTitle(bytes)}, ${outstanding}`)
+  const head = `| Requests, thousand calls a second | ${titles.join(' | ')} |\n|---|${columns.map(() => '--:|').join('')}`
+  return `${head}\n${lines.join('\n')}`
 }
 
 function streamTable(rows: readonly Row[]): string {

@@ -61,6 +61,7 @@ function echoCells(row: Row, baseline: Row | undefined): string[] {
 
 function otherLines(rows: readonly Row[]): string {
   const units = {
+    'in-place': 'calls a second with requests in memory of alloc',
     stream: 'items a second',
     'loop-health': 'fires a second of a 1 ms timer',
     instances: 'calls a second of a processor-bound function',
@@ -79,6 +80,7 @@ function otherLines(rows: readonly Row[]): string {
 
 function whatOf(bench: Row['bench'], bytes: number, outstanding: number): string {
   if (bench === 'stream') return `${bench} of ${sizeTitle(bytes)}`
+  if (bench === 'in-place') return `${bench}, ${sizeTitle(bytes)}, ${outstanding} outstanding`
   return bench === 'instances' ? `${bench}: ${outstanding}` : bench
 }
 

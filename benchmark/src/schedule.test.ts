@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { parseOptions } from './options.ts'
 import { OUTSTANDING, SIZES, STREAM_SIZES, schedule } from './schedule.ts'
-import { ECHO_NAMES, STREAM_NAMES, VARIANT_NAMES } from './variants/names.ts'
+import { ECHO_NAMES, IN_PLACE_NAMES, STREAM_NAMES, VARIANT_NAMES } from './variants/names.ts'
 
 const field = { variants: VARIANT_NAMES, processors: 2 }
 const cellsOf = (...args: string[]) => schedule(parseOptions(args, '/'), field)
@@ -24,6 +24,13 @@ describe('schedule', () => {
       cellsOf(...args).flatMap((cell) => (cell.bench === 'instances' ? [cell.outstanding] : []))
     expect(instances('--runs', '1')).toEqual([1, 2])
     expect(instances('--runs', '1', '--cpu', '0')).toEqual([])
+  })
+
+  it('measures large requests in memory of alloc beside those that are copied', () => {
+    const found = cellsOf('--runs', '1').filter((cell) => cell.bench === 'in-place')
+    expect(found).toHaveLength(IN_PLACE_NAMES.length * 2 * 2)
+    expect(found.every(({ bytes, pin }) => bytes > 4096 && pin === null)).toBe(true)
+    expect(cellsOf('--quick').some((cell) => cell.bench === 'in-place')).toBe(false)
   })
 
   it('alternates the variants', () => {

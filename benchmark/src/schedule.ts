@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cell } from './cell.ts'
 import type { Extent, Options } from './options.ts'
-import { isEchoName, STREAM_NAMES, type VariantName } from './variants/names.ts'
+import { IN_PLACE_NAMES, isEchoName, STREAM_NAMES, type VariantName } from './variants/names.ts'
 
 export const SIZES = [512, 4096, 10_240, 102_400] as const
 export const OUTSTANDING = [1, 64, 1024] as const
@@ -52,12 +52,28 @@ function echoCells(options: Options, variants: readonly VariantName[]): Cell[] {
   const sizes = options.extent === 'smoke' ? SIZES.slice(0, 1) : SIZES
   const outstandings = options.extent === 'full' ? OUTSTANDING : OUTSTANDING.slice(0, 2)
   return outstandings.flatMap((outstanding) =>
-    sizes.flatMap((bytes) =>
-      variants.map((variant) => {
-        return { bench: 'echo', variant, bytes, outstanding, pin: options.cpu, warmMs, measureMs } as const
-      }),
-    ),
+    sizes.flatMap((bytes) => {
+      const common = { bytes, outstanding, pin: options.cpu, warmMs, measureMs } as const
+      return [
+        ...variants.map((variant) => ({ ...common, bench: 'echo', variant }) as const),
+        // Beside those that it is compared with.
+        ...inPlace(options, variants, bytes, outstanding).map(
+          (variant) => ({ ...common, bench: 'in-place', variant }) as const,
+        ),
+      ]
+    }),
   )
+}
+
+/** Requests that are smaller are copied in any case. */
+function inPlace(
+  options: Options,
+  variants: readonly VariantName[],
+  bytes: number,
+  outstanding: number,
+): VariantName[] {
+  if (options.extent !== 'full' || options.cpu !== null || bytes <= 4096 || outstanding > 64) return []
+  return IN_PLACE_NAMES.filter((name) => variants.includes(name))
 }
 
 function streamCells(options: Options, variants: readonly VariantName[]): Cell[] {

@@ -4,6 +4,8 @@
 export interface Echo {
   /** Resolves with bytes equal to `payload` that are the caller's own; `payload` is not changed until then. */
   call(payload: Buffer): Promise<Uint8Array>
+  /** Memory for a payload that the guest can read where it is; without it, any memory will do. */
+  alloc?(bytes: number): Buffer
   /** Ends all that the variant started: threads, servers, sockets. */
   close(): Promise<void>
 }

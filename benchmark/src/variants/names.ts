@@ -25,6 +25,9 @@ export const STREAM_NAMES = [
   'grpc-js',
 ] as const
 
+/** Those whose requests may lie in memory that the guest reads them in. On threads it reads the caller's own anyway. */
+export const IN_PLACE_NAMES = ['polyloop-rust-process', 'polyloop-python-process'] as const
+
 /** Those that are measured as calls, in the order of the tables. */
 export const ECHO_NAMES: readonly EchoName[] = VARIANT_NAMES.filter(isEchoName)
 

@@ -8,6 +8,7 @@ async function openRuntime(locator: string, load: Load, options: LoadOptions): P
   const runtime = await loadRuntime(locator, { ...options, maxCalls: Math.max(1024, load.outstanding) })
   return {
     call: (payload) => runtime.send(payload),
+    alloc: (bytes) => runtime.alloc(bytes),
     close: () => runtime.unload(),
   }
 }
