@@ -6,6 +6,7 @@ import { Carriers } from './carriers.ts'
 import { ControlRing } from './control.ts'
 import { Flows } from './flows.ts'
 import { Input } from './input.ts'
+import { mostAhead } from './output.ts'
 import { inRoot } from './testing/paths.ts'
 import { Feed } from './testing/streams.ts'
 
@@ -59,7 +60,7 @@ test('where guests keep an item in every place the next is overloaded, and goes 
 
 test('credit beyond the first item is lent, a share of what there is to each stream, and comes back', () => {
   const { flows, block } = empty()
-  const outputs = Array.from({ length: 40 }, () => ({ window: 0 }))
+  const outputs = Array.from({ length: 40 }, () => ({ window: 0, ahead: mostAhead }))
   const lent = outputs.map((output) => flows.lend(output as never))
   const all = block.credits - block.slots
   expect(lent[0]).toBe(1 + Math.ceil(all / 4))
@@ -67,12 +68,12 @@ test('credit beyond the first item is lent, a share of what there is to each str
   expect(lent.at(-1)).toBe(1)
   expect(lent.reduce((sum, window) => sum + window - 1, 0)).toBe(all)
   for (const output of outputs) flows.takeBack(output as never)
-  expect(flows.lend({ window: 0 } as never)).toBe(lent[0])
+  expect(flows.lend({ window: 0, ahead: mostAhead } as never)).toBe(lent[0])
 })
 
 test('no stream gets more credit than a window', () => {
   const { flows } = empty({ credits: 100_000 })
-  expect(flows.lend({ window: 0 } as never)).toBe(256)
+  expect(flows.lend({ window: 0, ahead: mostAhead } as never)).toBe(256)
 })
 
 function empty(other: Partial<Block> = {}): { flows: Flows; block: Block } {

@@ -7,11 +7,6 @@ import { Held } from './held.ts'
 import type { Input, Sink } from './input.ts'
 import type { Output } from './output.ts'
 
-/**
- * Items that a guest may be ahead of the reader of a stream, where there is credit enough: a guest that has spent it
- * sleeps, and to wake it costs the loop as much as a dozen small items.
- */
-const window = 256
 /** A stream gets this share of the credit that is left, so that those that come later get some, too. */
 const share = 1 / 4
 
@@ -34,7 +29,7 @@ export class Flows {
 
   /** The first credit of a response stream, in items. */
   lend(output: Output): number {
-    const further = Math.min(window - 1, Math.ceil(this.#credits * share))
+    const further = Math.min(output.ahead - 1, Math.ceil(this.#credits * share))
     this.#credits -= further
     output.window = 1 + further
     return output.window

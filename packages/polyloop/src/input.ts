@@ -4,9 +4,6 @@ import { windowBytes } from './block.ts'
 import type { Encoded } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 
-/** Items of one request stream that the guest has not given back, at most. */
-const window = 64
-
 /** The call that a request stream belongs to, once it is submitted. */
 export interface Sink {
   /** Sends an item; undefined where no place is free. Its bytes otherwise. */
@@ -27,6 +24,8 @@ export class Input {
   readonly #iterable: AsyncIterable<unknown>
   readonly #encode: (value: unknown) => Encoded
   readonly #fail: (error: PolyloopError) => void
+  /** Items that the guest has not given back, at most. */
+  ahead = 64
   #iterator: AsyncIterator<unknown> | undefined
   #sink: Sink | undefined
   #items = 0
@@ -84,7 +83,7 @@ export class Input {
 
   /** Waits until the guest has given enough back. False: the call is over. */
   async #hasRoom(): Promise<boolean> {
-    while (!this.#over && this.#items > 0 && (this.#items >= window || this.#bytes >= windowBytes)) {
+    while (!this.#over && this.#items > 0 && (this.#items >= this.ahead || this.#bytes >= windowBytes)) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })

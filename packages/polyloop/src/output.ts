@@ -24,10 +24,18 @@ interface Waiting {
   reject(error: unknown): void
 }
 
+/**
+ * Items that a guest may be ahead of the reader of a stream, unless less is asked for: a guest that has spent its credit
+ * sleeps, and to wake it costs the loop as much as a dozen small items.
+ */
+export const mostAhead = 256
+
 const over: IteratorResult<unknown> = { done: true, value: undefined }
 
 /** The reader's end of a response stream. */
 export class Output implements Stream<unknown> {
+  /** Items that the guest may be ahead, where there is credit enough. */
+  ahead: number = mostAhead
   /** Items that the guest may be ahead. */
   window = 1
   readonly #begin: (output: Output) => Source

@@ -4,7 +4,7 @@ import type { Observer } from './diagnostics.ts'
 import { PolyloopError } from './errors.ts'
 import type { Input } from './input.ts'
 import type { Manifest } from './manifest.ts'
-import type { Output } from './output.ts'
+import { mostAhead, type Output } from './output.ts'
 import type { Context, ContextListener } from './responses.ts'
 import type { Tasks } from './tasks.ts'
 import { longestTimer } from './timers.ts'
@@ -17,6 +17,12 @@ export interface CallOptions {
   readonly deadline?: number | Date | undefined
   /** Small texts that travel with the call (a trace, say) and that the guest can read: 4,096 bytes as JSON at most. */
   readonly context?: Context | undefined
+  /**
+   * Items that may be sent ahead of the reader of a stream, in either direction: 1 to 256. Fewer keep a producer from
+   * making what nobody may want; more let it go on while the reader is busy. By default 256 of a response stream, 64 of
+   * a request stream.
+   */
+  readonly ahead?: number | undefined
   /** Told the context that the guest sent with its answer, just before the call settles. */
   readonly onContext?: ContextListener | undefined
 }
@@ -116,10 +122,11 @@ export function limit(task: Task, options: CallOptions): void {
   if (typeof options !== 'object' || options === null) {
     throw new PolyloopError(
       'invalid-argument',
-      'the options of a call are not an object: pass { signal, deadline, context }',
+      'the options of a call are not an object: pass { signal, deadline, context, ahead }',
     )
   }
-  const { signal, deadline, context, onContext } = options
+  const { signal, deadline, context, onContext, ahead } = options
+  if (ahead !== undefined) setAhead(task.more, ahead)
   if (context !== undefined || onContext !== undefined) {
     task.more = { ...task.more, context: encodeContext(context, task.more?.observer?.context), onContext }
   }
@@ -138,6 +145,21 @@ export function limit(task: Task, options: CallOptions): void {
     clearTimeout(timer)
     task.release = undefined
   }
+}
+
+function setAhead(more: More | undefined, ahead: number): void {
+  if (!Number.isInteger(ahead) || ahead < 1 || ahead > mostAhead) {
+    throw new PolyloopError('invalid-argument', `ahead is a number of items from 1 to ${mostAhead}`)
+  }
+  const { input, output } = more ?? {}
+  if (input === undefined && output === undefined) {
+    throw new PolyloopError(
+      'invalid-argument',
+      'ahead is about streams, and the call has none: use stream() or duplex()',
+    )
+  }
+  if (input !== undefined) input.ahead = ahead
+  if (output !== undefined) output.ahead = ahead
 }
 
 /** Tasks by the signal that cancels them: one listener serves all, however many calls share a signal. */

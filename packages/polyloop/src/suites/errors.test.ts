@@ -121,8 +121,17 @@ describe('a signal or a deadline', () => {
       await rejection(call({ signal }), 'invalid-argument', 'not an AbortSignal', 'new AbortController().signal')
     }
     for (const options of [null, 42, 'soon']) {
-      await rejection(call(options as never), 'invalid-argument', 'not an object', '{ signal, deadline, context }')
+      await rejection(
+        call(options as never),
+        'invalid-argument',
+        'not an object',
+        '{ signal, deadline, context, ahead }',
+      )
     }
+    for (const ahead of [0, 257, 1.5, '3', null]) {
+      await rejection(call({ ahead }), 'invalid-argument', 'from 1 to 256')
+    }
+    await rejection(call({ ahead: 3 }), 'invalid-argument', 'the call has none', 'use stream()')
   })
 
   test('that comes after the response changes nothing', async () => {

@@ -94,6 +94,28 @@ describe.each(guests)('streams of a $language guest', ({ ms, misuse, loadGuest }
       expect(items).toEqual([...numbers(1001)].slice(1))
     })
 
+    test('it is ahead by less where less is asked for', async () => {
+      for (const ahead of [1, 3, 8]) {
+        // What streams that were left answer still counts, too.
+        await until(() => guest.stats().inFlight === 0)
+        const { bytesIn } = guest.stats()
+        const stream = guest.stream('endless', undefined, { ahead })
+        await stream.next()
+        await until(async () => {
+          const before = guest.stats().bytesIn
+          await new Promise((resolve) => setTimeout(resolve, 20))
+          return guest.stats().bytesIn === before
+        })
+        // Of one digit each: what was read, and what is ahead.
+        const sent = guest.stats().bytesIn - bytesIn
+        expect(sent).toBeGreaterThanOrEqual(ahead)
+        expect(sent).toBeLessThanOrEqual(ahead + 1)
+        const items: unknown[] = []
+        for await (const item of stream) if (items.push(item) === 300) break
+        expect(items).toEqual([...numbers(301)].slice(1))
+      }
+    })
+
     test('nothing is sent before the first item is asked for', async () => {
       const { calls } = guest.stats()
       const stream = guest.stream('count', 1)
@@ -153,6 +175,20 @@ describe.each(guests)('streams of a $language guest', ({ ms, misuse, loadGuest }
       await new Promise((resolve) => setTimeout(resolve, 10))
       expect(feed.given).toBeLessThan(150)
       expect(await sum).toBe(44_850)
+    })
+
+    test('both ways no more is under way than was asked for', async () => {
+      const feed = new Feed(Array.from({ length: 400 }, () => 'a'))
+      const stream = guest.stream('upper', feed, { ahead: 2 })
+      expect((await stream.next()).value).toBe('A')
+      await until(async () => {
+        const before = feed.given
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        return feed.given === before
+      })
+      // Two either way, what was read, and what either side has in its hands.
+      expect(feed.given).toBeLessThan(9)
+      expect(await all(stream)).toEqual(Array.from({ length: 399 }, () => 'A'))
     })
 
     test('a guest that has enough ends the iterable', async () => {
