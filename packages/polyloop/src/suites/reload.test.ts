@@ -168,24 +168,35 @@ test('with instances all of them have the new code at once', async () => {
 
 test('where a new instance dies while the next one starts the old ones go on', async () => {
   const { guest, become, types } = await start({ placement: 'process', instances: 2 })
-  // The first that starts leaves a mark, and dies once it is ready; the second takes its time until then.
-  const mark = join(temporaryFolder(), 'mark')
+  // The first that starts dies once the second starts, for which it must have been ready. The second is not ready before
+  // the host has heard of that.
+  const folder = temporaryFolder()
+  const [first, second, dead] = ['first', 'second', 'dead'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ]
   become(
     2,
     `
 import os, threading, time
-if os.path.exists(${JSON.stringify(mark)}):
-    while open(${JSON.stringify(mark)}).read() != 'dead': time.sleep(0.01)
+def wait(path):
+    while not os.path.exists(path): time.sleep(0.005)
+if os.path.exists(${JSON.stringify(first)}):
+    open(${JSON.stringify(second)}, 'w').close()
+    wait(${JSON.stringify(dead)})
 else:
-    open(${JSON.stringify(mark)}, 'w').close()
+    open(${JSON.stringify(first)}, 'w').close()
     def die():
-        time.sleep(0.3)
-        with open(${JSON.stringify(mark)}, 'w') as file: file.write('dead')
+        wait(${JSON.stringify(second)})
         os._exit(1)
     threading.Thread(target=die).start()
 `,
   )
-  await rejection(guest.reload(), 'init-failed', 'died at once')
+  const reloaded = rejection(guest.reload(), 'init-failed', 'died at once')
+  await until(() => types().includes('crashed'))
+  write(folder, 'dead', '')
+  await reloaded
   expect(types().at(-1)).toBe('reload-failed')
   expect(await Promise.all([1, 2, 3, 4].map(() => guest.call('version')))).toEqual([1, 1, 1, 1])
   await until(() => guest.stats().instances.length === 2)
