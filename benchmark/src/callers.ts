@@ -7,10 +7,6 @@ const WHOLE_EVERY = 1024
 /** The clock is looked at once in this many calls, in case a variant keeps timers from firing. */
 const CLOCK_EVERY = 64
 
-function allocAnywhere(bytes: number): Buffer {
-  return Buffer.allocUnsafeSlow(bytes)
-}
-
 /** Keeps a number of calls outstanding: as many async loops, each with a payload of its own. */
 export class Callers {
   /** Calls answered and verified so far. */
@@ -23,7 +19,12 @@ export class Callers {
   #reached: (() => void) | undefined
 
   /** @param alloc makes the payloads, which need not be cleared */
-  constructor(echo: Echo, bytes: number, outstanding: number, alloc: (bytes: number) => Buffer = allocAnywhere) {
+  constructor(
+    echo: Echo,
+    bytes: number,
+    outstanding: number,
+    alloc: (bytes: number) => Buffer = Buffer.allocUnsafeSlow,
+  ) {
     this.#echo = echo
     const payloads = Array.from({ length: outstanding }, () => alloc(bytes).fill(0x5a))
     this.#finished = Promise.all(payloads.map((payload) => this.#loop(payload)))

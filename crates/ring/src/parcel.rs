@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where requests lie that are too large for their carrier, and whose guest has a process of its own: the host copies
-//! them here, or has written them here in the first place, and the guest reads them in place. A guest in the host's
-//! process reads what was written here, too, and what is copied elsewhere it reads where it is.
+//! them here, or has written them here in the first place, and the guest reads them in place. So does a guest in the
+//! host's process with what was written here.
 //!
 //! One file in memory, which takes memory as it is touched. Up to a megabyte a parcel has a place of a power of two,
 //! which the next of its size gets again; a larger one has whole megabytes. An address is an offset in the file.

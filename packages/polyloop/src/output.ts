@@ -34,9 +34,9 @@ const over: IteratorResult<unknown> = { done: true, value: undefined }
 
 /** The reader's end of a response stream. */
 export class Output implements Stream<unknown> {
-  /** Items that the guest may be ahead, where there is credit enough. */
+  /** Items that the guest may be ahead at most: what the caller asked for. */
   ahead: number = mostAhead
-  /** Items that the guest may be ahead. */
+  /** Items that it may be ahead: what there was credit for. */
   window = 1
   readonly #begin: (output: Output) => Source
   #source: Source | undefined

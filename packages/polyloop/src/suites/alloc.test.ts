@@ -114,9 +114,8 @@ const head = `
   const { readFileSync } = await import('node:fs')
   const guest = await load(${JSON.stringify(rustLocator)}, { placement: '${placement}' })
   const collect = async () => { for (let i = 0; i < 4; i++) { await turns(3); gc() } await turns(3) }
-  // A tab and blanks stand before the number.
   const resident = () => Number(/^RssShmem:\\s+(\\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
-`.replaceAll('\\\\', '\\')
+`
 
 test('memory that nobody holds serves again: what was written does not add up', async () => {
   const source = `${head}
