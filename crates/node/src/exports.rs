@@ -54,6 +54,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"control" => control,
         c"slab" => slab,
         c"alloc" => alloc,
+        c"forget" => forget,
         c"takeLog" => take_log,
         c"counts" => counts,
     }
@@ -124,20 +125,24 @@ struct CreateOptions {
     spin: bool,
     /// Whether its guest is to have a process of its own.
     process: bool,
+    /// The number of the memory that its requests lie in, which instances of one kind may have in common.
+    requests: u32,
 }
 
 /// create(id, options as JSON): the block of a new runtime.
 fn create(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let options: CreateOptions = serde_json::from_str(&napi::text(env, options)?)?;
     let (id, hub) = (napi::number(env, id)?, hub(env)?);
+    let requests = hub.open_requests(options.requests, options.process)?;
     let (home, bell) = if options.process {
-        (Home::Process(Arc::new(Remote::new(options.max_calls)?)), Some(hub.bell()?))
+        let remote = Remote::new(options.max_calls, requests.share()?)?;
+        (Home::Process(Arc::new(remote)), Some(hub.bell()?))
     } else {
         let host = Box::new(RuntimeHost { id, signals: Arc::clone(&hub.signals) });
         let limits = Limits { calls: options.max_calls, payload: options.max_payload };
         (Home::Thread(Arc::new(Runtime::new(limits, host)?)), None)
     };
-    let member = Member::new(id, home, options.spin, bell)?;
+    let member = Member::new(id, home, options.spin, bell, requests)?;
     let block = memory::block(env, &member.home)?;
     hub.members.push(member);
     Ok(Some(block))
@@ -353,11 +358,19 @@ fn slab(env: napi_env, [id, slab, bytes]: [napi_value; 3]) -> Result<Option<napi
     memory::slab(env, &home, number, bytes as usize).map(Some)
 }
 
-/// alloc(id, bytes): memory for requests that the guest reads without a copy, and its address there. Its bytes are not
+/// alloc(requests, bytes): memory for requests that guests read without a copy, and its address there. Its bytes are not
 /// cleared. It is free again when its views are gone: keep one while the guest may read them.
 fn alloc(env: napi_env, [id, bytes]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let (id, bytes) = (napi::number(env, id)?, napi::number(env, bytes)?);
-    memory::requests(env, hub(env)?.member(id)?, bytes as usize).map(Some)
+    memory::requests(env, hub(env)?.requests(id)?, bytes as usize).map(Some)
+}
+
+/// forget(requests): no instance will be made that reads there, and no memory asked for. What JavaScript and guests have
+/// stays theirs.
+fn forget(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    hub(env)?.requests.remove(&id);
+    Ok(None)
 }
 
 /// takeLog(id): what the guest printed, as JSON `[[stream, text], ...]`.

@@ -10,6 +10,7 @@
 //! loop alive: `words[0]` tells JavaScript whether it must take hold again.
 
 use std::{
+    collections::HashMap,
     ffi::c_void,
     os::fd::AsRawFd,
     ptr,
@@ -34,6 +35,7 @@ use crate::{
     member::Member,
     napi::{self, Result},
     pins::Pinner,
+    requests::Requests,
     signals::{Notice, Signals},
     uv,
 };
@@ -74,6 +76,8 @@ pub struct Hub {
     pub pinner: Pinner,
     pub signals: Arc<Signals>,
     pub members: Vec<Member>,
+    /// Of the runtimes whose instances they are.
+    pub requests: HashMap<u32, Arc<Requests>>,
     /// Loads and unloads under way: they keep the loop alive too.
     pub pending: u32,
     pub counts: Counts,
@@ -103,6 +107,7 @@ impl Hub {
             idling: false,
             pinner: Pinner::probe(env),
             members: Vec::new(),
+            requests: HashMap::new(),
             pending: 0,
             counts: Counts::default(),
         }));
@@ -144,6 +149,21 @@ impl Hub {
             .iter_mut()
             .find(|member| member.id == id)
             .ok_or_else(|| format!("there is no runtime {id}").into())
+    }
+
+    /// Where the requests of a runtime lie; made for its first instance.
+    pub fn open_requests(&mut self, id: u32, process: bool) -> Result<Arc<Requests>> {
+        if let Some(requests) = self.requests.get(&id) {
+            return Ok(Arc::clone(requests));
+        }
+        let requests = Arc::new(Requests::new(process)?);
+        self.requests.insert(id, Arc::clone(&requests));
+        Ok(requests)
+    }
+
+    /// The same, where there is one.
+    pub fn requests(&self, id: u32) -> Result<&Arc<Requests>> {
+        self.requests.get(&id).ok_or_else(|| format!("there is no memory for requests of {id}").into())
     }
 
     fn alive(&self) -> bool {

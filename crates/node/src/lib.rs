@@ -13,6 +13,7 @@ mod member;
 mod memory;
 mod napi;
 mod pins;
+mod requests;
 mod signals;
 mod uv;
 

@@ -10,7 +10,6 @@ use std::{
 use polyloop_ring::{
     Window,
     layout::Header,
-    parcel::{Parcel, Parcels},
     region::{Mapping, Porch},
     submission,
 };
@@ -20,6 +19,7 @@ use crate::{
     home::Home,
     join::{Joining, Place},
     pins::Pin,
+    requests::Requests,
 };
 
 /// A turn that ends by the budget finds the guest stuck if it took no task for this long.
@@ -50,7 +50,7 @@ impl Own {
 /// Memory of requests, which is there until this is dropped.
 pub struct Lent {
     _pins: Vec<Option<Pin>>,
-    _requests: Option<Arc<Parcels>>,
+    _requests: Arc<Requests>,
 }
 
 /// A runtime, what it borrows from JavaScript, and how long spinning for it pays.
@@ -62,15 +62,21 @@ pub struct Member {
     pub own: Option<Own>,
     pins: Vec<Option<Pin>>,
     pinned: Vec<u32>,
-    /// Where JavaScript writes requests for a guest in this process, once it does.
-    requests: Option<Arc<Parcels>>,
+    /// Where JavaScript writes requests that the guest reads in place.
+    requests: Arc<Requests>,
     pub window: Window,
     seen: (u32, Option<Instant>),
 }
 
 impl Member {
     /// `bell`: the doorbell of a guest in a process of its own.
-    pub fn new(id: u32, home: Home, spins: bool, bell: Option<Bell>) -> io::Result<Self> {
+    pub fn new(
+        id: u32,
+        home: Home,
+        spins: bool,
+        bell: Option<Bell>,
+        requests: Arc<Requests>,
+    ) -> io::Result<Self> {
         let length = OWN_PINS + home.block().constants().carriers as usize;
         let own = bell.map(|bell| Own::new(length, bell)).transpose()?;
         Ok(Self {
@@ -80,7 +86,7 @@ impl Member {
             own,
             pins: Vec::new(),
             pinned: Vec::new(),
-            requests: None,
+            requests,
             window: Window::default(),
             seen: (0, None),
         })
@@ -138,27 +144,7 @@ impl Member {
     pub fn lent(&mut self) -> Lent {
         self.sweep();
         self.pinned.clear();
-        Lent { _pins: std::mem::take(&mut self.pins), _requests: self.requests.take() }
-    }
-
-    /// A place for a request that JavaScript is going to write, and where the guest finds it.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub fn reserve(&mut self, len: usize) -> io::Result<(Parcel, u64)> {
-        if let Home::Process(remote) = &self.home {
-            let parcel = remote.requests().reserve(len)?;
-            let address = parcel.address();
-            return Ok((parcel, address));
-        }
-        let requests = match &self.requests {
-            Some(requests) => requests,
-            // Nobody else maps the file.
-            None => self.requests.insert(Parcels::new()?.0),
-        };
-        let parcel = requests.reserve(len)?;
-        let address = parcel.as_ptr() as u64;
-        Ok((parcel, address))
+        Lent { _pins: std::mem::take(&mut self.pins), _requests: Arc::clone(&self.requests) }
     }
 
     /// Lets go of the requests that were answered; how many are left.

@@ -9,8 +9,8 @@ use polyloop_runtime::{Remote, Runtime};
 
 use crate::{
     home::Home,
-    member::Member,
     napi::{Result, external, integer, pair},
+    requests::Requests,
 };
 
 /// A runtime's block; the runtime lives as long as JavaScript can see it.
@@ -55,10 +55,10 @@ impl Drop for LentByProcess {
     }
 }
 
-/// Memory for requests of so many bytes, and where the guest finds it: `[ArrayBuffer, number]`. Its place is free again
+/// Memory for requests of so many bytes, and where guests find it: `[ArrayBuffer, number]`. Its place is free again
 /// when its views are gone.
-pub fn requests(env: napi_env, member: &mut Member, bytes: usize) -> Result<napi_value> {
-    let (parcel, address) = member.reserve(bytes)?;
+pub fn requests(env: napi_env, requests: &Requests, bytes: usize) -> Result<napi_value> {
+    let (parcel, address) = requests.reserve(bytes)?;
     let address = integer(env, i64::try_from(address)?)?;
     // SAFETY: the parcel is the owner, and its bytes nobody else's.
     let memory = unsafe { external(env, parcel.as_ptr(), bytes, parcel) }?;

@@ -27,16 +27,15 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A runtime for so many calls in flight, without a guest yet.
+    /// A runtime for so many calls in flight, without a guest yet, whose requests lie in memory that others may read, too.
     ///
     /// # Errors
     /// Where its memory cannot be had.
     ///
     /// # Panics
     /// Where `calls` is out of range.
-    pub fn new(calls: usize) -> io::Result<Self> {
+    pub fn new(calls: usize, (requests, of_requests): (Arc<Parcels>, OwnedFd)) -> io::Result<Self> {
         let (block, file) = Block::shared(Layout::new(calls))?;
-        let (requests, of_requests) = Parcels::new()?;
         let (responses, of_responses) = HostEnd::new()?;
         let files = Mutex::new(Some([file, of_requests, of_responses]));
         Ok(Self { block, requests, responses, files })

@@ -18,6 +18,7 @@ use polyloop_ring::{
     arena::GuestEnd,
     completion::Drainer,
     entry::{FLAG_HELD, RELEASE},
+    parcel::Parcels,
     region::{Access, Block, Mapping, Porch},
     slab::Slabs,
     submission::{self, Submitter},
@@ -51,7 +52,7 @@ fn hall() -> Arc<Hall> {
 
 /// A host that comes. Its end of the porch is the guest's, as there is one process here.
 fn come(hall: &Arc<Hall>) -> Guested {
-    let remote = Remote::new(4).unwrap();
+    let remote = Remote::new(4, Parcels::new().unwrap()).unwrap();
     let files = remote.files().unwrap();
     // SAFETY: they stay open until close_files(), which nobody calls meanwhile.
     let [block, requests, responses] = files.map(|file| unsafe { BorrowedFd::borrow_raw(file) });

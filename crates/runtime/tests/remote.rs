@@ -26,7 +26,7 @@ use polyloop_ring::{
     control,
     entry::{FLAG_HELD, FLAG_OWN, ITEM, RELEASE, RESPONSE, SEAL},
     layout::{REQUEST_BYTES, RESPONSE_BYTES, VERSION},
-    parcel::Parcel,
+    parcel::{Parcel, Parcels},
     region::{Access, Block, Mapping, file},
     slab::{SHARED_LIMIT, SLAB_BYTES, Slabs},
     submission::{self, Submitter},
@@ -62,7 +62,7 @@ fn attach(remote: &Remote, host: Box<dyn Host>) -> Runtime {
 
 /// A pair whose control ring nobody acts on but guest threads that pass by.
 fn unattended(function: Function) -> Pair {
-    let remote = Remote::new(4).unwrap();
+    let remote = Remote::new(4, Parcels::new().unwrap()).unwrap();
     let guest = start_in("", function, |host| attach(&remote, host));
     remote.close_files();
     assert!(remote.files().is_none());
@@ -416,7 +416,7 @@ impl Host for Bell {
 
 #[test]
 fn each_end_wakes_the_other_where_it_sleeps_and_the_hosts_stop_ends_the_guests_thread() {
-    let remote = Remote::new(1).unwrap();
+    let remote = Remote::new(1, Parcels::new().unwrap()).unwrap();
     let (bell, rung) = channel();
     let runtime = attach(&remote, Box::new(Bell(bell)));
     let guest = thread::spawn(move || {

@@ -16,6 +16,7 @@ import {
   windowBytes,
 } from './block.ts'
 import { Carriers } from './carriers.ts'
+import { RequestMemory } from './memory.ts'
 import { SubmissionRing } from './submission.ts'
 import { inRoot } from './testing/paths.ts'
 
@@ -137,7 +138,7 @@ describe('a submission', () => {
 
   test('has the golden bytes in every field that JavaScript writes', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block, new Carriers(0, block, false))
+    const ring = new SubmissionRing(0, block, new Carriers(0, block, new RequestMemory(0), false))
     const bytes = Buffer.from(golden.submission.bytes, 'hex')
     // A double cannot hold all 64 bits of the golden deadline; its upper 53 do.
     const deadline = Number(number('deadline') & ~0x7ffn)
@@ -155,7 +156,7 @@ describe('a submission', () => {
 
   test('puts a payload into its slot, and its length in bytes into the entry', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block, new Carriers(0, block, false))
+    const ring = new SubmissionRing(0, block, new Carriers(0, block, new RequestMemory(0), false))
     for (const [slot, payload] of [Buffer.from('abc'), 'grüße', '€'.repeat(1365), new Uint8Array(4096)].entries()) {
       const bytes = Buffer.from(payload as string)
       expect(ring.push(slot, 0, 0, payload, 0, undefined)).toBe(bytes.length)
@@ -168,7 +169,7 @@ describe('a submission', () => {
 
   test('goes round the ring, and the tail counts on', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block, new Carriers(0, block, false))
+    const ring = new SubmissionRing(0, block, new Carriers(0, block, new RequestMemory(0), false))
     for (let count = 0; count < 40; count++) ring.push(count % block.slots, 0, count, undefined, 0, undefined)
     expect(block.words[header.sqTail]).toBe(40)
     expect(entry(block, 39 & block.sqMask).readUInt16LE(6)).toBe(39)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Block, requestBytes } from './block.ts'
 import { PolyloopError } from './errors.ts'
-import { type Place, RequestMemory } from './memory.ts'
+import type { Place, RequestMemory } from './memory.ts'
 import { native } from './native.ts'
 
 /** Memory whose end may become unreadable, by `resize`, while it is pinned. */
@@ -20,8 +20,7 @@ export class Carriers {
   readonly #pins: Uint8Array
   /** 1 where a task's own place for an item is in use. */
   readonly #reserved: Uint8Array
-  /** Memory that the guest reads requests in, beside the carriers. */
-  readonly memory: RequestMemory
+  readonly #memory: RequestMemory
   /** What of it each carrier's entry refers to: kept as long as the guest may read it. */
   readonly #lent: (ArrayBufferLike | Place | undefined)[]
   /** How many of them. */
@@ -31,10 +30,17 @@ export class Carriers {
   #waiting: (() => void)[] = []
 
   /**
+   * @param memory - where the guest reads requests, beside the carriers
    * @param copies - whether callers' bytes cannot be read where they are
    * @param pins - a byte for each carrier
    */
-  constructor(id: number, block: Block, copies: boolean, pins: Uint8Array = block.bytes.subarray(block.pins)) {
+  constructor(
+    id: number,
+    block: Block,
+    memory: RequestMemory,
+    copies: boolean,
+    pins: Uint8Array = block.bytes.subarray(block.pins),
+  ) {
     this.#id = id
     this.#block = block
     this.#bytes = block.bytes
@@ -42,7 +48,7 @@ export class Carriers {
     const first = block.slots * 2
     this.#pool = Array.from({ length: block.carriers - first }, (_, index) => first + index)
     this.#reserved = new Uint8Array(block.slots)
-    this.memory = new RequestMemory(id)
+    this.#memory = memory
     this.#lent = new Array<ArrayBufferLike | Place | undefined>(block.carriers).fill(undefined)
     this.#copies = copies
   }
@@ -100,7 +106,7 @@ export class Carriers {
       // What did not fit was cut at its last whole character, of 4 bytes at most.
       if (most <= room || written < room - 3) return written
     } else {
-      const place = this.memory.take(most)
+      const place = this.#memory.take(most)
       if (place !== undefined) {
         this.#lend(carrier, word, place.address, place)
         return place.bytes.write(text, 0, most, 'utf8')
@@ -111,12 +117,12 @@ export class Carriers {
 
   /** Has the entry say where the payload is. */
   #refer(carrier: number, word: number, payload: Uint8Array): void {
-    const address = this.memory.find(payload)
+    const address = this.#memory.find(payload)
     if (address !== undefined) {
       this.#lend(carrier, word, address, payload.buffer)
       return
     }
-    const place = this.#copies ? this.memory.take(payload.length) : undefined
+    const place = this.#copies ? this.#memory.take(payload.length) : undefined
     if (place === undefined) this.#pin(carrier, word, isResizable(payload) ? Buffer.from(payload) : payload)
     else {
       place.bytes.set(payload)
@@ -146,6 +152,11 @@ export class Carriers {
     return this.#block.requests + carrier * requestBytes
   }
 
+  /** Takes everything back that was lent: nobody reads it. */
+  clear(): void {
+    for (let carrier = 0; this.lent > 0; carrier++) this.free(carrier)
+  }
+
   /** Marks the request of an answered task as free; the add-on then lets go of a pinned one. */
   free(carrier: number): void {
     this.#pins[carrier] = 0
@@ -153,6 +164,6 @@ export class Carriers {
     if (lent === undefined) return
     this.#lent[carrier] = undefined
     this.lent--
-    if ('address' in lent) this.memory.give(lent)
+    if ('address' in lent) this.#memory.give(lent)
   }
 }

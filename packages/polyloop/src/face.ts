@@ -56,8 +56,8 @@ export interface RuntimeFace<T> extends AsyncDisposable {
   /**
    * Memory for a request, or an item of a request stream, of more than 4 KB: the guest reads what is written there
    * without a copy, wherever it runs. Its bytes are not cleared, as those of `Buffer.allocUnsafe`. Leave them alone
-   * while a call is under way; afterwards they may be sent again. Another runtime, an instance that was started since,
-   * or another one of several, gets a copy, as of any bytes.
+   * while a call is under way; afterwards they may be sent again, to whatever instance there is then. Another runtime
+   * gets a copy, as of any bytes.
    *
    * @param bytes - at most `maxPayload`
    * @throws invalid-argument, too-large, overloaded: at once

@@ -243,6 +243,7 @@ export class Fleet {
     this.#closing = true
     for (const berth of this.#berths) clearTimeout(berth.timer)
     await Promise.all(this.instances.map((instance) => instance.close()))
+    this.#lobby.memory.close()
   }
 
   #emit(event: RuntimeEvent): void {

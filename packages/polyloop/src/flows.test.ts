@@ -6,6 +6,7 @@ import { Carriers } from './carriers.ts'
 import { ControlRing } from './control.ts'
 import { Flows } from './flows.ts'
 import { Input } from './input.ts'
+import { RequestMemory } from './memory.ts'
 import { mostAhead } from './output.ts'
 import { inRoot } from './testing/paths.ts'
 import { Feed } from './testing/streams.ts'
@@ -36,7 +37,7 @@ class Sent extends ControlRing {
 
 test('where guests keep an item in every place the next is overloaded, and goes once they let go of one', () => {
   const block = smallest()
-  const carriers = new Carriers(0, block, false)
+  const carriers = new Carriers(0, block, new RequestMemory(0), false)
   const control = new Sent(0, block, carriers, false)
   const flows = new Flows(block, control, carriers)
   const input = new Input(
@@ -78,6 +79,6 @@ test('no stream gets more credit than a window', () => {
 
 function empty(other: Partial<Block> = {}): { flows: Flows; block: Block } {
   const block = Object.assign(smallest(), other)
-  const carriers = new Carriers(0, block, false)
+  const carriers = new Carriers(0, block, new RequestMemory(0), false)
   return { flows: new Flows(block, new ControlRing(0, block, carriers, false), carriers), block }
 }

@@ -57,7 +57,7 @@ export class Instance implements HubMember, Tenant {
     this.id = nextId()
     const { maxCalls, maxPayload, spin, placement, shared, drainTimeout } = settings
     const isRemote = placement === 'process'
-    const options = { maxCalls, maxPayload, spin, process: isRemote }
+    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: lobby.memory.open() }
     const block = new Block(native.create(this.id, JSON.stringify(options)))
     this.tasks = new Tasks(this.id, block, settings, lobby, (error) => this.breach(error))
     const toProcess = (witness: Witness): GuestProcess =>
@@ -192,6 +192,7 @@ export class Instance implements HubMember, Tenant {
   #leave(): void {
     this.#state = 'gone'
     leave(this.id)
+    this.tasks.takeBack()
     this.gone.resolve()
   }
 }

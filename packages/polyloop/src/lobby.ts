@@ -2,6 +2,7 @@
 import { Admission, type Bounds } from './admission.ts'
 import type { Counts } from './counts.ts'
 import { PolyloopError } from './errors.ts'
+import type { RequestMemory } from './memory.ts'
 import type { Task } from './task.ts'
 import type { Tasks } from './tasks.ts'
 import { longestTimer } from './timers.ts'
@@ -10,6 +11,8 @@ import { longestTimer } from './timers.ts'
 export class Lobby {
   readonly admission: Admission
   readonly counts: Counts
+  /** Where guests read requests. */
+  readonly memory: RequestMemory
   /** Those that take calls. */
   #instances: readonly Tasks[] = []
   /** Calls that wait and that somebody awaits. */
@@ -29,10 +32,11 @@ export class Lobby {
     task.more?.input?.finish()
   }
 
-  constructor(bounds: Bounds, counts: Counts) {
+  constructor(bounds: Bounds, counts: Counts, memory: RequestMemory) {
     this.admission = new Admission(bounds)
     this.admission.open = false
     this.counts = counts
+    this.memory = memory
   }
 
   /** Whether no call is in flight, and none waits. */
@@ -102,12 +106,6 @@ export class Lobby {
       if (step === 0 || (instances[index] as Tasks).calls < (instances[best] as Tasks).calls) best = index
     }
     return best
-  }
-
-  /** Memory for a request to the instance that a call would go to now; any, where there is none. */
-  alloc(bytes: number): Buffer {
-    const instance = this.#instances[this.#next()]
-    return instance === undefined ? Buffer.allocUnsafeSlow(bytes) : instance.alloc(bytes)
   }
 
   /** Lets in what may go now. An instance calls it when places may be free. */

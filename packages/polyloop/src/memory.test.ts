@@ -12,6 +12,7 @@ let memory: RequestMemory
 beforeEach(() => {
   mapped = []
   memory = new RequestMemory(1)
+  memory.open()
   vi.spyOn(native, 'alloc').mockImplementation((_id, bytes) => {
     mapped.push(bytes)
     return [new ArrayBuffer(bytes), first + (mapped.length - 1) * 64 * mib]
@@ -65,6 +66,22 @@ describe("callers' memory", () => {
     expect(memory.find(large.subarray(5))).toBe(first + 64 * mib + 5)
     expect(memory.find(take(10_000).bytes)).toBeUndefined()
     expect(memory.find(Buffer.alloc(10_000))).toBeUndefined()
+  })
+
+  test('is plain where no instance has begun, and after the last one', () => {
+    const forget = vi.spyOn(native, 'forget').mockImplementation(() => {})
+    const other = new RequestMemory(2)
+    expect(other.find(other.alloc(10_000))).toBeUndefined()
+    other.close()
+    expect(forget).not.toHaveBeenCalled()
+    expect(other.open()).toBe(2)
+    const bytes = other.alloc(10_000)
+    expect(other.find(bytes)).toBe(first)
+    other.close()
+    other.close()
+    expect(forget.mock.calls).toEqual([[2]])
+    expect(other.find(other.alloc(10_000))).toBeUndefined()
+    bytes.fill(1)
   })
 
   test('is plain where a request is copied anyway', () => {

@@ -19,9 +19,13 @@ export interface Place {
   readonly address: number
 }
 
-/** Memory that an instance's guest reads requests in: what is written here need not be pinned, or copied, to be sent. */
+/**
+ * Memory that the guests of a runtime read requests in, whichever of its instances they are: what is written here need not
+ * be pinned, or copied, to be sent.
+ */
 export class RequestMemory {
   readonly #id: number
+  #isOpen = false
   /** Where memory that callers have begins for the guest. */
   readonly #addresses = new WeakMap<ArrayBufferLike, number>()
   #chunk: ArrayBuffer | undefined
@@ -31,18 +35,25 @@ export class RequestMemory {
   /** Their bytes. */
   #kept = 0
 
+  /** @param id - what the add-on is to know it by */
   constructor(id: number) {
     this.#id = id
   }
 
+  /** An instance is to read there. Returns what the add-on knows it by. */
+  open(): number {
+    this.#isOpen = true
+    return this.#id
+  }
+
   /**
    * So many bytes for a caller, which say whatever was there before. Those that fit the place of a request are copied
-   * there in any case, and are plain memory.
+   * there in any case, and are plain memory; so is what is asked for after the unload.
    *
    * @throws overloaded where there is none
    */
   alloc(bytes: number): Buffer {
-    if (bytes <= requestBytes) return Buffer.allocUnsafe(bytes)
+    if (bytes <= requestBytes || !this.#isOpen) return Buffer.allocUnsafe(bytes)
     if (bytes > sharedUpTo) return view(this.#lasting(bytes), 0, bytes)
     if (this.#chunk === undefined || this.#used + bytes > chunkBytes) {
       this.#chunk = this.#lasting(chunkBytes)
@@ -69,6 +80,12 @@ export class RequestMemory {
       const message = `there is no memory for requests of ${bytes} bytes: ${(cause as Error).message}`
       throw new PolyloopError('overloaded', message, { cause })
     }
+  }
+
+  /** No request will be sent any more. What callers have stays theirs. */
+  close(): void {
+    if (this.#isOpen) native.forget(this.#id)
+    this.#isOpen = false
   }
 
   /** Where the guest finds the bytes of a caller's; undefined where it cannot. */

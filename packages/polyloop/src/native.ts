@@ -23,7 +23,8 @@ export interface BindingNative {
   pin(id: number, carrier: number, word: number, view: Uint8Array): void
   control(id: number): void
   slab(id: number, slab: number, bytes: number): ArrayBuffer
-  alloc(id: number, bytes: number): [ArrayBuffer, number]
+  alloc(requests: number, bytes: number): [ArrayBuffer, number]
+  forget(requests: number): void
   takeLog(id: number): string
   counts(id: number): string
 }

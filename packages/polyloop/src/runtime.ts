@@ -11,6 +11,7 @@ import { keepAlive, nextId } from './hub.ts'
 import { Input, isStream } from './input.ts'
 import { Lobby } from './lobby.ts'
 import type { Manifest, Method } from './manifest.ts'
+import { RequestMemory } from './memory.ts'
 import type { Settings } from './options.ts'
 import { Output, type Source } from './output.ts'
 import { type Stats, statsOf } from './stats.ts'
@@ -37,7 +38,7 @@ export class RuntimeCore {
     this.#cannotReload = cannotReload
     this.name = name
     this.settings = settings
-    this.lobby = new Lobby(settings, new Counts(settings.sample))
+    this.lobby = new Lobby(settings, new Counts(settings.sample), new RequestMemory(this.id))
     const onEvent = instanceEvents(name, this.id, settings.onEvent)
     this.fleet = new Fleet(name, { ...settings, onEvent }, this.lobby)
   }
@@ -184,7 +185,7 @@ export class RuntimeCore {
       const message = `no request may have ${bytes} bytes, maxPayload is ${maxPayload}: raise it, or send less at a time`
       throw new PolyloopError('too-large', message)
     }
-    return this.lobby.alloc(bytes)
+    return this.lobby.memory.alloc(bytes)
   }
 
   #submit(method: number, { flags, payload }: Encoded, options: CallOptions | undefined, more: More | undefined): Task {

@@ -9,6 +9,7 @@ import { Counts } from './counts.ts'
 import { Breach, PolyloopError } from './errors.ts'
 import { Input } from './input.ts'
 import { Lobby } from './lobby.ts'
+import { RequestMemory } from './memory.ts'
 import { native } from './native.ts'
 import { Output } from './output.ts'
 import { Slabs } from './slabs.ts'
@@ -117,7 +118,11 @@ class Case {
     this.block = new Block(memory)
     // Where answers lie: some JSON, some not.
     this.block.bytes.fill(this.#random.of(['7', '{}', '"', '{"code":"x","message":{}}', '\xff']), this.block.responses)
-    this.lobby = new Lobby({ maxCalls: 8, maxBytes: 2 ** 20, maxPayload: 2 ** 22, whenFull: 'wait' }, new Counts(2))
+    this.lobby = new Lobby(
+      { maxCalls: 8, maxBytes: 2 ** 20, maxPayload: 2 ** 22, whenFull: 'wait' },
+      new Counts(2),
+      new RequestMemory(0),
+    )
     const options = {
       encoding: toEncoding('json'),
       maxPayload: 2 ** 22,

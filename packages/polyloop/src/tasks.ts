@@ -60,7 +60,7 @@ export class Tasks {
     const isRemote = options.placement === 'process'
     const own = isRemote ? native.own(id) : undefined
     this.#outstanding = own === undefined ? new Int32Array(1) : new Int32Array(own, 0, 1)
-    this.#carriers = new Carriers(id, block, isRemote || !canPin(), own && new Uint8Array(own, ownPins))
+    this.#carriers = new Carriers(id, block, lobby.memory, isRemote || !canPin(), own && new Uint8Array(own, ownPins))
     this.#ring = new SubmissionRing(id, block, this.#carriers)
     this.#control = new ControlRing(id, block, this.#carriers, isRemote)
     this.#responses = new Responses(id, block, options)
@@ -77,11 +77,6 @@ export class Tasks {
   /** Requests in such memory that the guest may read. */
   get lent(): number {
     return this.#carriers.lent
-  }
-
-  /** Memory for a request to this instance. */
-  alloc(bytes: number): Buffer {
-    return this.#carriers.memory.alloc(bytes)
   }
 
   /** Calls in flight, those that were abandoned, too. */
@@ -359,6 +354,11 @@ export class Tasks {
     this.#onIdle = then
     this.awaitAll()
     if (this.#calls === 0) this.#settleIdle()
+  }
+
+  /** The guest is gone, and reads no request any more: memory that it was lent may serve others. */
+  takeBack(): void {
+    this.#carriers.clear()
   }
 
   /** The guest has died: no response will come. Rejects every call in flight. */

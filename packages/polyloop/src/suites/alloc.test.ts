@@ -73,25 +73,51 @@ test('a guest reads them where they are: nothing is copied', async () => {
   }
 })
 
-describe('what is no memory of the instance that is called is sent as any bytes', () => {
-  test('that of another runtime', async () => {
-    const bytes = written(rust, 50_000, 3)
-    expect(digest(await python.send(bytes))).toBe(digest(bytes))
+test('that of another runtime is sent as any bytes', async () => {
+  const bytes = written(rust, 50_000, 3)
+  expect(digest(await python.send(bytes))).toBe(digest(bytes))
+})
+
+describe('every instance of a runtime reads them where they are', () => {
+  const size = 300_000
+
+  /** Has an instance keep bytes beyond its answer, and writes them again: it reads what was written then. */
+  async function rewrite(guest: RustGuest, bytes: Buffer, seed: number): Promise<string> {
+    pattern(size, seed).copy(bytes)
+    expect(await guest.keep(bytes)).toBe(size)
+    pattern(size, seed + 1).copy(bytes)
+    return digest(pattern(size, seed + 1))
+  }
+  const kept = async (guest: RustGuest): Promise<string> => digest((await guest.kept()) as Buffer)
+
+  test('one that was started since: after a reload, and after a death', async () => {
+    const guest = await loadRust({ placement: 'process' })
+    const bytes = written(guest, size, 1)
+    await guest.reload()
+    const first = await rewrite(guest, bytes, 1)
+    expect(await kept(guest)).toBe(first)
+    await rejection(guest.abort(), 'guest-crashed', '')
+    const second = await rewrite(guest, bytes, 3)
+    expect(await kept(guest)).toBe(second)
+    expect(guest.stats().restarts).toBe(1)
+    await guest.unload()
   })
 
-  test('that of an instance which has been replaced, and of one of several', async () => {
-    const guest = await loadPython({ placement: 'process', instances: 2 })
-    const before = Array.from({ length: 8 }, (_, seed) => written(guest, 50_000, seed))
-    const sums = (bytes: readonly Buffer[]): Promise<string[]> =>
-      Promise.all(bytes.map(async (one) => digest(await guest.send(one))))
-    const wanted = before.map(digest)
-    expect(await sums(before)).toEqual(wanted)
-    await guest.reload()
-    expect(await sums(before)).toEqual(wanted)
-    expect(await sums(before.map((_, seed) => written(guest, 50_000, seed)))).toEqual(wanted)
+  test('each of several', async () => {
+    const guest = await loadRust({ placement: 'process', instances: 2 })
+    const [one, other] = [written(guest, size, 1), written(guest, size, 1)]
+    // They take turns.
+    const wanted = [await rewrite(guest, one, 5), await rewrite(guest, other, 7)]
+    expect([await kept(guest), await kept(guest)]).toEqual(wanted)
     await guest.unload()
-    expect(before.map(digest)).toEqual(wanted)
-    expect(written(guest, 10_000, 1).length).toBe(10_000)
+  })
+
+  test("and none does after the unload: they are their holder's, and new ones plain memory", async () => {
+    const guest = await loadRust()
+    const bytes = written(guest, size, 1)
+    await guest.unload()
+    expect(digest(bytes)).toBe(digest(pattern(size, 1)))
+    expect(written(guest, 10_000, 2).buffer.byteLength).toBeLessThan(size)
   })
 })
 
@@ -148,6 +174,21 @@ test('what the guest may still read is kept, whether its caller holds it or not'
     await guest.unload()
   `
   expect(await said(source, gc)).toEqual([[500_000, true]])
+})
+
+test('what a guest died with serves again', async () => {
+  const source = `${head}
+    const mortal = await load(${JSON.stringify(rustLocator)}, { placement: 'process', config: 'mortal', restart: { resetAfter: 0 } })
+    // Copied to places in such memory, of which a megabyte has several: some are in use, others are not.
+    const request = Buffer.alloc(60_000, 1)
+    const die = () => Promise.allSettled([mortal.abort(), ...Array.from({ length: 50 }, () => mortal.length(request))])
+    await die()
+    const before = resident()
+    for (let i = 0; i < 30; i++) await die()
+    say([resident() - before < 5 * ${mib}, mortal.stats().restarts])
+    await Promise.all([guest.unload(), mortal.unload()])
+  `
+  expect(await said(source, gc)).toEqual([[true, 30]])
 })
 
 test('it may be written beyond the unload, and be detached at any time', async () => {

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where the requests of a runtime lie that guests read in place, whichever of its instances they go to.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{Arc, OnceLock},
+};
+
+use polyloop_ring::parcel::{Parcel, Parcels};
+
+/// As the instances of a runtime have it in common.
+pub enum Requests {
+    /// Guests are in this process, and read them at their address here. There is none until one is asked for.
+    Here(OnceLock<Arc<Parcels>>),
+    /// Guests are in processes of their own, which map the file, and find them at their offset there.
+    Shared(Arc<Parcels>, OwnedFd),
+}
+
+impl Requests {
+    /// Memory for requests.
+    ///
+    /// # Errors
+    /// Where it cannot be had.
+    pub fn new(process: bool) -> io::Result<Self> {
+        if !process {
+            return Ok(Self::Here(OnceLock::new()));
+        }
+        let (parcels, file) = Parcels::new()?;
+        Ok(Self::Shared(parcels, file))
+    }
+
+    /// A place for a request that JavaScript is going to write, and where guests find it.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn reserve(&self, len: usize) -> io::Result<(Parcel, u64)> {
+        match self {
+            Self::Here(parcels) => {
+                let parcels = if let Some(parcels) = parcels.get() {
+                    parcels
+                } else {
+                    // Nobody else maps the file.
+                    let (new, _) = Parcels::new()?;
+                    parcels.get_or_init(|| new)
+                };
+                let parcel = parcels.reserve(len)?;
+                let address = parcel.as_ptr() as u64;
+                Ok((parcel, address))
+            }
+            Self::Shared(parcels, _) => {
+                let parcel = parcels.reserve(len)?;
+                let address = parcel.address();
+                Ok((parcel, address))
+            }
+        }
+    }
+
+    /// The same memory for one more process, and the file that it maps.
+    ///
+    /// # Errors
+    /// Where guests are in this process, or no descriptor is left.
+    pub fn share(&self) -> io::Result<(Arc<Parcels>, OwnedFd)> {
+        match self {
+            Self::Here(_) => Err(io::Error::other("the guests of this runtime are in this process")),
+            Self::Shared(parcels, file) => Ok((Arc::clone(parcels), file.try_clone()?)),
+        }
+    }
+}
