@@ -10,6 +10,7 @@ import { cGuests, emptyVenv, temporaryFolder, write } from '../testing/folders.t
 import { python, rust } from '../testing/paths.ts'
 import { childrenOf, descriptors, ended, isAlive } from '../testing/processes.ts'
 import { numbers } from '../testing/streams.ts'
+import { after } from '../testing/time.ts'
 import { startWatched as start, types, type Watched } from '../testing/watched.ts'
 
 const [one, two] = [Buffer.from('one'), Buffer.from('two')]
@@ -344,7 +345,8 @@ describe('a process that cannot be had', () => {
   })
 
   test('a program that runs and never greets: init-failed, and it is ended', async () => {
-    await rejection(start(lives, { python: '/usr/bin/yes' }), 'init-failed', 'is it the interpreter that was meant')
+    const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
+    await rejection(load, 'init-failed', 'is it the interpreter that was meant')
     expect(childrenOf(process.pid)).toEqual([])
   })
 

@@ -8,6 +8,7 @@ import { rejection, until } from '../testing/calls.ts'
 import { temporaryFolder, write } from '../testing/folders.ts'
 import { python, rust } from '../testing/paths.ts'
 import { childrenOf, descriptors, ended, isAlive, parentOf } from '../testing/processes.ts'
+import { after } from '../testing/time.ts'
 import { startWatched, types, type Watched } from '../testing/watched.ts'
 
 const lives = python('lives')
@@ -111,6 +112,12 @@ describe('a guest that is shared', () => {
     await until(() => childrenOf(process.pid).length === 0)
     await until(() => descriptors().length <= before)
   })
+
+  test('a program that runs and never greets: init-failed, and it is ended', async () => {
+    const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
+    await rejection(load, 'init-failed', 'is it the interpreter that was meant')
+    await until(() => childrenOf(process.pid).length === 0)
+  })
 })
 
 describe('a process that cannot be had', () => {
@@ -123,8 +130,6 @@ describe('a process that cannot be had', () => {
     [plain, 'init-failed', 'cannot be run'],
     ['/bin/true', 'init-failed', 'exited with code 0 while it started'],
     ['/bin/false', 'init-failed', 'exited with code 1 while it started'],
-    // It never greets.
-    ['/usr/bin/yes', 'init-failed', 'is it the interpreter that was meant'],
   ] as const)('%s: %s', async (program, code, words) => {
     const before = descriptors().length
     await rejection(start(lives, { python: program }), code, words)
