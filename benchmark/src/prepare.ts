@@ -9,7 +9,13 @@ import type { Tools } from './variants/echo.ts'
 import { pythonFixture, rustFixture } from './variants/fixtures.ts'
 import type { VariantName } from './variants/names.ts'
 
-const OURS = ['polyloop-rust', 'polyloop-python', 'polyloop-rust-process', 'polyloop-python-process'] as const
+const OURS = [
+  'polyloop-rust',
+  'polyloop-python',
+  'polyloop-rust-process',
+  'polyloop-python-process',
+  'polyloop-rust-shared',
+] as const
 
 /** What could be built or found, and why a variant cannot be measured. */
 export interface Prepared {
@@ -95,7 +101,7 @@ function whatIsMissing(tools: Tools): Prepared['missing'] {
   const unbuilt = (path: string): string | undefined =>
     existsSync(path) ? undefined : `there is no ${relative(tools.root, path)}: npm run build makes it`
   check(OURS, unbuilt(join(tools.root, 'packages/polyloop/dist/index.js')))
-  check(['polyloop-rust', 'polyloop-rust-process'], unbuilt(rustFixture(tools.root)))
+  check(['polyloop-rust', 'polyloop-rust-process', 'polyloop-rust-shared'], unbuilt(rustFixture(tools.root)))
   check(['polyloop-python', 'polyloop-python-process'], unbuilt(pythonFixture(tools.root)))
   if (tools.python === '')
     check(['polyloop-python', 'polyloop-python-process', 'uds-python', 'node-calls-python'], 'there is no python3')

@@ -57,7 +57,7 @@ describe('markdown', () => {
 
   it('lists the goals that were missed, and what could not be measured', () => {
     const text = markdown(someRows(), { ...someMachine, missing: { koffi: 'it is not installed' } })
-    expect(text).toContain('- Rust / C server, sequential, 512 B: MISSED 16x (goal 35x)')
+    expect(text).toContain('- Rust / C server, sequential, 512 B: MISSED 32x (goal 35x)')
     expect(text).toContain('- koffi: not measured: it is not installed')
   })
 })

@@ -7,7 +7,7 @@ it('the report has rates, times, and ratios to both modes of the C server', () =
   const line = report(someRows(), someMachine)
     .split('\n')
     .find((each) => each.startsWith('polyloop-rust'))
-  expect(line?.split(/\s+/)).toEqual(['polyloop-rust', '600', '480', '780', '1.7', '16', '12.3', '5', '0.1'])
+  expect(line?.split(/\s+/)).toEqual(['polyloop-rust', '600', '480', '780', '1.7', '32', '24.6', '5', '0.1'])
 })
 
 it('the report says what was not measured, and why', () => {

@@ -8,6 +8,7 @@ const OPENERS: Record<EchoName, () => Promise<Open>> = {
   'polyloop-python': async () => (await import('./polyloop.ts')).openPolyloopPython,
   'polyloop-rust-process': async () => (await import('./polyloop.ts')).openRustProcess,
   'polyloop-python-process': async () => (await import('./polyloop.ts')).openPythonProcess,
+  'polyloop-rust-shared': async () => (await import('./polyloop.ts')).openRustShared,
   'uds-c': async () => (await import('./uds.ts')).openUdsC,
   'uds-python': async () => (await import('./uds.ts')).openUdsPython,
   'post-message': async () => (await import('./post-message.ts')).openPostMessage,

@@ -28,6 +28,11 @@ export function openRustProcess(tools: Tools, load: Load): Promise<Echo> {
   return openRuntime(`rust:${rustFixture(tools.root)}`, load, { placement: 'process' })
 }
 
+/** The Rust fixture in a process that could serve other hosts, too. */
+export function openRustShared(tools: Tools, load: Load): Promise<Echo> {
+  return openRuntime(`rust:${rustFixture(tools.root)}`, load, { placement: 'process', shared: true })
+}
+
 /** The Python fixture in a process of its own. */
 export function openPythonProcess(tools: Tools, load: Load): Promise<Echo> {
   return openRuntime(`python:${pythonFixture(tools.root)}`, load, { python: tools.python, placement: 'process' })
