@@ -45,6 +45,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"files" => files,
         c"spawned" => spawned,
         c"join" => join,
+        c"found" => found,
         c"lines" => lines,
         c"porch" => porch,
         c"remove" => remove,
@@ -178,16 +179,27 @@ fn spawned(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
 }
 
 /// join(id, name): has a guest that is shared by this name serve the runtime, too; events say how it goes: `found`
-/// (nobody keeps it; the payload is the number of a listening socket, which is closed after the event), `joined`, and
-/// `refused`.
+/// (nobody keeps it; the payload is the number of the socket that a keeper is to be started with, which is closed after
+/// the event), `joined`, and `refused`.
 fn join(env: napi_env, [id, name]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    let (id, name, hub) = (napi::number(env, id)?, napi::text(env, name)?, hub(env)?);
+    let (id, name) = (napi::number(env, id)?, napi::text(env, name)?);
+    seek(hub(env)?, id, Some(&name))
+}
+
+/// found(id): has a new guest serve the runtime, which others share once its keeper takes their name. The events are
+/// those of `join`.
+fn found(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let id = napi::number(env, id)?;
+    seek(hub(env)?, id, None)
+}
+
+fn seek(hub: &mut Hub, id: u32, name: Option<&str>) -> Result<Option<napi_value>> {
     let signals = Arc::clone(&hub.signals);
     let member = hub.member(id)?;
     let [block, requests, responses] = process(member)?.copy_files()?;
     let own = own_of(member)?;
     let files = [block, requests, responses, own.bell.copy_far()?];
-    own.joining = Some(join::begin(&name, files, move |news| signals.post(id, Notice::Join(news)))?);
+    own.joining = Some(join::begin(name, files, move |news| signals.post(id, Notice::Join(news)))?);
     hub.hold();
     Ok(None)
 }

@@ -424,9 +424,9 @@ unsafe fn deliver_news(hub: *mut Hub, id: u32, news: News) {
     let calls = now().calls;
     match news {
         // The socket is closed after the event.
-        News::Found(listener) => {
+        News::Found(socket) => {
             if now().member(id).is_ok() {
-                calls.event(id, "found", 0, &listener.as_raw_fd().to_string());
+                calls.event(id, "found", 0, &socket.as_raw_fd().to_string());
             }
         }
         News::Joined(place) => {

@@ -3,7 +3,7 @@
 //! first. `crates/process/src/keeper.rs` is the other side.
 //!
 //! The keeper listens at a name. Where nobody does, the host makes the listening socket, and its JavaScript starts the
-//! keeper with it.
+//! keeper with it. For a reload it has a keeper started that nobody finds by a name, until that one takes it.
 
 use std::{
     io::{self, Read},
@@ -37,7 +37,7 @@ const MOST: u32 = 3;
 /// What becomes of it.
 pub enum News {
     /// Nobody keeps the guest: a keeper is to be started with this socket.
-    Found(UnixListener),
+    Found(OwnedFd),
     /// The host has a place.
     Joined(Place),
     /// It gets none; why, as JSON.
@@ -73,17 +73,19 @@ impl Drop for Joining {
     }
 }
 
-/// Joins the guest of this name; `tell` hears what becomes of it, on another thread.
-pub fn begin(name: &str, files: Files, tell: impl Fn(News) + Send + 'static) -> io::Result<Joining> {
+/// Joins the guest of this name, or a new one that only this host knows; `tell` hears what becomes of it, on another
+/// thread.
+pub fn begin(name: Option<&str>, files: Files, tell: impl Fn(News) + Send + 'static) -> io::Result<Joining> {
     let state = Arc::new(Mutex::new(State::default()));
-    let address = SocketAddr::from_abstract_name(name)?;
+    let address = name.map(SocketAddr::from_abstract_name).transpose()?;
     let seeker = Seeker { address, files, state: Arc::clone(&state), founded: 0, tell };
     thread::Builder::new().name("polyloop-join".into()).spawn(move || seeker.run())?;
     Ok(Joining(state))
 }
 
 struct Seeker<T> {
-    address: SocketAddr,
+    /// Nothing where it looks for nobody.
+    address: Option<SocketAddr>,
     files: Files,
     state: Arc<Mutex<State>>,
     founded: u32,
@@ -111,7 +113,7 @@ impl<T: Fn(News)> Seeker<T> {
         if self.state().is_over {
             return Ok(Some(refused("it was given up")));
         }
-        let Some((mut keeper, listener)) = self.reach()? else {
+        let Some((mut keeper, socket)) = self.reach()? else {
             thread::sleep(PAUSE);
             return Ok(None);
         };
@@ -127,35 +129,39 @@ impl<T: Fn(News)> Seeker<T> {
         }
         drop(far);
         // Only now: the keeper that is started finds somebody who waits.
-        if let Some(listener) = listener {
-            self.found(listener)?;
+        if let Some(socket) = socket {
+            self.found(socket)?;
         }
         welcome(&mut keeper, life)
     }
 
-    /// A connection to the keeper, or to be; with the socket where it listens, if nobody did.
-    fn reach(&self) -> io::Result<Option<(UnixStream, Option<UnixListener>)>> {
-        match UnixStream::connect_addr(&self.address) {
+    /// A connection to the keeper, or to be; with the socket that it is to be started with, if there is none.
+    fn reach(&self) -> io::Result<Option<(UnixStream, Option<OwnedFd>)>> {
+        let Some(address) = &self.address else {
+            let (near, far) = UnixStream::pair()?;
+            return Ok(Some((near, Some(far.into()))));
+        };
+        match UnixStream::connect_addr(address) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             connected => return Ok(Some((connected?, None))),
         }
-        match UnixListener::bind_addr(&self.address) {
+        match UnixListener::bind_addr(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
             bound => {
                 let listener = bound?;
-                Ok(Some((UnixStream::connect_addr(&self.address)?, Some(listener))))
+                Ok(Some((UnixStream::connect_addr(address)?, Some(listener.into()))))
             }
         }
     }
 
-    fn found(&mut self, listener: UnixListener) -> io::Result<()> {
+    fn found(&mut self, socket: OwnedFd) -> io::Result<()> {
         if self.founded == MOST {
             return Err(io::Error::other(
                 "the process that keeps it has ended each time that it was started",
             ));
         }
         self.founded += 1;
-        (self.tell)(News::Found(listener));
+        (self.tell)(News::Found(socket));
         Ok(())
     }
 

@@ -5,7 +5,13 @@
 //! Hosts find it by the listening socket that the first of them has made, its descriptor 3. A host sends `join` with
 //! five descriptors, which go on to the guest. It hears `welcome`, with the porch, `output` and `exit`, in a line of
 //! JSON each, and may say `kill`. When the last host has left, the guest is told to end.
+//!
+//! For a reload its descriptor 3 is a line to the one host that wants it. When that one says `take`, this keeper asks
+//! the one that listens at the name for its socket (`yield`), tells the host how that went (`taken`, `untaken`), and
+//! others come in here from then on. The keeper that has yielded tells all of its hosts (`moved`), which leave it.
+//! Hosts that watch the guest's code say `watch`: the one that has been there longest is told that it is the `first`.
 
+mod door;
 mod guest;
 mod host;
 mod output;
@@ -15,7 +21,7 @@ use std::{
     io::{self, Write},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{net::UnixListener, process::ExitStatusExt},
+        unix::{net::UnixStream, process::ExitStatusExt},
     },
     process::ExitStatus,
     time::{Duration, Instant},
@@ -23,11 +29,12 @@ use std::{
 
 use polyloop_ring::region::Porch;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::{
+    door::Door,
     guest::Guest,
-    host::{Host, Wish},
+    host::{Host, Watch, Wish},
     output::{Last, Output},
 };
 use crate::{
@@ -40,36 +47,35 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Serves hosts until the guest has ended.
 pub fn keep(arguments: &[OsString]) -> io::Result<()> {
-    let usage = || io::Error::other("it takes milliseconds, a program and its arguments");
-    let (drain, command) = arguments.split_first().ok_or_else(usage)?;
-    let drain = drain.to_str().and_then(|text| text.parse().ok()).ok_or_else(usage)?;
+    let [drain, name, command @ ..] = arguments else {
+        return Err(io::Error::other("it takes milliseconds, a name, a program and its arguments"));
+    };
+    let drain = drain.to_str().and_then(|text| text.parse().ok());
+    let drain = drain.ok_or_else(|| io::Error::other("it takes milliseconds first"))?;
     // SAFETY: this process was started with this descriptor for this.
-    let listener = UnixListener::from(unsafe { take(FIRST)? });
-    listener.set_nonblocking(true)?;
+    let (door, first) = Door::new(unsafe { take(FIRST)? }, name)?;
     let porch = porch()?;
     match Guest::start(command) {
         Ok((guest, outputs)) => {
             Keeper {
-                listener: Some(listener),
+                door,
                 guest,
                 porch,
-                hosts: Vec::new(),
+                hosts: first.and_then(Host::new).into_iter().collect(),
                 had_hosts: false,
                 outputs: outputs.map(Some),
                 last: Last::default(),
                 drain: Duration::from_millis(drain),
+                is_ending: false,
                 deadline: None,
                 exit: None,
                 is_told: false,
             }
             .run();
-            Ok(())
         }
-        Err(error) => {
-            refuse(&listener, &error);
-            Ok(())
-        }
+        Err(error) => refuse(first.into_iter().chain(door.accept()), &error),
     }
+    Ok(())
 }
 
 /// A new porch, at the number where the guest's process looks for it.
@@ -87,10 +93,10 @@ fn porch() -> io::Result<OwnedFd> {
 }
 
 /// Tells those who wait that the guest's program cannot be run.
-fn refuse(listener: &UnixListener, error: &io::Error) {
+fn refuse(hosts: impl Iterator<Item = UnixStream>, error: &io::Error) {
     let missing = error.kind() == io::ErrorKind::NotFound;
     let line = json!({ "event": "unrunnable", "missing": missing, "message": error.to_string() });
-    while let Ok((mut host, _)) = listener.accept() {
+    for mut host in hosts {
         // It may have gone.
         let _ = host.write_all(format!("{line}\n").as_bytes());
     }
@@ -106,8 +112,7 @@ enum Source {
 }
 
 struct Keeper {
-    /// Until nobody is let in any more.
-    listener: Option<UnixListener>,
+    door: Door,
     guest: Guest,
     porch: OwnedFd,
     /// In the order in which they came.
@@ -118,6 +123,8 @@ struct Keeper {
     outputs: [Option<Output>; 2],
     last: Last,
     drain: Duration,
+    /// Whether the guest was told to end.
+    is_ending: bool,
     /// When the guest has had its time to end, or its streams.
     deadline: Option<Instant>,
     exit: Option<ExitStatus>,
@@ -131,8 +138,12 @@ impl Keeper {
             for (source, flags) in self.wait() {
                 self.serve(source, flags);
             }
+            if self.door.deadline().is_some_and(|at| at <= Instant::now()) {
+                self.take_name();
+            }
             self.hosts.retain(|host| !host.has_left);
             self.close_if_alone();
+            self.elect();
             self.expire();
             self.tell_end();
         }
@@ -145,8 +156,8 @@ impl Keeper {
             sources.push(source);
             files.push(PollFd::from_borrowed_fd(file, flags));
         };
-        if let Some(listener) = &self.listener {
-            watch(Source::Door, listener.as_fd(), PollFlags::IN);
+        if let Some(door) = self.door.file() {
+            watch(Source::Door, door, PollFlags::IN);
         }
         if self.exit.is_none() {
             watch(Source::Guest, self.guest.end(), PollFlags::IN);
@@ -162,7 +173,8 @@ impl Keeper {
             let out = if host.is_behind() { PollFlags::OUT } else { PollFlags::empty() };
             watch(Source::Host(index), host.as_fd(), PollFlags::IN | out);
         }
-        let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let next = self.deadline.into_iter().chain(self.door.deadline()).min();
+        let left = next.map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         if poll(&mut files, timeout.as_ref()).is_err() {
             return Vec::new();
@@ -173,7 +185,8 @@ impl Keeper {
 
     fn serve(&mut self, source: Source, flags: PollFlags) {
         match source {
-            Source::Door => self.accept(),
+            Source::Door if self.door.is_open() => self.accept(),
+            Source::Door => self.take_name(),
             Source::Guest => self.ended(),
             Source::Output(index) => self.hand_on(index),
             Source::Host(index) => {
@@ -189,16 +202,21 @@ impl Keeper {
 
     /// Lets in who waits at the door.
     fn accept(&mut self) {
-        let Some(listener) = &self.listener else { return };
-        while let Ok((stream, _)) = listener.accept() {
-            self.hosts.extend(Host::new(stream));
-        }
+        self.hosts.extend(self.door.accept().into_iter().filter_map(Host::new));
     }
 
     fn hear(&mut self, index: usize) {
+        for wish in self.hosts[index].hear() {
+            self.grant(index, wish);
+        }
+    }
+
+    fn grant(&mut self, index: usize, wish: Wish) {
         let host = &mut self.hosts[index];
-        match host.hear() {
-            Some(Wish::Join(files)) => {
+        match wish {
+            // It was sent away, and comes again.
+            _ if host.has_left => {}
+            Wish::Join(files) => {
                 // A guest that has ended is told of at once.
                 if self.exit.is_some() || self.guest.join(&files).is_ok() {
                     host.welcome(self.guest.pid(), self.porch.as_fd());
@@ -208,15 +226,62 @@ impl Keeper {
                     host.has_left = true;
                 }
             }
-            Some(Wish::Kill) if self.exit.is_none() => self.guest.kill(),
-            Some(Wish::Leave) => host.has_left = true,
-            Some(Wish::Kill) | None => {}
+            Wish::Yield => self.make_way(index),
+            Wish::Take => self.take_name(),
+            Wish::Watch => host.watch = Watch::Later,
+            Wish::Kill if self.exit.is_none() => self.guest.kill(),
+            Wish::Kill => {}
+            Wish::Leave => host.has_left = true,
+        }
+    }
+
+    /// Goes on taking the name, and tells the host that wants it how that went.
+    fn take_name(&mut self) {
+        match self.door.take() {
+            Ok(false) => {}
+            Ok(true) => self.tell(&json!({ "event": "taken" })),
+            Err(error) => self.tell(&json!({ "event": "untaken", "message": error.to_string() })),
+        }
+    }
+
+    /// Gives the name to another keeper, which asks for it over this connection, and has all hosts follow.
+    fn make_way(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        host.has_left = true;
+        if !self.door.hand_over(host.as_fd()) {
+            return;
+        }
+        // Who is not served yet comes again, and to the other one.
+        self.send_away();
+        self.tell(&json!({ "event": "moved" }));
+    }
+
+    fn send_away(&mut self) {
+        self.hosts.iter_mut().for_each(|host| host.has_left |= !host.is_in);
+    }
+
+    /// Tells the host that has been there longest of those that watch the guest's code that it is the one to act on
+    /// changes. Not once there is a newer guest: whoever is first there does.
+    fn elect(&mut self) {
+        if self.door.is_handed_over() || self.exit.is_some() {
+            return;
+        }
+        let first = self.hosts.iter_mut().find(|host| host.watch != Watch::No);
+        if let Some(host) = first.filter(|host| host.watch == Watch::Later) {
+            host.watch = Watch::First;
+            host.tell(&json!({ "event": "first", "since": self.guest.since() }));
+        }
+    }
+
+    fn tell(&mut self, line: &Value) {
+        for host in self.hosts.iter_mut().filter(|host| host.is_in) {
+            host.tell(line);
         }
     }
 
     /// Whether somebody takes what the guest prints. Once all have left, it is thrown away.
     fn takes_output(&self) -> bool {
-        self.hosts.iter().any(Host::has_room) || (self.listener.is_none() && self.hosts.is_empty())
+        self.hosts.iter().any(Host::has_room) || (self.door.is_closed() && self.hosts.is_empty())
     }
 
     /// Hands what the guest has printed to one host, the first that has room for it.
@@ -251,8 +316,8 @@ impl Keeper {
             }
         }
         // Before any host hears of the end: who comes from now on has another one started.
-        self.listener = None;
-        self.hosts.iter_mut().for_each(|host| host.has_left |= !host.is_in);
+        self.door.close();
+        self.send_away();
     }
 
     /// Nobody is let in any more once the last host has left, and the guest has to end.
@@ -260,9 +325,11 @@ impl Keeper {
         if self.hosts.is_empty() {
             self.accept();
         }
-        if !self.hosts.is_empty() || self.listener.take().is_none() {
+        if !self.hosts.is_empty() || self.is_ending || self.exit.is_some() {
             return;
         }
+        self.is_ending = true;
+        self.door.close();
         self.deadline = Some(Instant::now() + self.drain);
         if self.guest.finish().is_err() {
             self.guest.kill();
@@ -292,8 +359,6 @@ impl Keeper {
         let lines = self.last.lines();
         let line =
             json!({ "event": "exit", "code": status.code(), "signal": status.signal(), "lines": lines });
-        for host in &mut self.hosts {
-            host.tell(&line);
-        }
+        self.tell(&line);
     }
 }

@@ -32,7 +32,7 @@ pub extern "C" fn polyloop_process_main() -> i32 {
 }
 
 /// Keeps the process of a guest that several hosts share; the keeper's exit status. `arguments`: the milliseconds that
-/// the guest has to end, the program that serves it, and that program's arguments.
+/// the guest has to end, the name by which hosts find it, the program that serves it, and that program's arguments.
 pub fn keep(arguments: &[OsString]) -> i32 {
     match keeper::keep(arguments) {
         Ok(()) => 0,

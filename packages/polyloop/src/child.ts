@@ -80,6 +80,9 @@ export class OwnProcess implements GuestProcess {
 
   started(): void {}
 
+  /** Nobody else has one. */
+  async takeOver(): Promise<void> {}
+
   close(): void {
     native.close(this.#id)
     this.write('close\n')

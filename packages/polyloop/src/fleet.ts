@@ -18,7 +18,19 @@ interface Berth {
   /** When the instance was ready, in milliseconds. */
   since: number
   timer: NodeJS.Timeout | undefined
+  /** An instance that others have left for a newer one, which could not be reached from here. */
+  strayed: Instance | undefined
 }
+
+/** The guest's code has changed. */
+interface Change {
+  readonly at: number
+  /** Loads it anew. */
+  reload(): void
+}
+
+/** How often a newer guest is looked for that another host has put in the place of a shared one: it may die at once. */
+const most = 3
 
 /** The instances of a runtime: starts them, starts them anew when they die, and puts newer ones in their place. */
 export class Fleet {
@@ -35,8 +47,13 @@ export class Fleet {
   readonly #berths: readonly Berth[]
   /** Those that are in no berth: they start, or have been replaced and have calls in flight still. */
   readonly #others = new Set<Instance>()
+  /** What puts instances in the place of others: one thing at a time. */
   #reloading: Promise<void> | undefined
   #next: Promise<void> | undefined
+  /** Berths that have the guest of another host's reload, until all have. */
+  readonly #renewed = new Set<Berth>()
+  /** Nobody has acted on it yet: that is for another host to do, or was. */
+  #change: Change | undefined
   #closing = false
 
   constructor(name: string, settings: Settings, lobby: Lobby) {
@@ -44,7 +61,7 @@ export class Fleet {
     this.#settings = settings
     this.#lobby = lobby
     this.#berths = Array.from({ length: settings.instances }, (_, index) => {
-      return { index, instance: undefined, deaths: 0, since: 0, timer: undefined }
+      return { index, instance: undefined, deaths: 0, since: 0, timer: undefined, strayed: undefined }
     })
   }
 
@@ -70,40 +87,50 @@ export class Fleet {
 
   /** Starts an instance in a berth; it takes calls when it is ready. */
   async #begin(berth: Berth): Promise<void> {
-    const instance = await this.#launch(berth)
+    const instance = await this.#launch(berth, false)
+    const { instance: other } = berth
+    // A reload has put another one there meanwhile.
+    if (other !== instance && other?.state === 'ready') void this.#retire(instance)
     // It may have died as soon as it was ready: then another is on its way.
-    if (!this.#closing && instance.state === 'ready') this.#serve(berth, instance)
+    else if (!this.#closing && instance.state === 'ready') this.#serve(berth, instance)
+    else this.#others.delete(instance)
   }
 
-  /** Starts an instance, and waits until it is ready. */
-  async #launch(berth: Berth): Promise<Instance> {
-    const instance = new Instance(
+  /** Starts an instance, and waits until it is ready. `anew`: where others share one, not that one. */
+  async #launch(berth: Berth, anew: boolean): Promise<Instance> {
+    const instance: Instance = new Instance(
       this.#name,
       berth.index,
       this.#guest as GuestStart,
       this.#settings,
       this.#lobby,
       this.manifest,
-      (error) => this.#died(berth, instance, error),
+      {
+        died: (error) => this.#died(berth, instance, error),
+        moved: () => this.#follow(),
+        first: () => this.#act(),
+      },
     )
     berth.instance ??= instance
     this.#others.add(instance)
     try {
-      instance.begin()
+      instance.begin(anew)
+      await instance.placed.promise
       this.#emit({ type: 'starting', instance: berth.index, pid: instance.pid })
       await instance.started.promise
       return instance
     } catch (error) {
+      this.#others.delete(instance)
       if (berth.instance === instance) berth.instance = undefined
       throw error
-    } finally {
-      this.#others.delete(instance)
     }
   }
 
   /** A ready instance takes calls from now on, in the place of another. */
   #serve(berth: Berth, instance: Instance): Instance | undefined {
     const before = berth.instance === instance ? undefined : berth.instance
+    this.#others.delete(instance)
+    berth.strayed = undefined
     berth.instance = instance
     berth.since = Date.now()
     this.manifest = instance.tasks.manifest
@@ -111,7 +138,18 @@ export class Fleet {
     if (before !== undefined) this.#lobby.remove(before.tasks)
     this.#emit({ type: berth.deaths > 0 ? 'restarted' : 'ready', instance: berth.index, pid: instance.pid })
     if (this.#settings.heartbeat > 0) this.#watch(berth, instance)
+    this.#act()
+    this.#follow()
     return before
+  }
+
+  /** The same of one that comes in the place of another, which ends when its last call is answered. */
+  #replace(berth: Berth, instance: Instance): void {
+    clearTimeout(berth.timer)
+    berth.timer = undefined
+    berth.deaths = 0
+    const before = this.#serve(berth, instance)
+    if (before !== undefined) void this.#retire(before)
   }
 
   #watch(berth: Berth, instance: Instance): void {
@@ -155,8 +193,11 @@ export class Fleet {
     berth.since = Date.now()
     try {
       await this.#begin(berth)
+      // Whoever looks for a shared guest finds the newest.
+      if (this.#renewed.size > 0) this.#renew(berth)
     } catch (error) {
-      if (this.#closing) return
+      // Where it is ready, a reload has put it there.
+      if (this.#closing || berth.instance?.state === 'ready') return
       this.#emit({ type: 'crashed', instance: berth.index, error: error as PolyloopError })
       this.#restart(berth, error as PolyloopError)
     }
@@ -189,12 +230,7 @@ export class Fleet {
    * @throws why the new code does not start; the old one goes on
    */
   reload(): Promise<void> {
-    if (this.#reloading === undefined) {
-      this.#reloading = this.#replace().finally(() => {
-        this.#reloading = undefined
-      })
-      return this.#reloading
-    }
+    if (this.#reloading === undefined) return this.#alone(() => this.#replaceAll())
     // The one under way may have read the code already. One more will do, however many ask for it.
     this.#next ??= this.#reloading
       .catch(() => {})
@@ -205,35 +241,111 @@ export class Fleet {
     return this.#next
   }
 
-  async #replace(): Promise<void> {
+  /** Does what puts instances in the place of others. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    this.#reloading = work().finally(() => {
+      this.#reloading = undefined
+      this.#follow()
+    })
+    return this.#reloading
+  }
+
+  async #replaceAll(): Promise<void> {
     const started: [Berth, Instance][] = []
     try {
       // One after the other: where the code is wrong the first one tells.
-      for (const berth of this.#berths) started.push([berth, await this.#launch(berth)])
-      // While the others started it had no calls to reject, and nobody has been told.
-      if (started.some(([, { state }]) => state !== 'ready')) {
-        throw new PolyloopError('init-failed', `${this.#name} could not be reloaded: an instance died at once`)
-      }
+      for (const berth of this.#berths) started.push([berth, await this.#launch(berth, true)])
+      this.#expectReady(started)
+      await Promise.all(started.map(([, instance]) => instance.takeOver()))
+      this.#expectReady(started)
     } catch (error) {
       for (const [, instance] of started) void this.#retire(instance)
       this.#emit({ type: 'reload-failed', instance: started.length, error: error as PolyloopError })
       throw error
     }
-    if (this.#closing) return
-    for (const [berth, instance] of started) {
-      clearTimeout(berth.timer)
-      berth.timer = undefined
-      berth.deaths = 0
-      const before = this.#serve(berth, instance)
-      if (before !== undefined) void this.#retire(before)
-    }
+    for (const [berth, instance] of started) this.#replace(berth, instance)
+    this.#tellReloaded()
+  }
+
+  /** While they were started they had no calls to reject, and nobody was told of a death. */
+  #expectReady(started: readonly [Berth, Instance][]): void {
+    if (started.every(([, { state }]) => state === 'ready')) return
+    const what = this.#closing ? 'it was unloaded meanwhile' : 'an instance died at once'
+    throw new PolyloopError('init-failed', `${this.#name} could not be reloaded: ${what}`)
+  }
+
+  #tellReloaded(): void {
+    this.#renewed.clear()
     this.reloads++
     this.#emit({ type: 'reloaded', instance: 0 })
+  }
+
+  /** Goes to the newer guest that another host has put in the place of a shared one, if one has. */
+  #follow(): void {
+    // What is under way may put another one there, and comes here when it is over.
+    if (this.#closing || this.#reloading !== undefined) return
+    for (const berth of this.#berths) {
+      const { instance, strayed } = berth
+      if (instance?.state !== 'ready' || !instance.hasMoved || instance === strayed) continue
+      void this.#alone(() => this.#move(berth, instance))
+      return
+    }
+  }
+
+  async #move(berth: Berth, before: Instance): Promise<void> {
+    let error: unknown
+    for (let tries = 0; tries < most; tries++) {
+      try {
+        const instance = await this.#launch(berth, false)
+        this.#expectReady([[berth, instance]])
+        // Where the one before has died meanwhile, another is on its way.
+        if (this.#closing || berth.instance !== before) return void this.#retire(instance)
+        this.#replace(berth, instance)
+        return this.#renew(berth)
+      } catch (failure) {
+        error = failure
+      }
+      if (this.#closing || berth.instance !== before) return
+    }
+    berth.strayed = before
+    this.#emit({ type: 'reload-failed', instance: berth.index, error: error as PolyloopError })
+  }
+
+  /** A berth has the guest of another host's reload. */
+  #renew(berth: Berth): void {
+    this.#renewed.add(berth)
+    if (this.#renewed.size === this.#berths.length) this.#tellReloaded()
+  }
+
+  /**
+   * Loads the guest's code anew, which has changed at this time. Where the guest is shared, one host does it for all: the
+   * others keep the change in mind, in case that one leaves before it has.
+   */
+  codeChanged(at: number, reload: () => void): void {
+    if (this.#settings.shared === false) {
+      reload()
+      return
+    }
+    this.#change = { at, reload }
+    // Nobody acts for those who have strayed.
+    for (const berth of this.#berths) berth.strayed = undefined
+    this.#follow()
+    this.#act()
+  }
+
+  #act(): void {
+    const change = this.#change
+    const instance = this.#berths[0]?.instance
+    if (change === undefined || instance?.firstSince === undefined || instance.hasMoved) return
+    this.#change = undefined
+    // What was started later has it.
+    if (change.at >= instance.firstSince) change.reload()
   }
 
   /** Lets an instance finish what it has in flight, and ends it. */
   async #retire(instance: Instance): Promise<void> {
     this.#others.add(instance)
+    for (const berth of this.#berths) if (berth.instance === instance) berth.instance = undefined
     await instance.close()
     this.#others.delete(instance)
   }

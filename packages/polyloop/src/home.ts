@@ -15,6 +15,12 @@ export interface GuestStart {
 export interface Tenant {
   /** Of its start and its end, after what was answered and printed before. */
   event(kind: BindingEvent, rc: number, payload: string): void
+  /** Its process is known. */
+  reached(): void
+  /** Another host has put a newer guest in the place of this one, which they share. */
+  moved(): void
+  /** Of the hosts that watch the code of this one it has had it longest; it was started at this time. */
+  first(since: number): void
   /** It has broken a rule. */
   breach(error: Error): void
 }
@@ -25,8 +31,14 @@ export interface Home {
   readonly isRemote: boolean
   /** Of that process. */
   readonly pid: number | undefined
-  /** Starts the guest. What it returns is called when the guest has started, or has not. */
-  begin(): () => void
+  /**
+   * Starts the guest. What it returns is called when the guest has started, or has not.
+   *
+   * @param anew - not one that others have, but one with the code of now
+   */
+  begin(anew: boolean): () => void
+  /** Puts a guest that was started anew in the place of the one that others have. */
+  takeOver(): Promise<void>
   /** Has the guest end, which has no calls in flight. */
   close(): void
   /** Ends it at once, whatever it does; the reason is in the event that follows. Nothing where that cannot be done. */

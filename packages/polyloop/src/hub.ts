@@ -32,10 +32,15 @@ function onEvent(id: number, kind: BindingEvent | JoinEvent, rc: number, payload
   else members.get(id)?.event(kind, rc, payload)
 }
 
-/** Looks for the guest of this name that others have, too. */
-export function joinShared(id: number, name: string, told: (kind: JoinEvent, payload: string) => void): void {
+/** Looks for the guest of this name that others have, too; without a name has a new one started. */
+export function joinShared(
+  id: number,
+  name: string | undefined,
+  told: (kind: JoinEvent, payload: string) => void,
+): void {
   joiners.set(id, told)
-  native.join(id, name)
+  if (name === undefined) native.found(id)
+  else native.join(id, name)
 }
 
 let lastId = 0

@@ -17,18 +17,34 @@ import { ThreadHome } from './thread.ts'
 /** `dead`: it takes no more calls, and is still there, because threads cannot be ended from outside. */
 type State = 'starting' | 'ready' | 'dead' | 'closing' | 'gone'
 
+/** Who is told what becomes of an instance. */
+export interface Landlord {
+  /** Why it died, after its calls were rejected; not where it was closed. */
+  died(error: PolyloopError): void
+  /** Other hosts have a newer one: {@link Instance.hasMoved}. */
+  moved(): void
+  /** This host is the one to act on changes of its code: {@link Instance.firstSince}. */
+  first(): void
+}
+
 /** One guest with its rings: a runtime has one, or several, and others after it. */
 export class Instance implements HubMember, Tenant {
   readonly id: number
   readonly tasks: Tasks
+  /** Resolves when its process is known, where it is to have one, and when it will not start. */
+  readonly placed: Deferred<void> = deferred()
   readonly started: Deferred<Manifest> = deferred()
   /** Resolves when the guest is gone, whatever the reason. */
   readonly gone: Deferred<void> = deferred()
+  /** Whether a newer guest is in the place of this one, which is shared. */
+  hasMoved = false
+  /** When its code was read at the earliest, where this host is the one to act on changes of it. */
+  firstSince: number | undefined
   readonly #name: string
   readonly #home: Home
   readonly #lobby: Lobby
   readonly #known: Manifest | undefined
-  readonly #onDeath: (error: PolyloopError) => void
+  readonly #landlord: Landlord
   #state: State = 'starting'
   /** It has broken a rule of the rings. */
   #broken = false
@@ -38,7 +54,6 @@ export class Instance implements HubMember, Tenant {
   /**
    * @param index - its number in the runtime
    * @param known - the manifest of an earlier instance: the same one is one object
-   * @param onDeath - told why it died, after its calls were rejected; not where it was closed
    */
   constructor(
     name: string,
@@ -47,12 +62,12 @@ export class Instance implements HubMember, Tenant {
     settings: Settings,
     lobby: Lobby,
     known: Manifest | undefined,
-    onDeath: (error: PolyloopError) => void,
+    landlord: Landlord,
   ) {
     this.#name = name
     this.#lobby = lobby
     this.#known = known
-    this.#onDeath = onDeath
+    this.#landlord = landlord
     open()
     this.id = nextId()
     const { maxCalls, maxPayload, spin, placement, shared, drainTimeout } = settings
@@ -78,15 +93,40 @@ export class Instance implements HubMember, Tenant {
     return this.#state
   }
 
-  begin(): void {
+  /** Starts it. `anew`: where others share one, not that one. */
+  begin(anew: boolean): void {
     try {
-      const settled = this.#home.begin()
-      this.started.promise.then(settled, settled)
+      const settled = this.#home.begin(anew)
+      const over = (): void => {
+        settled()
+        this.placed.resolve()
+      }
+      this.started.promise.then(over, over)
+      if (!this.#home.isRemote) this.placed.resolve()
     } catch (error) {
       native.remove(this.id)
       this.#leave()
       throw error
     }
+  }
+
+  /** Where others share one, puts this one in its place: they are told. */
+  takeOver(): Promise<void> {
+    return this.#home.takeOver()
+  }
+
+  reached(): void {
+    this.placed.resolve()
+  }
+
+  moved(): void {
+    this.hasMoved = true
+    this.#landlord.moved()
+  }
+
+  first(since: number): void {
+    this.firstSince = since
+    this.#landlord.first()
   }
 
   drain(limit: number): boolean {
@@ -186,7 +226,7 @@ export class Instance implements HubMember, Tenant {
     this.tasks.fail(error)
     if (this.#home.isRemote) this.#leave()
     else this.#state = 'dead'
-    this.#onDeath(error())
+    this.#landlord.died(error())
   }
 
   #leave(): void {

@@ -6,7 +6,7 @@ import { forget, sayFarewell } from './farewell.ts'
 import type { GuestStart } from './home.ts'
 import { type Locator, parseLocator } from './locator.ts'
 import { nativeFile } from './native.ts'
-import { differences, type LoadOptions, type Settings, settle, sharedGuest } from './options.ts'
+import { differences, type LoadOptions, type Settings, settle } from './options.ts'
 import { interpreter, probe } from './python.ts'
 import { RuntimeCore } from './runtime.ts'
 import { loadTracing } from './tracing.ts'
@@ -75,8 +75,7 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
   return runtime
 }
 
-function whyNotReload(parsed: Locator, { placement, shared }: Settings): string | undefined {
-  if (shared !== false) return sharedGuest
+function whyNotReload(parsed: Locator, { placement }: Settings): string | undefined {
   const byName = parsed.kind === 'python' && parsed.module !== undefined && placement === 'thread'
   return byName ? sharedModule : undefined
 }

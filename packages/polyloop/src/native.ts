@@ -15,6 +15,7 @@ export interface BindingNative {
   files(id: number): string
   spawned(id: number): void
   join(id: number, name: string): void
+  found(id: number): void
   lines(id: number): string
   porch(id: number): ArrayBuffer
   remove(id: number): void

@@ -54,12 +54,11 @@ test('every option is one in which two loads can differ, except the config', () 
     maxMemory: 2 ** 30,
     drainTimeout: 1,
     copyBytes: true,
+    hotReload: true,
     onEvent: log,
   }
   expect(differences(settle({}), settle({}))).toEqual([])
   expect(differences(settle(others), settle({ ...others, config: 1 }))).toEqual([])
-  // It is no option of a guest that is shared.
-  expect(differences(settle({}), settle({ hotReload: true }))).toEqual(['hotReload'])
   const names = Object.keys(others)
   expect(differences(settle({}), settle(others))).toEqual(names.filter((name) => name !== 'restart'))
   expect(differences(settle({ placement: 'process' }), settle(others))).toEqual(
@@ -67,7 +66,7 @@ test('every option is one in which two loads can differ, except the config', () 
   )
 })
 
-test('a guest may be shared in a process of its own, by the workers of a program or by a name, and is not reloaded', () => {
+test('a guest may be shared in a process of its own, by the workers of a program or by a name', () => {
   const placement = 'process'
   expect(settle({ placement }).shared).toBe(false)
   for (const shared of [true, false, 'a name']) expect(settle({ placement, shared }).shared).toBe(shared)
@@ -75,7 +74,6 @@ test('a guest may be shared in a process of its own, by the workers of a program
     expect(() => settle({ placement, shared: shared as never })).toThrow('shared is not true, false or a name')
   }
   expect(() => settle({ shared: true })).toThrow("shared is an option of placement: 'process'")
-  expect(() => settle({ placement, shared: true, hotReload: true })).toThrow('hotReload is no option of a shared guest')
 })
 
 test('options of processes are refused for threads, and what they take is told', () => {

@@ -38,7 +38,7 @@ export interface LoadOptions {
   /**
    * Whether one process serves all workers of this machine, those of node:cluster and worker threads, that load the same
    * guest with the same options: one in memory, not one each. A text: whoever of this user says the same one, whatever
-   * program it is. For `placement: 'process'`. Off by default.
+   * program it is. A `reload()` of any of them is one for all. For `placement: 'process'`. Off by default.
    */
   readonly shared?: boolean | string
   /** Processes that serve the calls, each with a guest of its own, 1 to 256; 1 by default. */
@@ -58,7 +58,10 @@ export interface LoadOptions {
   readonly copyBytes?: boolean
   /** Milliseconds that a guest's process has to end, once its last call is answered; 10,000 by default. */
   readonly drainTimeout?: number
-  /** Whether the guest's code is loaded anew whenever its file changes, as by `reload()`. Off by default. */
+  /**
+   * Whether the guest's code is loaded anew whenever its file changes, as by `reload()`. Where it is shared, the first of
+   * those who have set this does it for all. Off by default.
+   */
   readonly hotReload?: boolean
   /** Told what happens to the guest. */
   readonly onEvent?: (event: RuntimeEvent) => void
@@ -160,7 +163,6 @@ export function settle(options: LoadOptions): Settings {
   if (typeof shared !== 'boolean' && (typeof shared !== 'string' || shared === '')) {
     refuse('shared', 'true, false or a name')
   }
-  if (shared !== false && hotReload) refuseReload()
   if (placement === 'thread') refuseProcessOptions(options)
   return {
     config: toJson(options.config),
@@ -196,14 +198,6 @@ function refuseProcessOptions(options: LoadOptions): void {
   if (name === undefined) return
   const message = `${name} is an option of placement: 'process': threads of this process cannot be ended or limited`
   throw new PolyloopError('invalid-argument', message)
-}
-
-/** Why a guest that is shared is not loaded anew. */
-export const sharedGuest =
-  'other hosts share it, and one of them cannot replace it for all: unload it everywhere, and load it again'
-
-function refuseReload(): never {
-  throw new PolyloopError('invalid-argument', `hotReload is no option of a shared guest: ${sharedGuest}`)
 }
 
 function toRestart(options: false | RestartOptions = {}): Required<RestartOptions> {

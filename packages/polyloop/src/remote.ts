@@ -19,14 +19,16 @@ export const unknownExit: GuestExit = { code: null, signal: null, lines: [] }
 export interface GuestProcess {
   /** Its number, once that is known. */
   readonly pid: number | undefined
-  /** Starts it, or finds it. */
-  begin(): void
+  /** Starts it, or finds it. `anew`: not one that others have. */
+  begin(anew: boolean): void
   /** Says something over the line of life. */
   write(text: string): void
   /** Whether it keeps the loop alive: not while it only waits. */
   hold(on: boolean): void
   /** It has told how its start went. */
   started(): void
+  /** Puts it in the place of the one that other hosts have. */
+  takeOver(): Promise<void>
   /** Has it serve this host no more. */
   close(): void
   /** It has let go of what it shares with this host. */
@@ -45,6 +47,10 @@ export interface Witness {
   reached(): void
   /** It has said a line there. */
   said(line: string): void
+  /** Other hosts have a newer one. */
+  moved(): void
+  /** This host is the one to act on changes of its code, which is that of this time, or newer. */
+  first(since: number): void
   /** It has printed a line. Returns a promise where the next one has to wait. */
   printed(text: string, stream: StreamName): Promise<void> | undefined
   /** It has ended, or is out of reach, and what it wrote before was read. Once. */
@@ -97,9 +103,21 @@ export class RemoteHome implements Home, Witness {
     return this.#process.pid
   }
 
-  begin(): () => void {
-    this.#process.begin()
+  begin(anew: boolean): () => void {
+    this.#process.begin(anew)
     return () => {}
+  }
+
+  takeOver(): Promise<void> {
+    return this.#process.takeOver()
+  }
+
+  moved(): void {
+    this.#tenant.moved()
+  }
+
+  first(since: number): void {
+    this.#tenant.first(since)
   }
 
   reached(): void {
@@ -109,6 +127,7 @@ export class RemoteHome implements Home, Witness {
     this.#greeting = setTimeout(() => setImmediate(() => this.#missGreeting()), greetingWithin)
     this.#process.write(`${this.#start()}\n`)
     this.#process.hold(true)
+    this.#tenant.reached()
   }
 
   #missGreeting(): void {

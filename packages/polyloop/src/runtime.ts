@@ -228,11 +228,12 @@ export class RuntimeCore {
 
   /** Loads the guest's code anew whenever it changes, until the unload. */
   watch(path: string, isOfGuest: (name: string) => boolean): void {
-    const watcher = new CodeWatcher(path, isOfGuest, () => {
+    const reload = (): void => {
       this.reload().catch((error: PolyloopError) => {
         if (this.open && this.settings.onEvent === undefined) process.emitWarning(error.message, 'PolyloopReload')
       })
-    })
+    }
+    const watcher = new CodeWatcher(path, isOfGuest, (at) => this.fleet.codeChanged(at, reload))
     void this.closed.then(() => watcher.stop())
   }
 

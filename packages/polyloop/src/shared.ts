@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { type Block, version } from './block.ts'
-import type { GuestExit } from './errors.ts'
+import { type Deferred, deferred } from './deferred.ts'
+import { type GuestExit, PolyloopError } from './errors.ts'
 import type { GuestStart } from './home.ts'
 import { joinShared } from './hub.ts'
 import { type JoinEvent, native, nativeFile } from './native.ts'
@@ -20,6 +21,9 @@ interface Place {
   readonly pid: number
 }
 
+/** Milliseconds in which the guest's place must be taken: whoever has it may not answer. */
+const takenWithin = 10_000
+
 /** A line of the keeper, as `crates/process/src/keeper.rs` writes it. */
 interface News {
   readonly event?: unknown
@@ -28,7 +32,11 @@ interface News {
   readonly code?: number | null
   readonly signal?: number | null
   readonly lines?: readonly string[]
+  readonly since?: number
+  readonly message?: string
 }
+
+const ended = 'it has ended'
 
 /**
  * A process that serves several hosts. None of them is its parent: it has a keeper, a process that the first of them
@@ -41,10 +49,14 @@ export class SharedProcess implements GuestProcess {
   readonly #name: string
   readonly #command: readonly [string, ...string[]]
   readonly #drainTimeout: number
+  /** Whether this host is to hear whether it is the one to act on changes of the code. One instance tells it of all. */
+  readonly #watches: boolean
   readonly #witness: Witness
+  #isAnew = false
   #keeper: Socket | undefined
   #life: Socket | undefined
   #timer: NodeJS.Timeout | undefined
+  #taking: Deferred<void> | undefined
   /** It has ended, and what it said before is read. */
   #ending = false
   /** How often another one is looked for where this one ends by itself: it was about to when this host came. */
@@ -58,11 +70,20 @@ export class SharedProcess implements GuestProcess {
     this.#name = nameOf(guest, settings, index)
     this.#command = guest.command
     this.#drainTimeout = settings.drainTimeout
+    this.#watches = settings.hotReload && index === 0
     this.#witness = witness
   }
 
-  begin(): void {
-    joinShared(this.#id, this.#name, (event, payload) => this.#heard(event, payload))
+  begin(anew: boolean): void {
+    this.#isAnew = anew
+    // Nobody else has it, so nobody was about to leave it.
+    if (anew) this.#triesLeft = 0
+    this.#look()
+  }
+
+  #look(): void {
+    const name = this.#isAnew ? undefined : this.#name
+    joinShared(this.#id, name, (event, payload) => this.#heard(event, payload))
   }
 
   #heard(event: JoinEvent, payload: string): void {
@@ -72,11 +93,11 @@ export class SharedProcess implements GuestProcess {
   }
 
   /** Nobody serves it yet: starts the keeper, which does. */
-  #found(listener: number): void {
-    const args = ['keep', String(this.#drainTimeout), ...this.#command]
+  #found(socket: number): void {
+    const args = ['keep', String(this.#drainTimeout), this.#name, ...this.#command]
     const failed = ({ message }: Error): void => this.#refused({ message })
     try {
-      const stdio = ['ignore', 'ignore', 'ignore', listener] as const
+      const stdio = ['ignore', 'ignore', 'ignore', socket] as const
       spawn(nativeFile('polyloop-process'), args, { detached: true, stdio: [...stdio] })
         .on('error', failed)
         .unref()
@@ -101,12 +122,30 @@ export class SharedProcess implements GuestProcess {
     life.once('close', () => {
       if (this.#life === life) this.#end('has hung up')
     })
+    if (this.#watches) keeper.write('watch\n')
     this.#witness.reached()
   }
 
   started(): void {
     this.#triesLeft = 0
     this.#block.porch = new Int32Array(native.porch(this.#id))
+  }
+
+  async takeOver(): Promise<void> {
+    const taking = deferred<void>()
+    this.#taking = taking
+    const slow = `the one that has it does not answer within ${takenWithin} ms: end its keeper`
+    const timer = setTimeout(() => taking.reject(new Error(slow)), takenWithin)
+    if (this.#keeper === undefined) taking.reject(new Error(ended))
+    else this.#keeper.write('take\n')
+    try {
+      await taking.promise
+    } catch (cause) {
+      const message = `a new guest cannot take the place of the one that is shared: ${(cause as Error).message}`
+      throw new PolyloopError('init-failed', message, { cause })
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   #refused({ missing, message }: { missing?: boolean; message: string }): void {
@@ -117,10 +156,14 @@ export class SharedProcess implements GuestProcess {
   }
 
   #news(line: string): Promise<void> | undefined {
-    const { event, stream, text, code = null, signal = null, lines: last = [] } = JSON.parse(line) as News
+    const { event, stream, text, code = null, signal = null, lines: last = [], ...more } = JSON.parse(line) as News
     if (event === 'output') return this.#witness.printed(String(text), stream === 'stderr' ? 'stderr' : 'stdout')
     const exit = { code, signal: signal === null ? null : signalName(signal), lines: last }
     if (event === 'exit') void this.#exited(howOf(exit), exit)
+    else if (event === 'moved') this.#witness.moved()
+    else if (event === 'first') this.#witness.first(Number(more.since))
+    else if (event === 'taken') this.#taking?.resolve()
+    else if (event === 'untaken') this.#taking?.reject(new Error(more.message))
     return undefined
   }
 
@@ -190,7 +233,7 @@ export class SharedProcess implements GuestProcess {
     this.#over = false
     this.#ending = false
     try {
-      this.begin()
+      this.#look()
     } catch (error) {
       this.#refused(error as Error)
     }
@@ -200,6 +243,7 @@ export class SharedProcess implements GuestProcess {
     this.#over = true
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#taking?.reject(new Error(ended))
     this.#keeper?.destroy()
     this.#life?.destroy()
     this.#keeper = undefined

@@ -36,6 +36,9 @@ export class ThreadHome implements Home {
     return () => copied?.remove()
   }
 
+  /** Nobody else has one. */
+  async takeOver(): Promise<void> {}
+
   close(): void {
     native.close(this.#id)
   }

@@ -13,15 +13,15 @@ export class CodeWatcher {
   /**
    * @param path - the file that is loaded
    * @param isOfGuest - whether a file beside it, by its name, belongs to the guest, too
-   * @param onChange - told when its code has changed
+   * @param onChange - told when its code has changed: the time of the last change, in milliseconds since 1970
    */
-  constructor(path: string, isOfGuest: (name: string) => boolean, onChange: () => void) {
+  constructor(path: string, isOfGuest: (name: string) => boolean, onChange: (at: number) => void) {
     const own = basename(path)
     // The folder: a file that is replaced is another one.
     this.#watcher = watch(dirname(path), { persistent: false }, (_, name) => {
       if (name === null || (name !== own && !isOfGuest(name))) return
       clearTimeout(this.#timer)
-      this.#timer = setTimeout(onChange, quiet)
+      this.#timer = setTimeout(onChange, quiet, Date.now())
       this.#timer.unref()
     })
     // A folder that is gone changes no more.

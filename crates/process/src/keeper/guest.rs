@@ -10,6 +10,7 @@ use std::{
     },
     process::{Child, Command, ExitStatus, Stdio},
     thread,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use polyloop_runtime::packet;
@@ -20,6 +21,8 @@ use crate::serve::{FIRST, PORCH};
 
 /// A process, until its end was told.
 pub struct Guest {
+    /// Before it was started.
+    since: SystemTime,
     child: Child,
     packets: OwnedFd,
     /// Its far end is closed when the process has ended.
@@ -39,6 +42,7 @@ impl Guest {
         // SAFETY: system calls alone, between fork and exec. Both numbers are taken in this process, so that nothing of
         // the standard library's is there.
         unsafe { command.pre_exec(move || prepare(socket)) };
+        let since = SystemTime::now();
         let mut child = command.spawn()?;
         let streams = (child.stdout.take(), child.stderr.take());
         let (Some(stdout), Some(stderr)) = streams else { return Err(io::Error::other("no pipes")) };
@@ -49,11 +53,17 @@ impl Guest {
             await_end(pid);
             drop(far);
         })?;
-        Ok((Self { child, packets, end }, outputs))
+        Ok((Self { since, child, packets, end }, outputs))
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// When it was started, in milliseconds since 1970: what its code was later it does not know.
+    pub fn since(&self) -> u64 {
+        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        since.as_millis().try_into().unwrap_or(u64::MAX)
     }
 
     /// Readable once it has ended.

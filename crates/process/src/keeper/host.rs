@@ -12,6 +12,8 @@ use polyloop_runtime::packet;
 use rustix::net::sockopt::socket_peercred;
 use serde_json::{Value, json};
 
+use super::door::YIELD;
+
 /// Bytes that wait for a host to read them before another gets what is printed.
 const BACKLOG: usize = 1 << 16;
 /// Bytes of what a host may say in one line.
@@ -21,10 +23,26 @@ const LONGEST: usize = 64;
 pub enum Wish {
     /// To be served: its descriptors.
     Join(Vec<OwnedFd>),
+    /// The name: it is no host, but the keeper of a newer guest.
+    Yield,
+    /// That others find this guest by the name from now on.
+    Take,
+    /// To act on changes of the guest's code, if it is the first to want that.
+    Watch,
     /// The guest's end.
     Kill,
     /// To leave, or it has gone.
     Leave,
+}
+
+/// Whether a host watches the guest's code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    No,
+    /// It does, and another one acts on changes.
+    Later,
+    /// It was told that it is the one to act.
+    First,
 }
 
 /// A connection to a host.
@@ -32,6 +50,7 @@ pub struct Host {
     stream: UnixStream,
     /// Whether the guest has its descriptors.
     pub is_in: bool,
+    pub watch: Watch,
     /// Whether it has left.
     pub has_left: bool,
     said: Vec<u8>,
@@ -46,6 +65,7 @@ impl Host {
         (is_ours && stream.set_nonblocking(true).is_ok()).then(|| Self {
             stream,
             is_in: false,
+            watch: Watch::No,
             has_left: false,
             said: Vec::new(),
             unsent: VecDeque::new(),
@@ -53,33 +73,38 @@ impl Host {
     }
 
     /// What it wants, if it says something.
-    pub fn hear(&mut self) -> Option<Wish> {
+    pub fn hear(&mut self) -> Vec<Wish> {
         let heard = if self.is_in { self.listen() } else { self.receive() };
         match heard {
-            Ok(wish) => wish,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
-            Err(_) => Some(Wish::Leave),
+            Ok(wishes) => wishes,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Vec::new()
+            }
+            Err(_) => vec![Wish::Leave],
         }
     }
 
-    /// The one message that comes with descriptors.
-    fn receive(&self) -> io::Result<Option<Wish>> {
+    /// Its first message, which may come with descriptors.
+    fn receive(&self) -> io::Result<Vec<Wish>> {
         let mut text = [0; LONGEST];
         let (read, files) = packet::receive(&self.stream, &mut text)?;
-        Ok(Some(if &text[..read] == b"join\n" { Wish::Join(files) } else { Wish::Leave }))
+        Ok(vec![match &text[..read] {
+            b"join\n" => Wish::Join(files),
+            YIELD => Wish::Yield,
+            _ => Wish::Leave,
+        }])
     }
 
-    fn listen(&mut self) -> io::Result<Option<Wish>> {
+    fn listen(&mut self) -> io::Result<Vec<Wish>> {
         let mut text = [0; LONGEST];
         let read = self.stream.read(&mut text)?;
         self.said.extend_from_slice(&text[..read]);
         if read == 0 || self.said.len() > 2 * LONGEST {
-            return Ok(Some(Wish::Leave));
+            return Ok(vec![Wish::Leave]);
         }
-        let Some(end) = self.said.iter().rposition(|byte| *byte == b'\n') else { return Ok(None) };
+        let Some(end) = self.said.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
         let lines: Vec<u8> = self.said.drain(..=end).collect();
-        Ok(lines.split(|byte| *byte == b'\n').any(|line| line == b"kill").then_some(Wish::Kill))
+        Ok(lines.split(|byte| *byte == b'\n').filter_map(wish).collect())
     }
 
     /// It is served from now on: tells it the guest's process, and gives it the porch.
@@ -119,6 +144,15 @@ impl Host {
     /// Whether it may get what the guest prints.
     pub fn has_room(&self) -> bool {
         self.is_in && self.unsent.len() < BACKLOG
+    }
+}
+
+fn wish(line: &[u8]) -> Option<Wish> {
+    match line {
+        b"take" => Some(Wish::Take),
+        b"watch" => Some(Wish::Watch),
+        b"kill" => Some(Wish::Kill),
+        _ => None,
     }
 }
 

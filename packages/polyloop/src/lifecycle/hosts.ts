@@ -2,8 +2,9 @@
 // Hosts in processes of their own, which do what a test asks for: `programs/host.ts`.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import { afterEach } from 'vitest'
-import type { GuestExit, LoadOptions } from '../index.ts'
+import type { GuestExit, LoadOptions, RuntimeEvent } from '../index.ts'
 import { inRepository } from './paths.ts'
 
 /** What came of a call. */
@@ -30,10 +31,18 @@ export interface Asked {
   context(tag: string): Promise<unknown>
   /** Has the guest echo bytes without end; `calm` ends it, and says what came of it. */
   flood(): Promise<void>
+  /** The same, and between two of them has it add a line of its own to a file. */
+  mark(path: string): Promise<void>
   /** Calls of the flood that were answered. */
   flooded(): Promise<number>
-  calm(): Promise<{ calls: number; wrong: number; codes: string[] }>
+  calm(): Promise<{ calls: number; wrong: number; codes: string[]; marks: string[] }>
+  /** Begins to read a stream; `rest` reads the rest, and says how many items came in all. */
+  read(name: string, ...args: unknown[]): Promise<void>
+  rest(): Promise<number>
   types(): Promise<string[]>
+  /** The processes that events of a type have told. */
+  told(type: RuntimeEvent['type']): Promise<(number | undefined)[]>
+  reloads(): Promise<number>
   printed(): Promise<string[]>
   unload(): Promise<void>
   /** So many times: loads it, calls it and unloads it. */
@@ -47,27 +56,52 @@ export interface Asked {
 /** A host; what it is asked for is answered in any order. */
 export type TestHost = Asked & {
   readonly hostPid: number
-  /** Sends it a signal, and waits until it has ended. */
-  end(signal: NodeJS.Signals): Promise<void>
+  /** Sends it a signal, and waits until it has ended; a thread is terminated. */
+  end(signal?: NodeJS.Signals): Promise<void>
 }
 
-const started = new Set<ChildProcess>()
+/** What a host answers: the number of a question, and a value or why there is none. */
+type Answer = readonly [id: number, value: unknown, error: string | undefined]
+
+const program = inRepository('packages/polyloop/dist/lifecycle/programs/host.js')
+const started = new Set<() => Promise<unknown>>()
 
 afterEach(async () => {
-  const ends = [...started].map((child) => once(child, 'exit'))
-  for (const child of started) child.kill('SIGKILL')
-  await Promise.all(ends)
+  await Promise.all([...started].map((end) => end()))
 })
 
 /** Starts a host. */
 export function host(): TestHost {
-  const program = inRepository('packages/polyloop/dist/lifecycle/programs/host.js')
   const env = { ...process.env, NODE_OPTIONS: '' }
   const child = fork(program, [], { serialization: 'advanced', execArgv: [], env })
-  started.add(child)
-  const exited = once(child, 'exit').then(() => started.delete(child))
+  const exited = once(child, 'exit')
+  const end = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
+    child.kill(signal)
+    await exited
+    started.delete(end)
+  }
+  return toHost(child.pid as number, child, (question) => child.send(question as never), end)
+}
+
+/** Starts a host in a thread of this process. */
+export function thread(): TestHost {
+  const worker = new Worker(program, { execArgv: [] })
+  const end = async (): Promise<void> => {
+    await worker.terminate()
+    started.delete(end)
+  }
+  return toHost(process.pid, worker, (question) => worker.postMessage(question), end)
+}
+
+function toHost(
+  hostPid: number,
+  from: ChildProcess | Worker,
+  send: (question: unknown) => void,
+  end: TestHost['end'],
+): TestHost {
+  started.add(end)
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
-  child.on('message', ([id, value, error]: [number, unknown, string | undefined]) => {
+  from.on('message', ([id, value, error]: Answer) => {
     const { resolve, reject } = waiting.get(id) as { resolve(value: unknown): void; reject(error: Error): void }
     if (error === undefined) resolve(value)
     else reject(new Error(error))
@@ -77,13 +111,9 @@ export function host(): TestHost {
     new Promise((resolve, reject) => {
       const id = ++last
       waiting.set(id, { resolve, reject })
-      child.send([id, name, args])
+      send([id, name, args])
     })
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
-    child.kill(signal)
-    await exited
-  }
-  const own = { hostPid: child.pid as number, end }
+  const own = { hostPid, end }
   return new Proxy(own, {
     get: (target, name: string) =>
       name in target ? target[name as keyof typeof target] : (...args: unknown[]) => ask(name, args),

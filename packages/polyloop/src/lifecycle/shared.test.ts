@@ -286,13 +286,3 @@ test('what the guest prints comes to one host, the first of those that are there
   expect(exit.lines).toContain('farewell, again')
   await second.unload()
 })
-
-test('a guest that is shared cannot be reloaded, and says why', async () => {
-  const { all } = await hosts(1, livesGuest)
-  expect(await all[0]?.reload()).toMatchObject({
-    code: 'invalid-argument',
-    message: expect.stringContaining('other hosts share it'),
-  })
-  expect(await all[0]?.call('echo', 1)).toBe(1)
-  await all[0]?.unload()
-})

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A host that does what its test asks for, in messages of its parent: it loads one guest, which is shared.
 import { readdirSync, readlinkSync } from 'node:fs'
+import { parentPort, threadId } from 'node:worker_threads'
 import {
   type LoadOptions,
   load as loadGuest,
@@ -18,6 +19,8 @@ interface Load {
   calls: number
   wrong: number
   readonly codes: string[]
+  /** Lines that the guest was to add to a file. */
+  readonly marks: string[]
   lanes: Promise<void>[]
 }
 
@@ -51,19 +54,39 @@ function outcome(call: Promise<unknown>): Promise<Outcome> {
 /** Calls a function as a method: it may have several arguments. */
 const method = (name: string, args: unknown[]): Promise<unknown> => guest[name]?.(...args) as Promise<unknown>
 
-/** Has bytes of this host's own, small and large, echoed, and compares what comes back. */
-async function lane(load: Load, first: number): Promise<void> {
+/**
+ * Has bytes of this host's own, small and large, echoed, and compares what comes back.
+ *
+ * @param file - what the guest is to add lines to
+ */
+async function lane(load: Load, first: number, file: string | undefined): Promise<void> {
   for (let index = first; !load.over; index++) {
     const bytes = pattern(index % 8 === 0 ? 50_000 : 200 + (index % 3) * 2000, process.pid + index)
     try {
       const answer = (await guest.call('echo', bytes)) as Buffer
       load.calls++
       if (digest(answer) !== digest(bytes)) load.wrong++
+      if (file !== undefined) await mark(load, file, `${process.pid}.${threadId} ${index}`)
     } catch (error) {
       load.codes.push((error as PolyloopError).code)
     }
   }
 }
+
+async function mark(load: Load, file: string, line: string): Promise<void> {
+  load.marks.push(line)
+  await method('append', [file, line])
+  load.calls++
+}
+
+function flood(file?: string): void {
+  const begun: Load = { over: false, calls: 0, wrong: 0, codes: [], marks: [], lanes: [] }
+  begun.lanes = Array.from({ length: 16 }, (_, index) => lane(begun, index * 1_000_000, file))
+  load = begun
+}
+
+/** A stream that is read. */
+let reading: AsyncIterator<unknown>
 
 const asked: Asked = {
   load: start,
@@ -77,18 +100,28 @@ const asked: Asked = {
   outcomes: () => Promise.all(begun),
   contract: () => contract(guest),
   context: async (tag) => guest.call('trace', undefined, { context: { tag } }),
-  flood: async () => {
-    const begun: Load = { over: false, calls: 0, wrong: 0, codes: [], lanes: [] }
-    begun.lanes = Array.from({ length: 16 }, (_, first) => lane(begun, first * 1000))
-    load = begun
-  },
+  flood: async () => flood(),
+  mark: async (path) => flood(path),
   flooded: async () => load?.calls ?? 0,
   calm: async () => {
-    const { calls, wrong, codes, lanes } = Object.assign(load as Load, { over: true })
-    await Promise.all(lanes)
-    return { calls, wrong, codes }
+    const begun = load as Load
+    begun.over = true
+    await Promise.all(begun.lanes)
+    const { calls, wrong, codes, marks } = begun
+    return { calls, wrong, codes, marks }
+  },
+  read: async (name, ...args) => {
+    reading = guest.stream(name, ...args)[Symbol.asyncIterator]()
+    await reading.next()
+  },
+  rest: async () => {
+    let items = 1
+    while ((await reading.next()).done !== true) items++
+    return items
   },
   types: async () => events.map(({ type }) => type),
+  told: async (wanted) => events.filter(({ type }) => type === wanted).map(({ pid }) => pid),
+  reloads: async () => guest.stats().reloads,
   printed: async () => printed,
   unload: () => guest.unload(),
   /** Loads and unloads, with a call in between. */
@@ -112,10 +145,14 @@ const asked: Asked = {
   exit: async () => process.exit(0),
 }
 
-process.on('message', ([id, name, args]: [number, keyof Asked, never[]]) => {
+const answer = (...said: unknown[]): unknown =>
+  parentPort === null ? process.send?.(said) : parentPort.postMessage(said)
+const from = parentPort ?? process
+
+from.on('message', ([id, name, args]: [number, keyof Asked, never[]]) => {
   const ask = asked[name] as (...args: never[]) => Promise<unknown>
   ask(...args).then(
-    (value) => process.send?.([id, value]),
-    (error: Error) => process.send?.([id, undefined, error.message]),
+    (value) => answer(id, value),
+    (error: Error) => answer(id, undefined, error.message),
   )
 })

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+// New code in the place of old, where several hosts share the guest's process: what one of them starts is for all.
+import { copyFileSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { until } from '../testing/calls.ts'
+import { temporaryFolder, write } from '../testing/folders.ts'
+import { descriptors, ended, isAlive, parentOf } from '../testing/processes.ts'
+import { host, type Outcome, type TestHost, thread } from './hosts.ts'
+import { rustGuest, streamsGuest } from './paths.ts'
+
+const guests = [
+  { language: 'Rust', from: rustGuest },
+  { language: 'Python', from: streamsGuest },
+]
+
+/** Code that several hosts share, in a folder of its own, and every process that was started with it. */
+class Code {
+  readonly folder: string = temporaryFolder()
+  readonly locator: string
+  readonly options: object
+  readonly #from: string
+  readonly #path: string
+  readonly #starts: string = join(this.folder, 'starts')
+  readonly #failure: string = join(this.folder, 'failure')
+
+  constructor(from: string, more: object = {}) {
+    const [prefix = '', path = ''] = from.split(/:(.*)/)
+    this.#from = path
+    this.#path = join(this.folder, basename(path))
+    this.locator = `${prefix}:${this.#path}`
+    this.options = { shared: this.folder, config: { starts: this.#starts, failsWith: this.#failure }, ...more }
+    this.write()
+  }
+
+  /** Writes it anew. */
+  write(): void {
+    const fresh = join(this.folder, 'fresh')
+    copyFileSync(this.#from, fresh)
+    // At once: a reload may be under way.
+    renameSync(fresh, this.#path)
+  }
+
+  /** Whether guests that are started from now on fail. */
+  fail(on: boolean): void {
+    if (on) write(this.folder, 'failure', '')
+    else rmSync(this.#failure)
+  }
+
+  /** The processes that were started with it. */
+  get pids(): number[] {
+    if (!existsSync(this.#starts)) return []
+    return readFileSync(this.#starts, 'latin1').trimEnd().split('\n').map(Number)
+  }
+
+  load(one: TestHost, more: object = {}): Promise<number | undefined> {
+    return one.load(this.locator, { ...this.options, ...more })
+  }
+
+  /** Loads it in all hosts. */
+  async loadAll(all: readonly TestHost[], more: object = {}): Promise<number> {
+    const [first] = await Promise.all(all.map((one) => this.load(one, more)))
+    return first as number
+  }
+
+  /** Unloads it everywhere, and waits until nothing is left of it. */
+  async end(all: readonly TestHost[]): Promise<void> {
+    const keepers = this.pids.filter(isAlive).map(parentOf)
+    await Promise.all(all.map((one) => one.unload()))
+    for (const pid of [...this.pids, ...keepers]) await ended(pid as number)
+  }
+}
+
+/** Waits until all hosts are served by one process, which is none of these. */
+async function together(all: readonly TestHost[], ...before: readonly number[]): Promise<number> {
+  let pid: number | undefined
+  await until(async () => {
+    const pids = await Promise.all(all.map((one) => one.pid()))
+    pid = pids[0]
+    return pid !== undefined && !before.includes(pid) && pids.every((other) => other === pid)
+  })
+  return pid as number
+}
+
+/** What came of a reload that must have done it. */
+async function reload(one: TestHost): Promise<void> {
+  expect(await one.reload()).toEqual({ value: undefined })
+}
+
+const loaded = ['starting', 'ready']
+const reloaded = [...loaded, ...loaded, 'reloaded']
+
+describe.each(guests)('a $language guest', ({ from }) => {
+  test.each([
+    ['threads of one process', thread],
+    ['processes', host],
+  ])('of %s is loaded anew for all of them by one', async (_, start) => {
+    const code = new Code(from)
+    const all = [start(), start()] as const
+    const before = start === host ? await all[1].descriptors() : descriptors()
+    const pid = await code.loadAll(all)
+    expect(await all[1].pid()).toBe(pid)
+    const keeper = parentOf(pid) as number
+    await reload(all[0])
+    expect(await all[0].pid()).not.toBe(pid)
+    expect(await all[0].call('inits')).toBe(1)
+    const fresh = await together(all, pid)
+    await until(async () => (await all[1].reloads()) === 1)
+    await ended(pid)
+    await ended(keeper)
+    expect(code.pids).toEqual([pid, fresh])
+    for (const one of all) {
+      expect(await one.types()).toEqual(reloaded)
+      expect(await one.told('starting')).toEqual([pid, fresh])
+      expect(await one.reloads()).toBe(1)
+    }
+    // Who comes now finds the new one; and it may be replaced, too, by any of them.
+    const third = start()
+    expect(await code.load(third)).toBe(fresh)
+    await reload(third)
+    await together([...all, third], pid, fresh)
+    await code.end([...all, third])
+    const left = async (): Promise<string[]> => (start === host ? all[1].descriptors() : descriptors())
+    await all[0].end()
+    await third.end()
+    if (start === host) await until(async () => (await left()).length <= before.length)
+    else {
+      await all[1].end()
+      await until(async () => (await left()).filter((file) => /memfd/.test(file)).length === 0)
+    }
+  })
+
+  test('loses, refuses and doubles no call of any host, however often it is loaded anew', async () => {
+    const code = new Code(from)
+    const all = [host(), host(), thread()]
+    let pid = await code.loadAll(all)
+    const file = join(code.folder, 'marks')
+    await Promise.all(all.map((one) => one.mark(file)))
+    for (let round = 0; round < 6; round++) {
+      await reload(all[round % 3] as TestHost)
+      pid = await together(all, pid)
+      const before = await Promise.all(all.map((one) => one.flooded()))
+      for (const [index, one] of all.entries()) {
+        await until(async () => (await one.flooded()) > (before[index] as number) + 50)
+      }
+    }
+    const marks: string[] = []
+    for (const one of all) {
+      const { wrong, codes, ...made } = await one.calm()
+      expect({ wrong, codes }).toEqual({ wrong: 0, codes: [] })
+      marks.push(...made.marks)
+    }
+    expect(readFileSync(file, 'latin1').trimEnd().split('\n').sort()).toEqual(marks.sort())
+    await until(async () => (await Promise.all(all.map((one) => one.reloads()))).every((count) => count === 6))
+    expect(code.pids.length).toBe(7)
+    await code.end(all)
+  })
+
+  test('that has calls and streams in flight goes on with them, and ends when they have', async () => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    const pid = await code.loadAll(all)
+    for (const one of all) {
+      // More than can be ahead of their reader.
+      await one.read('count', 5000)
+      await one.begin(1, 'sleep_async', 1)
+    }
+    await reload(all[1])
+    await together(all, pid)
+    for (const [index, one] of all.entries()) {
+      expect(await one.outcomes()).toEqual([{ value: 1 }])
+      expect(isAlive(pid)).toBe(true)
+      expect(await one.rest()).toBe(5000)
+      expect(isAlive(pid) || index === 1).toBe(true)
+    }
+    await ended(pid)
+    await code.end(all)
+  })
+
+  test('whose new code fails goes on for all, who notice nothing, until it is mended', async () => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    const pid = await code.loadAll(all)
+    code.fail(true)
+    for (const one of all) {
+      const { code: why, message } = (await one.reload()) as Required<Outcome>
+      expect([why, message]).toEqual(['init-failed', expect.stringContaining('it was told to fail')])
+    }
+    expect(await together(all)).toBe(pid)
+    for (const one of all) {
+      expect(await one.types()).toEqual([...loaded, 'starting', 'reload-failed'])
+      expect(await one.call('inits')).toBe(1)
+    }
+    code.fail(false)
+    await reload(all[1])
+    await together(all, pid)
+    await code.end(all)
+  })
+
+  test('that several hosts load anew at the same time is one for all in the end', async () => {
+    const code = new Code(from)
+    const all = [host(), host(), host()] as const
+    let pid = await code.loadAll(all)
+    await Promise.all(all.map((one) => one.flood()))
+    for (let round = 0; round < 6; round++) {
+      await Promise.all([reload(all[0]), reload(all[1]), ...(round % 2 === 0 ? [reload(all[2])] : [])])
+      pid = await together(all, pid)
+      // Nobody is told to go elsewhere any more.
+      await until(() => code.pids.filter(isAlive).length === 1)
+      expect(await together(all)).toBe(pid)
+    }
+    for (const one of all) expect(await one.calm()).toMatchObject({ wrong: 0, codes: [] })
+    await code.end(all)
+  })
+
+  test.each([
+    ['killed', host],
+    ['terminated, a thread,', thread],
+  ])('whose host is %s while it loads it anew is there for the others', async (_, start) => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    await code.loadAll(all)
+    await Promise.all(all.map((one) => one.flood()))
+    const count = async (one: TestHost): Promise<number> => (await one.types()).length
+    // At once, and when there is the new process, when it is ready, when the others are told, and later and later between.
+    const moments: ((victim: TestHost) => Promise<unknown>)[] = [
+      async () => {},
+      async (victim) => until(async () => (await count(victim)) > 2),
+      async (victim) => until(async () => (await count(victim)) > 3),
+      async () => until(async () => (await count(all[0])) > told),
+      ...Array.from({ length: 10 }, (_, turns) => async (victim: TestHost) => {
+        await until(async () => (await count(victim)) > 2)
+        for (let turn = 0; turn < turns * turns; turn++) await new Promise((resolve) => setImmediate(resolve))
+      }),
+    ]
+    let told = 0
+    for (const moment of moments) {
+      const victim = start()
+      await code.load(victim)
+      told = await count(all[0])
+      void victim.reload()
+      await moment(victim)
+      await victim.end()
+      await together(all)
+      const before = await Promise.all(all.map((one) => one.flooded()))
+      for (const [index, one] of all.entries()) {
+        await until(async () => (await one.flooded()) > (before[index] as number) + 50)
+      }
+      // What the victim has started goes with it, or serves the others.
+      await until(() => code.pids.filter(isAlive).length === 1)
+    }
+    for (const one of all) expect(await one.calm()).toMatchObject({ wrong: 0, codes: [] })
+    const pid = await together(all)
+    await reload(all[1])
+    await together(all, pid)
+    await code.end(all)
+  })
+
+  test('may be loaded by more hosts while one loads it anew', async () => {
+    const code = new Code(from)
+    const first = host()
+    await code.load(first)
+    const all = [first]
+    for (let round = 0; round < 5; round++) {
+      const more = [host(), host()]
+      const [pid] = code.pids.slice(-1)
+      await Promise.all([reload(first), ...more.map((one) => code.load(one))])
+      all.push(...more)
+      await together(all, pid as number)
+    }
+    for (const one of all) expect(await one.call('inits')).toBe(1)
+    await until(() => code.pids.filter(isAlive).length === 1)
+    await code.end(all)
+  })
+
+  test('that dies before it is ready is no new one, and the old one goes on', async () => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    const pid = await code.loadAll(all)
+    const loading = all[0].reload()
+    await until(() => code.pids.length === 2)
+    process.kill(code.pids[1] as number, 'SIGKILL')
+    const { code: why } = await loading
+    // It may have been ready just before.
+    if (why === undefined) await together(all, pid)
+    else {
+      expect(why).toBe('init-failed')
+      expect(await together(all)).toBe(pid)
+      expect(await all[1].types()).toEqual(loaded)
+    }
+    await code.end(all)
+  })
+
+  test('that dies while the others come to it is followed by one for all', async () => {
+    const code = new Code(from)
+    const all = [host(), host(), host()] as const
+    for (let round = 0; round < 5; round++) {
+      const pid = await code.loadAll(all)
+      await reload(all[0])
+      const fresh = (await all[0].pid()) as number
+      process.kill(fresh, 'SIGKILL')
+      await together(all, pid, fresh)
+      for (const one of all) expect(await one.call('inits')).toBe(1)
+      await code.end(all)
+    }
+  })
+
+  test('that dies while a new one is started is followed by it, and no host is without', async () => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    const pid = await code.loadAll(all)
+    const loading = reload(all[0])
+    process.kill(pid, 'SIGKILL')
+    await loading
+    const last = await together(all, pid)
+    await until(() => code.pids.filter(isAlive).length === 1)
+    expect(await together(all)).toBe(last)
+    await code.end(all)
+  })
+
+  test('whose keeper does not answer is not replaced, and goes on', async () => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    const pid = await code.loadAll(all)
+    const keeper = parentOf(pid) as number
+    process.kill(keeper, 'SIGSTOP')
+    expect(await all[0].reload()).toMatchObject({
+      code: 'init-failed',
+      message: expect.stringContaining('the one that has it does not answer within 10000 ms'),
+    })
+    await ended(code.pids[1] as number)
+    expect(await together(all)).toBe(pid)
+    process.kill(keeper, 'SIGCONT')
+    await reload(all[1])
+    await together(all, pid)
+    await code.end(all)
+  })
+
+  test('with several instances is loaded anew in all of them, for all hosts', async () => {
+    const code = new Code(from, { instances: 2 })
+    const all = [host(), host()] as const
+    await code.loadAll(all)
+    await Promise.all(all.map((one) => one.flood()))
+    const before = code.pids
+    expect(before.length).toBe(2)
+    await reload(all[0])
+    await until(async () => (await all[1].reloads()) === 1)
+    for (const pid of before) await ended(pid)
+    expect(code.pids.length).toBe(4)
+    for (const one of all) {
+      expect((await one.told('ready')).slice(2).sort()).toEqual(code.pids.slice(2).sort())
+      expect((await one.types()).at(-1)).toBe('reloaded')
+      expect(await one.calm()).toMatchObject({ wrong: 0, codes: [] })
+    }
+    await code.end(all)
+  })
+
+  test('is started anew once for a change of its file, by the first of those who watch it', async () => {
+    const code = new Code(from)
+    const all = [host(), host(), host()] as const
+    const options = { hotReload: true }
+    const pid = (await code.load(all[0])) as number
+    for (const one of all.slice(1)) await code.load(one, options)
+    code.write()
+    const second = await together(all, pid)
+    expect(code.pids).toEqual([pid, second])
+    code.write()
+    const third = await together(all, pid, second)
+    // The first one that watches is not able to act any more when the code changes: the next one does, once that has left.
+    process.kill(all[1].hostPid, 'SIGSTOP')
+    code.write()
+    await all[1].end('SIGKILL')
+    const rest = [all[0], all[2]]
+    const fourth = await together(rest, pid, second, third)
+    await until(() => code.pids.filter(isAlive).length === 1)
+    expect(code.pids).toEqual([pid, second, third, fourth])
+    for (const one of rest) expect(await one.reloads()).toBe(3)
+    await code.end(rest)
+    expect(code.pids.length).toBe(4)
+  })
+})
+
+describe('Python code', () => {
+  const source = (version: number, more = ''): string => `def version():\n    return ${version}\n${more}\n`
+
+  test('that is wrong changes nothing for any host, and what is right comes to all', async () => {
+    const folder = temporaryFolder()
+    const path = write(folder, 'guest.py', source(1))
+    const all = [host(), thread()] as const
+    const options = { shared: folder }
+    for (const one of all) await one.load(`python:${path}`, options)
+    const pid = (await all[0].pid()) as number
+    for (const [more, words] of [
+      ['def oops(:', 'SyntaxError'],
+      ['raise RuntimeError("not yet")', 'not yet'],
+      ['import os\nos._exit(3)', 'exited with code 3'],
+    ] as const) {
+      write(folder, 'guest.py', source(2, more))
+      expect(await all[0].reload()).toMatchObject({ code: 'init-failed', message: expect.stringContaining(words) })
+    }
+    for (const one of all) expect(await one.call('version')).toBe(1)
+    expect(await all[1].types()).toEqual(loaded)
+    write(folder, 'guest.py', source(3))
+    await reload(all[0])
+    expect(await all[0].call('version')).toBe(3)
+    const fresh = await together(all, pid)
+    expect(await all[1].call('version')).toBe(3)
+    await Promise.all(all.map((one) => one.unload()))
+    for (const one of [pid, fresh]) await ended(one)
+  })
+
+  test('that changes to what is wrong is told to the host that acts, and mended for all', async () => {
+    const folder = temporaryFolder()
+    const path = write(folder, 'guest.py', source(1))
+    const become = (version: number, more?: string): void =>
+      renameSync(write(folder, 'fresh', source(version, more)), path)
+    const all = [host(), host()] as const
+    const options = { shared: folder, hotReload: true }
+    for (const one of all) await one.load(`python:${path}`, options)
+    become(2, 'raise RuntimeError("not yet")')
+    await until(async () => (await all[0].types()).includes('reload-failed'))
+    become(3)
+    for (const one of all) await until(async () => (await one.call('version')) === 3)
+    expect(await all[0].types()).toEqual([...loaded, 'starting', 'reload-failed', ...loaded, 'reloaded'])
+    expect(await all[1].types()).toEqual(reloaded)
+    const pid = await together(all)
+    await Promise.all(all.map((one) => one.unload()))
+    await ended(pid)
+  })
+})
