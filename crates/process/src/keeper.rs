@@ -261,11 +261,8 @@ impl Keeper {
     }
 
     /// Tells the host that has been there longest of those that watch the guest's code that it is the one to act on
-    /// changes. Not once there is a newer guest: whoever is first there does.
+    /// changes. One that has heard of a newer guest does not: whoever is first there does.
     fn elect(&mut self) {
-        if self.door.is_handed_over() || self.exit.is_some() {
-            return;
-        }
         let first = self.hosts.iter_mut().find(|host| host.watch != Watch::No);
         if let Some(host) = first.filter(|host| host.watch == Watch::Later) {
             host.watch = Watch::First;

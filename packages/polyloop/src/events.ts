@@ -6,7 +6,8 @@ export interface RuntimeEvent {
   /**
    * `starting`; `ready`: it takes calls; `crashed`: it died, and its calls were rejected; `restarted`: one in its place
    * takes calls; `gave-up`: it died too often, and none comes in its place; `hung`: no heartbeat came in time;
-   * `reloaded`: all instances have the new code; `reload-failed`: the new code does not start, the old one goes on
+   * `reloaded`: all instances have the new code, by whichever host where the guest is shared; `reload-failed`: the new
+   * code does not start, the old one goes on
    */
   readonly type: 'starting' | 'ready' | 'crashed' | 'restarted' | 'gave-up' | 'hung' | 'reloaded' | 'reload-failed'
   /** Which of the runtime's instances, from 0. */

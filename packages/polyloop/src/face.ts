@@ -66,7 +66,8 @@ export interface RuntimeFace<T> extends AsyncDisposable {
   /** Counts since the load. */
   stats(): Stats
   /**
-   * Loads the guest's code anew: new calls go to the new code, calls in flight finish on the old.
+   * Loads the guest's code anew: new calls go to the new code, calls in flight finish on the old. Where the guest is
+   * shared, other hosts are told, and their new calls follow.
    *
    * @throws init-failed, and what else `load` throws, where the new code does not start: then the old one goes on
    */

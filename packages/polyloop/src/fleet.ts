@@ -260,7 +260,8 @@ export class Fleet {
       this.#expectReady(started)
     } catch (error) {
       for (const [, instance] of started) void this.#retire(instance)
-      this.#emit({ type: 'reload-failed', instance: started.length, error: error as PolyloopError })
+      const instance = Math.min(started.length, this.#berths.length - 1)
+      this.#emit({ type: 'reload-failed', instance, error: error as PolyloopError })
       throw error
     }
     for (const [berth, instance] of started) this.#replace(berth, instance)
@@ -269,7 +270,7 @@ export class Fleet {
 
   /** While they were started they had no calls to reject, and nobody was told of a death. */
   #expectReady(started: readonly [Berth, Instance][]): void {
-    if (started.every(([, { state }]) => state === 'ready')) return
+    if (!this.#closing && started.every(([, { state }]) => state === 'ready')) return
     const what = this.#closing ? 'it was unloaded meanwhile' : 'an instance died at once'
     throw new PolyloopError('init-failed', `${this.#name} could not be reloaded: ${what}`)
   }
@@ -297,9 +298,9 @@ export class Fleet {
     for (let tries = 0; tries < most; tries++) {
       try {
         const instance = await this.#launch(berth, false)
-        this.#expectReady([[berth, instance]])
         // Where the one before has died meanwhile, another is on its way.
         if (this.#closing || berth.instance !== before) return void this.#retire(instance)
+        this.#expectReady([[berth, instance]])
         this.#replace(berth, instance)
         return this.#renew(berth)
       } catch (failure) {

@@ -42,7 +42,7 @@ export interface Stats {
   readonly wakeups: number
   /** Times that the guest was started anew, after it had died. */
   readonly restarts: number
-  /** Times that its code was loaded anew. */
+  /** Times that its code was loaded anew, by whichever host where it is shared. */
   readonly reloads: number
   /** The instances that there are. */
   readonly instances: readonly {

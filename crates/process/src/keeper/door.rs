@@ -47,8 +47,6 @@ enum State {
     AsksAgain(Instant),
     /// Whoever looks for the name comes in.
     Open(UnixListener),
-    /// Another keeper has the name.
-    HandedOver,
     /// Nobody comes in any more.
     Closed,
 }
@@ -67,13 +65,8 @@ impl Door {
         matches!(self.state, State::Open(_))
     }
 
-    pub fn is_handed_over(&self) -> bool {
-        matches!(self.state, State::HandedOver)
-    }
-
-    /// Whether nobody comes in, or will.
     pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::HandedOver | State::Closed)
+        matches!(self.state, State::Closed)
     }
 
     /// Lets nobody in any more. Who waits there comes again.
@@ -109,7 +102,7 @@ impl Door {
         let next = match std::mem::replace(&mut self.state, State::Private) {
             State::Private | State::AsksAgain(_) => self.reach()?,
             State::Asks(keeper) => hear(keeper)?,
-            state @ (State::Open(_) | State::HandedOver | State::Closed) => state,
+            state @ (State::Open(_) | State::Closed) => state,
         };
         self.state = next;
         Ok(self.is_open())
@@ -142,7 +135,7 @@ impl Door {
         let sent = packet::send(to, YIELDED, &[listener.as_fd()]);
         let is_given = sent.is_ok_and(|sent| sent == YIELDED.len());
         if is_given {
-            self.state = State::HandedOver;
+            self.close();
         }
         is_given
     }
@@ -232,7 +225,7 @@ mod tests {
         let asks = old.accept().pop().unwrap();
         let _host = connected(&name);
         assert!(old.hand_over(asks.as_fd()));
-        assert!(old.is_handed_over() && !old.hand_over(asks.as_fd()));
+        assert!(old.is_closed() && !old.hand_over(asks.as_fd()));
         assert!(new.take().unwrap());
         assert_eq!(new.accept().len(), 1);
     }

@@ -82,6 +82,11 @@ async function together(all: readonly TestHost[], ...before: readonly number[]):
   return pid as number
 }
 
+/** Lets so many questions to a host, and its answers, go by. */
+async function questions(one: TestHost, count: number): Promise<void> {
+  for (let question = 0; question < count; question++) await one.types()
+}
+
 /** What came of a reload that must have done it. */
 async function reload(one: TestHost): Promise<void> {
   expect(await one.reload()).toEqual({ value: undefined })
@@ -230,7 +235,7 @@ describe.each(guests)('a $language guest', ({ from }) => {
       async () => until(async () => (await count(all[0])) > told),
       ...Array.from({ length: 10 }, (_, turns) => async (victim: TestHost) => {
         await until(async () => (await count(victim)) > 2)
-        for (let turn = 0; turn < turns * turns; turn++) await new Promise((resolve) => setImmediate(resolve))
+        await questions(victim, turns * turns)
       }),
     ]
     let told = 0
@@ -377,6 +382,69 @@ describe.each(guests)('a $language guest', ({ from }) => {
     for (const one of rest) expect(await one.reloads()).toBe(3)
     await code.end(rest)
     expect(code.pids.length).toBe(4)
+  })
+
+  test('is not started anew for a change that it knows, when the host leaves that has acted on it', async () => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    const options = { hotReload: true }
+    const pid = (await code.load(all[0], options)) as number
+    await code.load(all[1], options)
+    code.write()
+    const second = await together(all, pid)
+    await all[0].unload()
+    // Who comes later is welcomed after the other one was told that it is the first now.
+    const later = host()
+    expect(await code.load(later)).toBe(second)
+    expect(await all[1].types()).toEqual(reloaded)
+    code.fail(true)
+    code.write()
+    await until(async () => (await all[1].types()).includes('reload-failed'))
+    expect(await all[1].types()).toEqual([...reloaded, 'starting', 'reload-failed'])
+    expect(code.pids.slice(0, 2)).toEqual([pid, second])
+    await code.end([all[1], later])
+    expect(code.pids.length).toBe(3)
+  })
+
+  test('that cannot be had leaves a host where it is, which says so and comes along with the next change', async () => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    const pid = await code.loadAll(all, { hotReload: true })
+    const keeper = parentOf(pid) as number
+    // It hears of the new one when that is gone, and what is to come in its place fails.
+    process.kill(all[1].hostPid, 'SIGSTOP')
+    await reload(all[0])
+    code.fail(true)
+    await all[0].unload()
+    await ended(code.pids[1] as number)
+    process.kill(all[1].hostPid, 'SIGCONT')
+    await until(async () => (await all[1].types()).at(-1) === 'reload-failed')
+    expect((await all[1].types()).filter((type) => type === 'starting').length).toBe(4)
+    expect(await all[1].pid()).toBe(pid)
+    expect(await all[1].call('inits')).toBe(1)
+    code.fail(false)
+    code.write()
+    const last = await together([all[1]], pid)
+    expect((await all[1].types()).at(-1)).toBe('reloaded')
+    await ended(keeper)
+    expect(await code.load(all[0])).toBe(last)
+    await code.end(all)
+  })
+
+  test('may be unloaded at any time of its reload', async () => {
+    const code = new Code(from)
+    const all = [host(), host()] as const
+    await code.load(all[0])
+    for (const turns of [0, 1, 2, 5, 10, 20, 40, 80, 160, 320]) {
+      await code.load(all[1])
+      const loading = all[1].reload()
+      await questions(all[1], turns)
+      await all[1].unload()
+      const { code: why } = await loading
+      expect([undefined, 'init-failed', 'unloaded']).toContain(why)
+      await until(() => code.pids.filter(isAlive).length === 1)
+    }
+    await code.end(all)
   })
 })
 
