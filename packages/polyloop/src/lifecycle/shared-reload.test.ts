@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // New code in the place of old, where several hosts share the guest's process: what one of them starts is for all.
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { closeSync, copyFileSync, existsSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { until } from '../testing/calls.ts'
@@ -23,13 +24,15 @@ class Code {
   readonly #path: string
   readonly #starts: string = join(this.folder, 'starts')
   readonly #failure: string = join(this.folder, 'failure')
+  readonly #pipe: string = join(this.folder, 'pipe')
 
   constructor(from: string, more: object = {}) {
     const [prefix = '', path = ''] = from.split(/:(.*)/)
     this.#from = path
     this.#path = join(this.folder, basename(path))
     this.locator = `${prefix}:${this.#path}`
-    this.options = { shared: this.folder, config: { starts: this.#starts, failsWith: this.#failure }, ...more }
+    const config = { starts: this.#starts, failsWith: this.#failure, waitsAt: this.#pipe }
+    this.options = { shared: this.folder, config, ...more }
     this.write()
   }
 
@@ -45,6 +48,29 @@ class Code {
   fail(on: boolean): void {
     if (on) write(this.folder, 'failure', '')
     else rmSync(this.#failure)
+  }
+
+  /** Guests that are started from now on are not ready until they are let go. */
+  hold(): void {
+    execFileSync('mkfifo', [this.#pipe])
+  }
+
+  /** Lets the one go that waits. */
+  letGo(): void {
+    const pipe = openSync(this.#pipe, 'w')
+    rmSync(this.#pipe)
+    closeSync(pipe)
+  }
+
+  /** No guest waits, and none is to. */
+  release(): void {
+    rmSync(this.#pipe)
+  }
+
+  /** The process of the guest of this number, which is held. */
+  async held(number: number): Promise<number> {
+    await until(() => this.pids.length === number)
+    return this.pids[number - 1] as number
   }
 
   /** The processes that were started with it. */
@@ -278,22 +304,60 @@ describe.each(guests)('a $language guest', ({ from }) => {
     await code.end(all)
   })
 
+  test('is the old one for those who load it before the new one is ready, and then they come along', async () => {
+    const code = new Code(from)
+    const all = [host(), host(), host()] as const
+    const pid = await code.loadAll(all.slice(0, 2))
+    code.hold()
+    const loading = reload(all[0])
+    const fresh = await code.held(2)
+    expect(await code.load(all[2])).toBe(pid)
+    code.letGo()
+    await loading
+    expect(await together(all, pid)).toBe(fresh)
+    await ended(pid)
+    await code.end(all)
+  })
+
   test('that dies before it is ready is no new one, and the old one goes on', async () => {
     const code = new Code(from)
     const all = [host(), host()] as const
     const pid = await code.loadAll(all)
+    code.hold()
     const loading = all[0].reload()
-    await until(() => code.pids.length === 2)
-    process.kill(code.pids[1] as number, 'SIGKILL')
-    const { code: why } = await loading
-    // It may have been ready just before.
-    if (why === undefined) await together(all, pid)
-    else {
-      expect(why).toBe('init-failed')
-      expect(await together(all)).toBe(pid)
-      expect(await all[1].types()).toEqual(loaded)
-    }
+    const fresh = await code.held(2)
+    const keeper = parentOf(fresh) as number
+    process.kill(fresh, 'SIGKILL')
+    const { code: why, message } = (await loading) as Required<Outcome>
+    expect([why, message]).toEqual(['init-failed', expect.stringContaining('was killed by SIGKILL while it started')])
+    await ended(keeper)
+    for (const one of all) expect(await one.pid()).toBe(pid)
+    expect(await all[0].types()).toEqual([...loaded, 'starting', 'reload-failed'])
+    expect(await all[1].types()).toEqual(loaded)
+    code.release()
+    await reload(all[1])
+    await together(all, pid)
     await code.end(all)
+  })
+
+  test('that is not ready goes with the host that wants it, and the old one goes on', async () => {
+    // An init that does not end is not waited for.
+    const code = new Code(from, { drainTimeout: 100 })
+    const all = [host(), host()] as const
+    const pid = await code.loadAll(all)
+    code.hold()
+    void all[0].reload()
+    const fresh = await code.held(2)
+    const keeper = parentOf(fresh) as number
+    await all[0].end()
+    await ended(fresh)
+    await ended(keeper)
+    expect(await all[1].pid()).toBe(pid)
+    expect(await all[1].types()).toEqual(loaded)
+    code.release()
+    await reload(all[1])
+    await together([all[1]], pid)
+    await code.end([all[1]])
   })
 
   test('that dies while the others come to it is followed by one for all', async () => {
@@ -314,12 +378,15 @@ describe.each(guests)('a $language guest', ({ from }) => {
     const code = new Code(from)
     const all = [host(), host()] as const
     const pid = await code.loadAll(all)
+    code.hold()
     const loading = reload(all[0])
+    await code.held(2)
+    code.letGo()
     process.kill(pid, 'SIGKILL')
     await loading
-    const last = await together(all, pid)
+    await together(all, pid)
     await until(() => code.pids.filter(isAlive).length === 1)
-    expect(await together(all)).toBe(last)
+    await together(all, pid)
     await code.end(all)
   })
 
