@@ -196,6 +196,31 @@ fn a_keeper_whose_host_goes_before_it_has_the_name_leaves_it_to_the_old_one() {
 }
 
 #[test]
+fn a_name_that_something_else_has_is_not_taken_and_the_host_hears_why() {
+    let name = name("strange");
+    let strange = listening(&name);
+    let (near, far) = UnixStream::pair().unwrap();
+    let mut keeper = keeper(&name, far);
+    let mut reloads = Host::of(near);
+    reloads.join();
+    reloads.say("take");
+    let mut asks = BufReader::new(strange.accept().unwrap().0);
+    let mut line = String::new();
+    asks.read_line(&mut line).unwrap();
+    assert_eq!(line, "yield\n");
+    asks.get_mut().write_all(b"why?\n").unwrap();
+    let told = reloads.hear().unwrap();
+    assert_eq!(told["event"], "untaken");
+    assert!(told["message"].as_str().unwrap().contains("no socket"));
+    // It may try again, once the name is free.
+    drop((strange, asks));
+    reloads.say("take");
+    reloads.expect(&event("taken"));
+    drop(reloads);
+    assert!(keeper.wait().unwrap().success());
+}
+
+#[test]
 fn of_those_who_watch_the_first_is_told_and_the_next_one_when_it_leaves() {
     let name = name("watch");
     let mut keeper = keeper(&name, listening(&name));
