@@ -231,9 +231,11 @@ fn porch(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     memory::porch(env, porch).map(Some)
 }
 
-/// remove(id): the guest's process has ended.
-fn remove(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    hub(env)?.remove(napi::number(env, id)?);
+/// remove(id, mayRead): the guest's process has ended, or (1) is out of reach: then what it may read serves no other
+/// instance any more.
+fn remove(env: napi_env, [id, may_read]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let (id, may_read) = (napi::number(env, id)?, napi::number(env, may_read)? != 0);
+    hub(env)?.remove(id, may_read);
     Ok(None)
 }
 

@@ -323,11 +323,16 @@ impl Hub {
         true
     }
 
-    /// Forgets a runtime whose process has ended.
-    pub fn remove(&mut self, id: u32) {
-        if let Ok(Member { home: Home::Process(remote), .. }) = self.member(id) {
-            // Of one that never got there; JavaScript may hold the block for long.
-            remote.close_files();
+    /// Forgets a runtime whose guest is gone; `may_read`: from here alone.
+    pub fn remove(&mut self, id: u32, may_read: bool) {
+        if let Ok(member) = self.member(id) {
+            if let Home::Process(remote) = &member.home {
+                // Of one that never got there; JavaScript may hold the block for long.
+                remote.close_files();
+            }
+            if may_read {
+                member.abandon();
+            }
         }
         self.members.retain(|member| member.id != id);
     }
@@ -402,7 +407,7 @@ unsafe fn deliver(hub: *mut Hub) {
         calls.drain();
         now().draining(false);
         if matches!(event, Event::Closed | Event::Failed(..)) {
-            now().remove(id);
+            now().remove(id, false);
         }
         let (kind, rc, payload) = match &event {
             Event::Ready(manifest) => ("ready", 0, manifest.as_str()),

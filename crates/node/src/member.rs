@@ -147,6 +147,14 @@ impl Member {
         Lent { _pins: std::mem::take(&mut self.pins), _requests: Arc::clone(&self.requests) }
     }
 
+    /// The guest may read requests that were answered, and cannot say when it is done: they are kept as long as others
+    /// would get their places.
+    pub fn abandon(&mut self) {
+        self.sweep();
+        self.pinned.clear();
+        self.requests.keep(self.pins.drain(..).flatten());
+    }
+
     /// Lets go of the requests that were answered; how many are left.
     pub fn sweep(&mut self) -> usize {
         let mut pinned = std::mem::take(&mut self.pinned);

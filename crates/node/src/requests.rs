@@ -4,13 +4,21 @@
 use std::{
     io,
     os::fd::OwnedFd,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use polyloop_ring::parcel::{Parcel, Parcels};
 
+use crate::pins::Pin;
+
 /// As the instances of a runtime have it in common.
-pub enum Requests {
+pub struct Requests {
+    place: Place,
+    /// What guests that are out of reach may read.
+    stray: Mutex<Vec<Pin>>,
+}
+
+enum Place {
     /// Guests are in this process, and read them at their address here. There is none until one is asked for.
     Here(OnceLock<Arc<Parcels>>),
     /// Guests are in processes of their own, which map the file, and find them at their offset there.
@@ -23,11 +31,13 @@ impl Requests {
     /// # Errors
     /// Where it cannot be had.
     pub fn new(process: bool) -> io::Result<Self> {
-        if !process {
-            return Ok(Self::Here(OnceLock::new()));
-        }
-        let (parcels, file) = Parcels::new()?;
-        Ok(Self::Shared(parcels, file))
+        let place = if process {
+            let (parcels, file) = Parcels::new()?;
+            Place::Shared(parcels, file)
+        } else {
+            Place::Here(OnceLock::new())
+        };
+        Ok(Self { place, stray: Mutex::default() })
     }
 
     /// A place for a request that JavaScript is going to write, and where guests find it.
@@ -35,8 +45,8 @@ impl Requests {
     /// # Errors
     /// Where there is none.
     pub fn reserve(&self, len: usize) -> io::Result<(Parcel, u64)> {
-        match self {
-            Self::Here(parcels) => {
+        match &self.place {
+            Place::Here(parcels) => {
                 let parcels = if let Some(parcels) = parcels.get() {
                     parcels
                 } else {
@@ -48,7 +58,7 @@ impl Requests {
                 let address = parcel.as_ptr() as u64;
                 Ok((parcel, address))
             }
-            Self::Shared(parcels, _) => {
+            Place::Shared(parcels, _) => {
                 let parcel = parcels.reserve(len)?;
                 let address = parcel.address();
                 Ok((parcel, address))
@@ -61,9 +71,14 @@ impl Requests {
     /// # Errors
     /// Where guests are in this process, or no descriptor is left.
     pub fn share(&self) -> io::Result<(Arc<Parcels>, OwnedFd)> {
-        match self {
-            Self::Here(_) => Err(io::Error::other("the guests of this runtime are in this process")),
-            Self::Shared(parcels, file) => Ok((Arc::clone(parcels), file.try_clone()?)),
+        match &self.place {
+            Place::Here(_) => Err(io::Error::other("the guests of this runtime are in this process")),
+            Place::Shared(parcels, file) => Ok((Arc::clone(parcels), file.try_clone()?)),
         }
+    }
+
+    /// Keeps requests from making room for others.
+    pub fn keep(&self, requests: impl Iterator<Item = Pin>) {
+        self.stray.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
     }
 }

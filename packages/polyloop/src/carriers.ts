@@ -152,9 +152,10 @@ export class Carriers {
     return this.#block.requests + carrier * requestBytes
   }
 
-  /** Takes everything back that was lent: nobody reads it. */
-  clear(): void {
-    for (let carrier = 0; this.lent > 0; carrier++) this.free(carrier)
+  /** Takes everything back that was lent; what may be read still serves nobody any more. */
+  clear(mayRead: boolean): void {
+    if (mayRead) this.#memory.keep(this.#lent.filter((lent) => lent !== undefined))
+    else for (let carrier = 0; this.lent > 0; carrier++) this.free(carrier)
   }
 
   /** Marks the request of an answered task as free; the add-on then lets go of a pinned one. */

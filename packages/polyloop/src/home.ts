@@ -32,6 +32,11 @@ export interface Home {
   /** Of that process. */
   readonly pid: number | undefined
   /**
+   * Whether a guest that is gone from here may still read what it was lent: others have it, too, or it could not be
+   * ended.
+   */
+  readonly mayRead: boolean
+  /**
    * Starts the guest. What it returns is called when the guest has started, or has not.
    *
    * @param anew - not one that others have, but one with the code of now

@@ -104,7 +104,7 @@ export class Instance implements HubMember, Tenant {
       this.started.promise.then(over, over)
       if (!this.#home.isRemote) this.placed.resolve()
     } catch (error) {
-      native.remove(this.id)
+      native.remove(this.id, 0)
       this.#leave()
       throw error
     }
@@ -232,7 +232,7 @@ export class Instance implements HubMember, Tenant {
   #leave(): void {
     this.#state = 'gone'
     leave(this.id)
-    this.tasks.takeBack()
+    this.tasks.takeBack(this.#home.mayRead)
     this.gone.resolve()
   }
 }

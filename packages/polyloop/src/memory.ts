@@ -34,6 +34,8 @@ export class RequestMemory {
   readonly #free = new Map<number, Place[]>()
   /** Their bytes. */
   #kept = 0
+  /** What guests that are out of reach may read. */
+  readonly #stray: (ArrayBufferLike | Place)[] = []
 
   /** @param id - what the add-on is to know it by */
   constructor(id: number) {
@@ -82,10 +84,16 @@ export class RequestMemory {
     }
   }
 
+  /** Keeps memory from serving others, as long as there are others. */
+  keep(memory: readonly (ArrayBufferLike | Place)[]): void {
+    this.#stray.push(...memory)
+  }
+
   /** No request will be sent any more. What callers have stays theirs. */
   close(): void {
     if (this.#isOpen) native.forget(this.#id)
     this.#isOpen = false
+    this.#stray.length = 0
   }
 
   /** Where the guest finds the bytes of a caller's; undefined where it cannot. */

@@ -18,7 +18,7 @@ export interface BindingNative {
   found(id: number): void
   lines(id: number): string
   porch(id: number): ArrayBuffer
-  remove(id: number): void
+  remove(id: number, mayRead: 0 | 1): void
   doorbell(id: number): void
   hold(): void
   pin(id: number, carrier: number, word: number, view: Uint8Array): void

@@ -69,6 +69,7 @@ interface Said {
 /** A guest in another process: what they say to each other over the line of life. */
 export class RemoteHome implements Home, Witness {
   readonly isRemote = true
+  mayRead = true
   readonly #id: number
   readonly #guest: GuestStart
   readonly #settings: Settings
@@ -211,6 +212,7 @@ export class RemoteHome implements Home, Witness {
 
   ended(how: string, exit: GuestExit): void {
     this.#stopWaiting()
+    this.mayRead = exit.code === null && exit.signal === null
     if (this.#state === 'failed') return
     // It was told to end, and has; or had to be ended, which nobody waits for.
     if (this.#closing && this.#reason === undefined) this.#tell('closed', '')
@@ -235,7 +237,7 @@ export class RemoteHome implements Home, Witness {
 
   #tell(event: BindingEvent, payload: string, rc = 0): void {
     this.#tenant.event(event, rc, payload)
-    native.remove(this.#id)
+    native.remove(this.#id, this.mayRead ? 1 : 0)
   }
 }
 

@@ -98,9 +98,10 @@ export class SharedProcess implements GuestProcess {
     const failed = ({ message }: Error): void => this.#refused({ message })
     try {
       const stdio = ['ignore', 'ignore', 'ignore', socket] as const
-      spawn(nativeFile('polyloop-process'), args, { detached: true, stdio: [...stdio] })
-        .on('error', failed)
-        .unref()
+      const keeper = spawn(nativeFile('polyloop-process'), args, { detached: true, stdio: [...stdio] })
+      keeper.on('error', failed).unref()
+      // It may outlive what this host has of the guest, which is not to be kept for its sake.
+      keeper.once('spawn', () => keeper.off('error', failed))
     } catch (error) {
       process.nextTick(failed, error as Error)
     }

@@ -356,9 +356,9 @@ export class Tasks {
     if (this.#calls === 0) this.#settleIdle()
   }
 
-  /** The guest is gone, and reads no request any more: memory that it was lent may serve others. */
-  takeBack(): void {
-    this.#carriers.clear()
+  /** The guest is gone from here: memory that it was lent may serve others, unless it may read it still. */
+  takeBack(mayRead: boolean): void {
+    this.#carriers.clear(mayRead)
   }
 
   /** The guest has died: no response will come. Rejects every call in flight. */

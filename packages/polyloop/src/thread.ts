@@ -11,6 +11,7 @@ import { Printer } from './printer.ts'
 export class ThreadHome implements Home {
   readonly isRemote = false
   readonly pid = undefined
+  readonly mayRead = false
   readonly #id: number
   readonly #guest: GuestStart
   readonly #settings: Settings

@@ -5,6 +5,7 @@ import { closeSync, copyFileSync, existsSync, openSync, readFileSync, renameSync
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { until } from '../testing/calls.ts'
+import { dist, said } from '../testing/child.ts'
 import { temporaryFolder, write } from '../testing/folders.ts'
 import { descriptors, ended, isAlive, parentOf } from '../testing/processes.ts'
 import { host, type Outcome, type TestHost, thread } from './hosts.ts'
@@ -562,4 +563,65 @@ describe('Python code', () => {
     await Promise.all(all.map((one) => one.unload()))
     await ended(pid)
   })
+})
+
+test.each([
+  ['a copy in a place', 60_000, 'Buffer.alloc(size)'],
+  ['a copy of its own', 3_000_000, 'Buffer.alloc(size)'],
+  ['memory of alloc', 300_000, 'guest.alloc(size)'],
+])('what the old guest keeps of a host that has left it stays as it was: %s', async (_, size, alloc) => {
+  const path = write(
+    temporaryFolder(),
+    'keeps.py',
+    `kept = None
+
+def keep(data):
+    global kept
+    kept = data
+
+def reads(items):
+    for _ in items:
+        yield bytes(kept)
+
+def length(data):
+    return len(data)
+`,
+  )
+  const source = `
+    const { once } = await import('node:events')
+    const { Worker } = await import('node:worker_threads')
+    const size = ${size}
+    const guest = await load(${JSON.stringify(`python:${path}`)}, { placement: 'process', shared: true })
+    await guest.keep(${alloc}.fill(1))
+    const other = new Worker(\`
+      import { once } from 'node:events'
+      import { parentPort } from 'node:worker_threads'
+      import { load } from '${dist('index.js')}'
+      const guest = await load(${JSON.stringify(`python:${path}`)}, { placement: 'process', shared: true })
+      const stream = guest.duplex('reads')
+      const reading = stream[Symbol.asyncIterator]()
+      const read = async () => {
+        await stream.write(1)
+        const { value } = await reading.next()
+        return value.length === \${size} && value.every((byte) => byte === 1)
+      }
+      parentPort.postMessage(await read())
+      await once(parentPort, 'message')
+      parentPort.postMessage(await read())
+      stream.end()
+      await reading.next()
+      await guest.unload()
+    \`, { eval: true, execArgv: ['--input-type=module'] })
+    say((await once(other, 'message'))[0])
+    await guest.reload()
+    while (guest.stats().instances.length > 1) await turns(1)
+    for (let i = 0; i < 4; i++) { await turns(3); gc() }
+    // The new guest is sent others.
+    await Promise.all(Array.from({ length: 50 }, () => guest.length(${alloc}.fill(2))))
+    other.postMessage('again')
+    say((await once(other, 'message'))[0])
+    await once(other, 'exit')
+    await guest.unload()
+  `
+  expect(await said(source, { node: ['--expose-gc'] })).toEqual([true, true])
 })

@@ -11,7 +11,8 @@ export interface Ended {
   readonly stderr: string
 }
 
-const dist = (file: string): string => pathToFileURL(inRoot(`packages/polyloop/dist/${file}`)).href
+/** A module of the package as it was built. */
+export const dist = (file: string): string => pathToFileURL(inRoot(`packages/polyloop/dist/${file}`)).href
 
 /** What every script begins with; the package as it was built, for a child cannot read TypeScript. */
 const head = `
