@@ -20,7 +20,6 @@ use std::{
 
 use polyloop_ring::region::Porch;
 use polyloop_runtime::packet;
-use rustix::net::sockopt::socket_peercred;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -120,7 +119,7 @@ impl<T: Fn(News)> Seeker<T> {
         if !self.wait_at(&keeper)? {
             return Ok(Some(refused("it was given up")));
         }
-        if socket_peercred(&keeper)?.uid != rustix::process::geteuid() {
+        if !packet::is_ours(&keeper)? {
             return Ok(Some(refused("what serves it belongs to another user")));
         }
         let (life, far) = UnixStream::pair()?;

@@ -54,6 +54,20 @@ fn listening(name: &str) -> UnixListener {
     UnixListener::bind_addr(&address(name)).unwrap()
 }
 
+/// The keeper that has the name.
+fn known(name: &str) -> Child {
+    keeper(name, listening(name))
+}
+
+/// A keeper that nobody finds by the name, and the host that it was started for, which has joined; the guest's process.
+fn fresh(name: &str) -> (Child, Host, u64) {
+    let (near, far) = UnixStream::pair().unwrap();
+    let keeper = keeper(name, far);
+    let mut host = Host::of(near);
+    let pid = host.join();
+    (keeper, host, pid)
+}
+
 struct Host {
     stream: UnixStream,
     lines: BufReader<UnixStream>,
@@ -109,7 +123,7 @@ fn event(name: &str) -> Value {
 #[test]
 fn who_is_at_the_door_when_the_name_is_given_away_is_sent_on_and_who_is_in_is_told() {
     let name = name("yield");
-    let mut keeper = keeper(&name, listening(&name));
+    let mut keeper = known(&name);
     let mut silent = Host::at(&name);
     let mut inside = Host::at(&name);
     inside.join();
@@ -127,7 +141,7 @@ fn who_is_at_the_door_when_the_name_is_given_away_is_sent_on_and_who_is_in_is_to
 #[test]
 fn who_joins_at_the_moment_when_the_name_is_given_away_is_sent_on() {
     let name = name("moment");
-    let mut keeper = keeper(&name, listening(&name));
+    let mut keeper = known(&name);
     let (taker, mut joins) = (Host::at(&name), Host::at(&name));
     let mut inside = Host::at(&name);
     // All that came before it are in the keeper's list now.
@@ -153,13 +167,10 @@ fn who_joins_at_the_moment_when_the_name_is_given_away_is_sent_on() {
 #[test]
 fn the_keeper_of_a_newer_guest_takes_the_name_when_its_host_says_so() {
     let name = name("take");
-    let mut old = keeper(&name, listening(&name));
+    let mut old = known(&name);
     let mut stays = Host::at(&name);
     let before = stays.join();
-    let (near, far) = UnixStream::pair().unwrap();
-    let mut new = keeper(&name, far);
-    let mut reloads = Host::of(near);
-    let fresh = reloads.join();
+    let (mut new, mut reloads, fresh) = fresh(&name);
     assert_ne!(fresh, before);
     // Until then the old one is found.
     assert_eq!(Host::at(&name).join(), before);
@@ -181,13 +192,10 @@ fn the_keeper_of_a_newer_guest_takes_the_name_when_its_host_says_so() {
 #[test]
 fn a_keeper_whose_host_goes_before_it_has_the_name_leaves_it_to_the_old_one() {
     let name = name("leaves");
-    let mut old = keeper(&name, listening(&name));
+    let mut old = known(&name);
     let mut stays = Host::at(&name);
     let before = stays.join();
-    let (near, far) = UnixStream::pair().unwrap();
-    let mut new = keeper(&name, far);
-    let mut reloads = Host::of(near);
-    reloads.join();
+    let (mut new, reloads, _) = fresh(&name);
     drop(reloads);
     assert!(new.wait().unwrap().success());
     assert_eq!(Host::at(&name).join(), before);
@@ -199,10 +207,7 @@ fn a_keeper_whose_host_goes_before_it_has_the_name_leaves_it_to_the_old_one() {
 fn a_name_that_something_else_has_is_not_taken_and_the_host_hears_why() {
     let name = name("strange");
     let strange = listening(&name);
-    let (near, far) = UnixStream::pair().unwrap();
-    let mut keeper = keeper(&name, far);
-    let mut reloads = Host::of(near);
-    reloads.join();
+    let (mut keeper, mut reloads, _) = fresh(&name);
     reloads.say("take");
     let mut asks = BufReader::new(strange.accept().unwrap().0);
     let mut line = String::new();
@@ -223,7 +228,7 @@ fn a_name_that_something_else_has_is_not_taken_and_the_host_hears_why() {
 #[test]
 fn of_those_who_watch_the_first_is_told_and_the_next_one_when_it_leaves() {
     let name = name("watch");
-    let mut keeper = keeper(&name, listening(&name));
+    let mut keeper = known(&name);
     let mut hosts = [Host::at(&name), Host::at(&name), Host::at(&name)];
     for host in &mut hosts {
         host.join();

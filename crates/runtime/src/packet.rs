@@ -9,7 +9,7 @@ use std::{
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
 };
 
 /// What a host shares with a guest in another process: block, requests, responses, bell, life.
@@ -17,6 +17,19 @@ pub type Files = [OwnedFd; FILES];
 
 /// Most descriptors of one message.
 const FILES: usize = 5;
+
+/// Whether the process at the other end is one of this user.
+///
+/// # Errors
+/// What the kernel says.
+pub fn is_ours(socket: impl AsFd) -> io::Result<bool> {
+    Ok(socket_peercred(socket)?.uid == rustix::process::geteuid())
+}
+
+/// Whether nothing has come yet: it is no failure, and is to be tried again.
+pub fn is_not_yet(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
 
 /// Sends a message without waiting for who takes none: bytes that were sent.
 ///

@@ -76,11 +76,6 @@ impl Remote {
         self.requests.place(request)
     }
 
-    /// Where the guest reads requests that are not in their carrier.
-    pub fn requests(&self) -> &Arc<Parcels> {
-        &self.requests
-    }
-
     /// The memory of large responses.
     pub fn responses(&self) -> &HostEnd {
         &self.responses

@@ -22,7 +22,7 @@ use rustix::{
     io::Errno,
     net::{
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
-        sockopt::{socket_acceptconn, socket_peercred},
+        sockopt::socket_acceptconn,
     },
 };
 
@@ -157,7 +157,7 @@ fn again() -> State {
 }
 
 fn ask(socket: OwnedFd) -> io::Result<State> {
-    if socket_peercred(&socket)?.uid != rustix::process::geteuid() {
+    if !packet::is_ours(&socket)? {
         return Err(io::Error::other("what serves it belongs to another user"));
     }
     // Where it is about to end it takes no message.
@@ -170,9 +170,7 @@ fn hear(keeper: UnixStream) -> io::Result<State> {
     let mut text = [0; YIELDED.len()];
     let (read, mut files) = match packet::receive(&keeper, &mut text) {
         Ok(received) => received,
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-            return Ok(State::Asks(keeper));
-        }
+        Err(error) if packet::is_not_yet(&error) => return Ok(State::Asks(keeper)),
         Err(_) => (0, Vec::new()),
     };
     match (&text[..read], files.pop()) {
@@ -202,6 +200,15 @@ mod tests {
         door
     }
 
+    /// The door at the name, one that wants the name, and the connection over which it has asked.
+    fn asked(name: &str) -> (Door, Door, UnixStream) {
+        let (mut old, mut new) = (private(name), private(name));
+        assert!(old.take().unwrap());
+        assert!(!new.take().unwrap());
+        let asks = old.accept().pop().unwrap();
+        (old, new, asks)
+    }
+
     fn connected(name: &str) -> UnixStream {
         UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap()
     }
@@ -219,10 +226,7 @@ mod tests {
     #[test]
     fn those_who_wait_at_a_door_that_is_handed_over_come_in_at_the_other() {
         let name = name("handed");
-        let (mut old, mut new) = (private(&name), private(&name));
-        assert!(old.take().unwrap());
-        assert!(!new.take().unwrap());
-        let asks = old.accept().pop().unwrap();
+        let (mut old, mut new, asks) = asked(&name);
         let _host = connected(&name);
         assert!(old.hand_over(asks.as_fd()));
         assert!(old.is_closed() && !old.hand_over(asks.as_fd()));
@@ -233,10 +237,7 @@ mod tests {
     #[test]
     fn the_name_is_not_given_to_who_has_gone() {
         let name = name("gone");
-        let (mut old, mut new) = (private(&name), private(&name));
-        assert!(old.take().unwrap());
-        assert!(!new.take().unwrap());
-        let asks = old.accept().pop().unwrap();
+        let (mut old, new, asks) = asked(&name);
         drop(new);
         assert!(!old.hand_over(asks.as_fd()));
         assert!(old.is_open());
@@ -245,10 +246,8 @@ mod tests {
     #[test]
     fn who_was_asked_and_ends_is_not_waited_for() {
         let name = name("ends");
-        let (mut old, mut new) = (private(&name), private(&name));
-        assert!(old.take().unwrap());
-        assert!(!new.take().unwrap());
-        drop(old.accept());
+        let (mut old, mut new, asks) = asked(&name);
+        drop(asks);
         old.close();
         assert!(!new.take().unwrap());
         assert!(new.deadline().is_some());
@@ -258,10 +257,7 @@ mod tests {
     #[test]
     fn what_is_no_socket_is_refused() {
         let name = name("strange");
-        let (mut old, mut new) = (private(&name), private(&name));
-        assert!(old.take().unwrap());
-        assert!(!new.take().unwrap());
-        let asks = old.accept().pop().unwrap();
+        let (_old, mut new, asks) = asked(&name);
         packet::send(&asks, YIELDED, &[asks.as_fd()]).unwrap();
         assert!(new.take().unwrap_err().to_string().contains("no socket"));
     }

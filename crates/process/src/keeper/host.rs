@@ -9,7 +9,6 @@ use std::{
 };
 
 use polyloop_runtime::packet;
-use rustix::net::sockopt::socket_peercred;
 use serde_json::{Value, json};
 
 use super::door::YIELD;
@@ -60,8 +59,7 @@ pub struct Host {
 impl Host {
     /// A host that has come; nothing where it is another user's.
     pub fn new(stream: UnixStream) -> Option<Self> {
-        let peer = socket_peercred(&stream).ok()?;
-        let is_ours = peer.uid == rustix::process::geteuid();
+        let is_ours = packet::is_ours(&stream).ok()?;
         (is_ours && stream.set_nonblocking(true).is_ok()).then(|| Self {
             stream,
             is_in: false,
@@ -77,9 +75,7 @@ impl Host {
         let heard = if self.is_in { self.listen() } else { self.receive() };
         match heard {
             Ok(wishes) => wishes,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Vec::new()
-            }
+            Err(error) if packet::is_not_yet(&error) => Vec::new(),
             Err(_) => vec![Wish::Leave],
         }
     }
