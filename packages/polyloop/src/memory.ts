@@ -93,6 +93,9 @@ export class RequestMemory {
   close(): void {
     if (this.#isOpen) native.forget(this.#id)
     this.#isOpen = false
+    // Whoever holds the runtime still is not to keep its memory.
+    this.#chunk = undefined
+    this.#free.clear()
     this.#stray.length = 0
   }
 

@@ -96,7 +96,7 @@ describe('every instance of a runtime reads them where they are', () => {
     await guest.reload()
     const first = await rewrite(guest, bytes, 1)
     expect(await kept(guest)).toBe(first)
-    await rejection(guest.abort(), 'guest-crashed', '')
+    await rejection(guest.abort(), 'guest-crashed')
     const second = await rewrite(guest, bytes, 3)
     expect(await kept(guest)).toBe(second)
     expect(guest.stats().restarts).toBe(1)

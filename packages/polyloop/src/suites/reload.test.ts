@@ -102,7 +102,8 @@ describe.each([
     expect(guest.stats().calls).toBe(answered + 5)
     await guest.unload()
     // A keeper goes once its guest has gone.
-    await until(() => childrenOf(process.pid).length === 0)
+    if ('shared' in options) await until(() => childrenOf(process.pid).length === 0)
+    expect(childrenOf(process.pid)).toEqual([])
   })
 
   test('of a syntax error keeps the old code and says what is wrong', async () => {
