@@ -223,7 +223,7 @@ export class RuntimeCore {
   async reload(): Promise<void> {
     if (!this.open) throw this.#refusal()
     if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
-    await this.fleet.reload()
+    await this.fleet.reloads.reload()
   }
 
   /** Loads the guest's code anew whenever it changes, until the unload. */
@@ -233,7 +233,11 @@ export class RuntimeCore {
         if (this.open && this.settings.onEvent === undefined) process.emitWarning(error.message, 'PolyloopReload')
       })
     }
-    const watcher = new CodeWatcher(path, isOfGuest, (at) => this.fleet.codeChanged(at, reload))
+    const changed = (at: number): void => {
+      if (this.settings.shared === false) reload()
+      else this.fleet.reloads.codeChanged(at, reload)
+    }
+    const watcher = new CodeWatcher(path, isOfGuest, changed)
     void this.closed.then(() => watcher.stop())
   }
 

@@ -100,7 +100,7 @@ export function statsOf({ counts, admission }: Lobby, { instances, restarts, rel
     pinned: sum('pinned'),
     wakeups: sum('wakeups'),
     restarts,
-    reloads,
+    reloads: reloads.count,
     instances: each.map(({ pid, state, inFlight }) => ({ ...(pid !== undefined && { pid }), state, inFlight })),
     thread: { nativeCalls, drains, doorbells, helps, turns },
   }
