@@ -12,6 +12,9 @@ import { checkStops } from './stops.ts'
 
 const FOLDERS = ['packages', 'crates', 'guests', 'scripts', 'benchmark', 'soak', 'examples']
 
+/** Code that no build of the workspace has by itself. */
+const FEATURES = ['--features', 'polyloop/opentelemetry']
+
 const all = (folders: readonly string[], extensions: readonly string[]) =>
   folders.flatMap((folder) => sources(folder, extensions))
 
@@ -82,9 +85,21 @@ export const checks: readonly Suite[] = [
     ]),
   ),
   command('clippy', () =>
-    exec('cargo', ['clippy', '--workspace', '--all-targets', '--locked', '--quiet', '--', '-D', 'warnings']),
+    exec('cargo', [
+      'clippy',
+      '--workspace',
+      '--all-targets',
+      ...FEATURES,
+      '--locked',
+      '--quiet',
+      '--',
+      '-D',
+      'warnings',
+    ]),
   ),
   command('rustdoc', () =>
-    exec('cargo', ['doc', '--workspace', '--no-deps', '--locked', '--quiet'], { env: { RUSTDOCFLAGS: '-D warnings' } }),
+    exec('cargo', ['doc', '--workspace', '--no-deps', ...FEATURES, '--locked', '--quiet'], {
+      env: { RUSTDOCFLAGS: '-D warnings' },
+    }),
   ),
 ]

@@ -12,10 +12,17 @@ import { typeTestCounts } from './typetests.ts'
 import { versions } from './versions.ts'
 import { vitest } from './vitest.ts'
 
-/** The tests of the workspace; those of the Python loader with each version of Python. */
+/** The tests of the workspace; those of the Python loader with each version of Python; and of what few builds have. */
 async function rust(): Promise<Result> {
   const { env, note } = await pythons()
-  return { ...(await cargoTest(['--workspace'], env)), ...(note !== undefined && { note }) }
+  const workspace = await cargoTest(['--workspace'], env)
+  const feature = await cargoTest(['-p', 'polyloop', '--features', 'opentelemetry', '--lib', '--tests'])
+  return {
+    counts: sum([workspace.counts, feature.counts]),
+    output: `${workspace.output}\n${feature.output}`,
+    ended: workspace.ended ?? feature.ended,
+    ...(note !== undefined && { note }),
+  }
 }
 
 /** Every interleaving of the rings' models. Its own target folder: the flag would rebuild the other one each time. */
@@ -57,6 +64,7 @@ const anywhere = [
   'cancel',
   'codecs',
   'errors',
+  'guest-spans',
   'metrics',
   'payloads',
   'python-guest',

@@ -14,7 +14,7 @@ macro_rules! source {
     };
 }
 
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 11] = [
     source!("__init__"),
     source!("_aio"),
     source!("_call"),
@@ -25,6 +25,7 @@ const SOURCES: [(&str, &str); 10] = [
     source!("_output"),
     source!("_probe"),
     source!("_stream"),
+    source!("_trace"),
 ];
 /// `_probe.py`, for the interpreter that runs already.
 pub const PROBE: &str = source!("_probe").1;

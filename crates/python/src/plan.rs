@@ -26,6 +26,8 @@ pub struct Plan {
     pub unfit: Ref,
     /// `flush()`: hands over what was printed without a newline.
     pub flush: Ref,
+    /// `trace(token)`: has the caller's trace go on where the guest can follow it.
+    pub trace: Ref,
     /// `serve(token, function, flags)`: runs and answers a call that streams, on a thread of the pool.
     pub serve: Ref,
     /// `spawn(token, function, flags)`: starts an async function, on the loop's thread.
@@ -55,6 +57,7 @@ impl Plan {
             describe: get(c"describe")?,
             unfit: get(c"unfit")?,
             flush: get(c"flush")?,
+            trace: get(c"trace")?,
             serve: get(c"serve")?,
             spawn: get(c"spawn")?,
             notice: get(c"notice")?,

@@ -98,6 +98,10 @@ impl Worker<'_> {
         lease.open(task);
         self.current.set(lease.ptr());
         let result = self.in_context(gil, || {
+            if task.context_len > 0 {
+                drop(gil.call(self.plan.trace.ptr(), &[lease.ptr()]));
+                gil.clear();
+            }
             Arguments::read(gil, self.plan, lease.ptr(), task)?.call(gil, function.ptr())
         });
         self.current.set(ptr::null_mut());

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Coroutine
 from types import AsyncGeneratorType
 from typing import Any, Callable
 
-from . import Cancelled, _call, _errors, _native, _output, _stream
+from . import Cancelled, _call, _errors, _native, _output, _stream, _trace
 
 #: Seconds that tasks of the guest's own, and its executor, get to end after their cancellation.
 GRACE = 2.0
@@ -70,6 +70,7 @@ class LoopThread:
     async def _serve(self, call: _call.LoopCall, function: Callable[..., Any], flags: int) -> None:
         _call.running.set(call)
         try:
+            _trace.enter(call.token)
             # In a list, out of which the loader takes it: neither of the result nor of the arguments, which may
             # hold views of the request, is a reference left behind here.
             if flags & (_stream.TAKES | _stream.SENDS):

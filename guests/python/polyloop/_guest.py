@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, Callable
 
-from . import _aio, _codec, _errors, _module, _native, _output, _stream
+from . import _aio, _codec, _errors, _module, _native, _output, _stream, _trace
 
 DEFAULT_THREADS = 8
 
@@ -57,6 +57,7 @@ class Guest:
         self.unfit = _errors.unfit
         self.flush = _output.flush
         self.refused = _stream.refused
+        self.trace = _trace.enter
         self._lock = threading.Lock()
         self._use(_codec.named(codec))
         _output.begin(runtime)

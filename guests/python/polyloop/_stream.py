@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
-from . import Cancelled, Error, _native, _output
+from . import Cancelled, Error, _native, _output, _trace
 from ._call import CREDIT, INPUT, LoopCall
 
 #: `FLAG_INPUT` and `FLAG_OUTPUT` of the C ABI.
@@ -169,6 +169,7 @@ def outcome(token: Any, error: BaseException) -> BaseException:
 def serve(runtime: Any, token: Any, function: Callable[..., Any], flags: int, adopt: Callable[..., None]) -> None:
     """Runs and answers a call that streams, on a thread of the pool; `adopt` hands async items to the loop."""
     try:
+        _trace.enter(token)
         # In a list, out of which the loader takes it: here no reference is left behind.
         result = [run(token, function, flags)]
         if flags & SENDS:

@@ -18,6 +18,7 @@ use crate::input::{Decoder, Input};
 use crate::method::Method;
 use crate::panics;
 use crate::runtime::{Lease, Runtime, Use};
+use crate::trace::Trace;
 use crate::watch::Watch;
 
 /// A call in flight. A call that is dropped without an answer is answered with an error.
@@ -255,7 +256,7 @@ impl Drop for Call<'_> {
 
 /// Runs a sync function's body on the calling thread.
 pub fn run(call: &Call<'_>, body: impl FnOnce(&Call<'_>) -> Result<(), Failure>) {
-    let outcome = panics::catch(|| current::scoped(call, || body(call)));
+    let outcome = panics::catch(|| current::scoped(call, &Trace::of(call), || body(call)));
     call.settle(outcome);
 }
 

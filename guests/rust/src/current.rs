@@ -9,6 +9,7 @@ use std::ptr::null;
 use std::time::{Duration, Instant};
 
 use crate::call::Call;
+use crate::trace::Trace;
 
 thread_local! {
     /// The call whose function runs on this thread, or null.
@@ -24,8 +25,9 @@ impl Drop for Restore {
     }
 }
 
-/// Runs `body` with `call` as the current one.
-pub fn scoped<R>(call: &Call<'_>, body: impl FnOnce() -> R) -> R {
+/// Runs `body` with `call` as the current one, and its trace as OpenTelemetry's.
+pub fn scoped<R>(call: &Call<'_>, trace: &Trace, body: impl FnOnce() -> R) -> R {
+    let _traced = trace.enter();
     let _restore = Restore(CURRENT.replace((&raw const *call).cast()));
     body()
 }

@@ -14,6 +14,7 @@ use crate::current;
 use crate::error::Failure;
 use crate::panics;
 use crate::runtime::Runtime;
+use crate::trace::Trace;
 
 /// More workers than this only help guests that compute in async functions.
 const MOST_WORKERS: usize = 4;
@@ -76,13 +77,15 @@ pub fn handle_of(call: &Call<'_>) -> Handle {
 /// The panic, or `cancelled`. The future is gone by then, and with it what it borrowed from the request.
 pub async fn driven<F: Future>(call: &Call<'_>, future: F) -> Result<F::Output, Failure> {
     let mut future = pin!(Some(future));
-    let outcome = poll_fn(|context| poll(call, future.as_mut(), context)).await;
-    let dropped = panics::catch(|| current::scoped(call, || future.set(None)));
+    let trace = Trace::of(call);
+    let outcome = poll_fn(|context| poll(call, &trace, future.as_mut(), context)).await;
+    let dropped = panics::catch(|| current::scoped(call, &trace, || future.set(None)));
     outcome.and_then(|output| dropped.map(|()| output))
 }
 
 fn poll<F: Future>(
     call: &Call<'_>,
+    trace: &Trace,
     future: Pin<&mut Option<F>>,
     context: &mut Context<'_>,
 ) -> Poll<Result<F::Output, Failure>> {
@@ -90,7 +93,9 @@ fn poll<F: Future>(
         return Poll::Ready(Err(call.given_up()));
     }
     let polled = panics::catch(|| {
-        current::scoped(call, || future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context)))
+        current::scoped(call, trace, || {
+            future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context))
+        })
     });
     match polled {
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),

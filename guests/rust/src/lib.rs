@@ -30,6 +30,12 @@ mod executor;
 #[cfg(feature = "log")]
 pub mod logger;
 
+#[cfg(not(feature = "opentelemetry"))]
+#[path = "no_trace.rs"]
+mod trace;
+#[cfg(feature = "opentelemetry")]
+mod trace;
+
 pub use bytes::Bytes;
 pub use current::{annotate, context, deadline, is_cancelled, remaining};
 pub use error::Error;

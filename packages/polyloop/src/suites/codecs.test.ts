@@ -4,7 +4,7 @@ import type { Codec } from '../codec.ts'
 import { msgpack } from '../msgpack.ts'
 import { rejection } from '../testing/calls.ts'
 import { said } from '../testing/child.ts'
-import { emptyVenv, msgpackVenv } from '../testing/folders.ts'
+import { emptyVenv, venvWith } from '../testing/folders.ts'
 import { loadPython, loadRust, type PythonGuest, type RustGuest } from '../testing/guests.ts'
 import { python } from '../testing/paths.ts'
 
@@ -38,7 +38,7 @@ describe('msgpack', () => {
   let guest: PythonGuest
   beforeAll(async () => {
     rust = await loadRust({ codec: msgpack })
-    guest = await loadPython({ codec: msgpack, venv: msgpackVenv() })
+    guest = await loadPython({ codec: msgpack, venv: venvWith('msgpack') })
   }, 120_000)
   afterAll(() => Promise.all([rust.unload(), guest.unload()]))
 
@@ -109,7 +109,12 @@ describe("a caller's own codec", () => {
   test('that the kit does not know fails the load, with the names that it knows', async () => {
     const avro = { ...byHand, name: 'avro' }
     await rejection(loadRust({ codec: avro }), 'init-failed', '`avro`', '`json` or `msgpack`')
-    await rejection(loadPython({ codec: avro, venv: msgpackVenv() }), 'init-failed', "'avro'", "'json' and 'msgpack'")
+    await rejection(
+      loadPython({ codec: avro, venv: venvWith('msgpack') }),
+      'init-failed',
+      "'avro'",
+      "'json' and 'msgpack'",
+    )
   })
 
   test('that throws rejects the call with invalid-argument or protocol, and the next call goes on', async () => {

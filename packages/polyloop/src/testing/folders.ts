@@ -41,18 +41,19 @@ export function emptyVenv(): string {
   return folder
 }
 
-/** Kept between runs, because it comes from a package index. */
-const msgpackVersion = '1.1.1'
+/** The versions of packages that tests install. */
+const versions = { msgpack: '1.1.1', 'opentelemetry-sdk': '1.39.1' }
 
-/** A virtual environment with the package msgpack. */
-export function msgpackVenv(): string {
+/** A virtual environment with a package: kept between runs, because it comes from a package index. */
+export function venvWith(name: keyof typeof versions): string {
   const python = execFileSync('python3', ['-c', 'import sys; print("%d.%d.%d" % sys.version_info[:3])'])
-  const folder = inRoot(`.cache/venvs/msgpack-${msgpackVersion}-python-${python.toString().trim()}`)
+  const version = versions[name]
+  const folder = inRoot(`.cache/venvs/${name}-${version}-python-${python.toString().trim()}`)
   const done = join(folder, 'done')
   if (existsSync(done)) return folder
   rmSync(folder, { recursive: true, force: true })
   execFileSync('python3', ['-m', 'venv', folder])
-  const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `msgpack==${msgpackVersion}`]
+  const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `${name}==${version}`]
   execFileSync(join(folder, 'bin', 'python'), install)
   writeFileSync(done, '')
   return folder
