@@ -21,6 +21,7 @@ export function setup(needs) {
     cargo()
     typescript()
     if (needs.includes('venvs')) venvs()
+    if (needs.includes('lints')) venv(join(root, 'scripts', 'python-tools.txt'), join(root, '.cache', 'venvs', 'tools'))
     return true
   } catch (error) {
     if (!(error instanceof Missing)) throw error

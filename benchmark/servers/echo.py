@@ -6,6 +6,7 @@ buffer, call the function once a frame on a memoryview, answer a whole batch at 
 Usage: echo.py SOCKET. It ends when its one client is gone, or when none comes within ten seconds.
 """
 
+import contextlib
 import socket
 import struct
 import sys
@@ -62,7 +63,7 @@ def send_all(connection, out):
 
 def send_buffers(connection, buffers):
     sent = connection.sendmsg(buffers)
-    for index, buffer in enumerate(buffers):
+    for buffer in buffers:
         if sent < len(buffer):
             connection.sendall(memoryview(buffer)[sent:])
             sent = 0
@@ -85,7 +86,5 @@ def serve(connection, handle):
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
         serve(accept_one(sys.argv[1]), echo)
-    except (BrokenPipeError, ConnectionResetError, TimeoutError):
-        pass

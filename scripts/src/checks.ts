@@ -2,7 +2,7 @@
 // The checks of `npm run check`. Each is a suite of one test.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { exec, type Finished, root, tool } from './exec.ts'
+import { exec, type Finished, pythonTool, root, tool } from './exec.ts'
 import { sources } from './files.ts'
 import { checkHeaders, SOURCE_EXTENSIONS } from './headers.ts'
 import { checkAtomics, checkCrates, checkPackages, type Metadata } from './layers.ts'
@@ -14,6 +14,8 @@ const FOLDERS = ['packages', 'crates', 'guests', 'scripts', 'benchmark', 'soak',
 
 /** Code that no build of the workspace has by itself. */
 const FEATURES = ['--features', 'polyloop/opentelemetry']
+
+const RUFF = pythonTool('ruff')
 
 const all = (folders: readonly string[], extensions: readonly string[]) =>
   folders.flatMap((folder) => sources(folder, extensions))
@@ -67,6 +69,13 @@ async function layers(): Promise<string[]> {
 export const checks: readonly Suite[] = [
   command('biome', () => tool('@biomejs/biome/bin/biome', ['ci', '--error-on-warnings', '--colors=off', '.'])),
   command('rustfmt', () => exec('cargo', ['fmt', '--all', '--check'])),
+  command('ruff', () => exec(RUFF, ['check', '--quiet', '.'])),
+  command('ruff-format', () => exec(RUFF, ['format', '--check', '--quiet', '.'])),
+  command('mypy', () =>
+    exec(pythonTool('mypy'), ['--config-file=guests/python/pyproject.toml', '--cache-dir=.cache/mypy'], {
+      env: { MYPYPATH: 'guests/python' },
+    }),
+  ),
   own('stops', stops),
   own('layers', layers),
   own('licences', licences),

@@ -58,6 +58,9 @@ export function exec(command: string, args: readonly string[], options: ExecOpti
   })
 }
 
+/** The path of a program that scripts/python-tools.txt has installed. */
+export const pythonTool = (name: string): string => `${root}/.cache/venvs/tools/bin/${name}`
+
 /** Runs the program of an npm package that is installed in the root, e.g. `vitest/vitest.mjs`. */
 export function tool(path: string, args: readonly string[], options: ExecOptions = {}): Promise<Finished> {
   return exec(process.execPath, [`node_modules/${path}`, ...args], options)

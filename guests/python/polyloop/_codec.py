@@ -67,7 +67,7 @@ def _shortcuts(slow: json.JSONEncoder) -> tuple[Callable[..., Any] | None, Calla
 
 def _msgpack() -> Codec:
     try:
-        import msgpack  # type: ignore[import-untyped]
+        import msgpack
     except ImportError as error:
         raise ModuleNotFoundError(
             f"the codec 'msgpack' needs the package msgpack: {sys.executable} -m pip install msgpack", name="msgpack"

@@ -28,7 +28,7 @@ def load_module(name: str) -> ModuleType:
 
 
 class _Fresh(importlib.machinery.SourceFileLoader):
-    """Compiles what the file holds now: Python tells its cached bytecode's age by the second, and reloads come faster."""
+    """Compiles what the file holds now: cached bytecode tells its age by the second, and reloads come faster."""
 
     def get_code(self, fullname: str) -> Any:
         return self.source_to_code(self.get_data(self.path), self.path)
