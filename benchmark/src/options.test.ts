@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
 import { parseOptions, UsageError } from './options.ts'
-import { VARIANT_NAMES } from './variants/names.ts'
+import { QUICK_NAMES, VARIANT_NAMES } from './variants/names.ts'
 
 describe('parseOptions', () => {
   it('measures everything by default and writes nothing', () => {
@@ -16,6 +16,11 @@ describe('parseOptions', () => {
       chart: null,
       readme: null,
     })
+  })
+
+  it('measures few variants where it is to be quick, and those that are named in any case', () => {
+    expect(parseOptions(['--quick'], '/').only).toEqual(QUICK_NAMES)
+    expect(parseOptions(['--quick', '--only', 'koffi'], '/').only).toEqual(['koffi'])
   })
 
   it('takes files relative to the folder, and absolute ones', () => {

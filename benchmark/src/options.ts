@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { isVariantName, VARIANT_NAMES, type VariantName } from './variants/names.ts'
+import { isVariantName, QUICK_NAMES, VARIANT_NAMES, type VariantName } from './variants/names.ts'
 
 export const USAGE: string = `npm run bench -- [options]
-  --quick        ends within 60 seconds: fewer runs and combinations
+  --quick        ends within 60 seconds: fewer and shorter runs, two sizes, and without --only few variants
   --cpu N        pins all processes to processor N
   --runs N       how many processes measure each cell (default 5)
   --only A,B     only these variants: ${VARIANT_NAMES.join(' ')}
@@ -45,7 +45,7 @@ export function parseOptions(args: readonly string[], folder: string): Options {
     extent: values.smoke ? 'smoke' : values.quick ? 'quick' : 'full',
     cpu: wholeNumber('--cpu', values.cpu, 0),
     runs: wholeNumber('--runs', values.runs, 1),
-    only: variantNames(values.only),
+    only: variantNames(values.only) ?? (values.quick ? QUICK_NAMES : VARIANT_NAMES),
     json: file(values.json),
     from: file(values.from),
     chart: file(values.chart),
@@ -76,8 +76,8 @@ function wholeNumber(name: string, value: string | undefined, least: number): nu
   return Number(value)
 }
 
-function variantNames(list: string | undefined): readonly VariantName[] {
-  if (list === undefined) return VARIANT_NAMES
+function variantNames(list: string | undefined): readonly VariantName[] | undefined {
+  if (list === undefined) return undefined
   const names = list.split(',')
   const unknown = names.find((name) => !isVariantName(name))
   if (unknown !== undefined) {

@@ -121,7 +121,7 @@ function wantedOnly(prepared: Prepared, options: Options): Machine['missing'] {
 function extentNotes(options: Options): string[] {
   const notes = []
   if (options.extent === 'quick')
-    notes.push('Quick: no 1,024 outstanding, short and few runs; without --quick it measures all.')
+    notes.push('Quick: two sizes, no 1,024 outstanding, short and few runs; without --quick it measures all.')
   if (options.extent === 'smoke') notes.push('Smoke: a few milliseconds a measurement; the figures mean nothing.')
   if (options.cpu !== null) notes.push(`All processes were pinned to processor ${options.cpu}.`)
   return notes

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
 import { parseOptions } from './options.ts'
-import { OUTSTANDING, SIZES, STREAM_SIZES, schedule } from './schedule.ts'
-import { ECHO_NAMES, IN_PLACE_NAMES, STREAM_NAMES, VARIANT_NAMES } from './variants/names.ts'
+import { OUTSTANDING, PACES, SIZES, STREAM_SIZES, schedule } from './schedule.ts'
+import { ECHO_NAMES, IN_PLACE_NAMES, QUICK_NAMES, STREAM_NAMES, VARIANT_NAMES } from './variants/names.ts'
 
 const field = { variants: VARIANT_NAMES, processors: 2 }
 const cellsOf = (...args: string[]) => schedule(parseOptions(args, '/'), field)
@@ -31,6 +31,14 @@ describe('schedule', () => {
     expect(found).toHaveLength(IN_PLACE_NAMES.length * 2 * 2)
     expect(found.every(({ bytes, pin }) => bytes > 4096 && pin === null)).toBe(true)
     expect(cellsOf('--quick').some((cell) => cell.bench === 'in-place')).toBe(false)
+  })
+
+  it('has time for three runs of what it measures quickly', () => {
+    const cells = schedule(parseOptions(['--quick'], '/'), { variants: QUICK_NAMES, processors: 2 })
+    expect(cells.filter(({ bench, variant }) => bench === 'echo' && variant === 'uds-c')).toHaveLength(3 * 2 * 2)
+    // With a third of a second for a process to start and to end.
+    const needed = cells.reduce((sum, { warmMs, measureMs }) => sum + warmMs + measureMs + 333, 0)
+    expect(needed).toBeLessThan(PACES.quick.budgetMs)
   })
 
   it('alternates the variants', () => {

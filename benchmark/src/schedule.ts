@@ -7,6 +7,16 @@ export const SIZES = [512, 4096, 10_240, 102_400] as const
 export const OUTSTANDING = [1, 64, 1024] as const
 export const STREAM_SIZES = [64, 10_240] as const
 
+/** What of it each extent measures. */
+const RANGES: Record<
+  Extent,
+  { sizes: readonly number[]; outstandings: readonly number[]; streamSizes: readonly number[] }
+> = {
+  full: { sizes: SIZES, outstandings: OUTSTANDING, streamSizes: STREAM_SIZES },
+  quick: { sizes: [512, 10_240], outstandings: [1, 64], streamSizes: [64] },
+  smoke: { sizes: [512], outstandings: [1, 64], streamSizes: [64] },
+}
+
 /** How much time each extent takes; `budgetMs` bounds the whole, with the `installMs` that rivals may take. */
 interface Pace {
   runs: number
@@ -20,7 +30,7 @@ interface Pace {
 
 export const PACES: Record<Extent, Pace> = {
   full: { runs: 5, warmMs: 250, measureMs: 500, healthMs: 1000, idleMs: 3000, installMs: 180_000, budgetMs: 840_000 },
-  quick: { runs: 3, warmMs: 60, measureMs: 120, healthMs: 500, idleMs: 3000, installMs: 25_000, budgetMs: 52_000 },
+  quick: { runs: 3, warmMs: 150, measureMs: 120, healthMs: 500, idleMs: 3000, installMs: 0, budgetMs: 52_000 },
   smoke: { runs: 1, warmMs: 2, measureMs: 5, healthMs: 10, idleMs: 10, installMs: 0, budgetMs: 50_000 },
 }
 
@@ -49,8 +59,7 @@ export function schedule(options: Options, field: Field): Cell[] {
 
 function echoCells(options: Options, variants: readonly VariantName[]): Cell[] {
   const { warmMs, measureMs } = PACES[options.extent]
-  const sizes = options.extent === 'smoke' ? SIZES.slice(0, 1) : SIZES
-  const outstandings = options.extent === 'full' ? OUTSTANDING : OUTSTANDING.slice(0, 2)
+  const { sizes, outstandings } = RANGES[options.extent]
   return outstandings.flatMap((outstanding) =>
     sizes.flatMap((bytes) => {
       const common = { bytes, outstanding, pin: options.cpu, warmMs, measureMs } as const
@@ -78,10 +87,10 @@ function inPlace(
 
 function streamCells(options: Options, variants: readonly VariantName[]): Cell[] {
   const { warmMs, measureMs } = PACES[options.extent]
-  const sizes = options.extent === 'smoke' ? STREAM_SIZES.slice(0, 1) : STREAM_SIZES
+  const { streamSizes } = RANGES[options.extent]
   const common = { bench: 'stream', outstanding: 1, pin: options.cpu, warmMs, measureMs } as const
   const names = STREAM_NAMES.filter((name) => variants.includes(name))
-  return sizes.flatMap((bytes) => names.map((variant) => ({ ...common, variant, bytes })))
+  return streamSizes.flatMap((bytes) => names.map((variant) => ({ ...common, variant, bytes })))
 }
 
 // Two instances want two processors.

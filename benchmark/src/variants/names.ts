@@ -29,6 +29,16 @@ export const STREAM_NAMES = [
 /** Those whose requests may lie in memory that the guest reads them in. On threads it reads the caller's own anyway. */
 export const IN_PLACE_NAMES = ['polyloop-rust-process', 'polyloop-python-process'] as const
 
+/** Those that a quick run measures: few, so that each has time to get warm. */
+export const QUICK_NAMES: readonly VariantName[] = [
+  'polyloop-rust',
+  'polyloop-python',
+  'polyloop-rust-process',
+  'uds-c',
+  'uds-python',
+  'uds-objects',
+]
+
 /** Those that are measured as calls, in the order of the tables. */
 export const ECHO_NAMES: readonly EchoName[] = VARIANT_NAMES.filter(isEchoName)
 
