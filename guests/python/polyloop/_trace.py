@@ -18,14 +18,14 @@ def enter(token: Any) -> None:
 
     That context is the call's own, so nothing has to be undone. A guest that has not loaded OpenTelemetry is let be.
     """
-    if "opentelemetry.context" not in sys.modules:
+    current = sys.modules.get("opentelemetry.context")
+    if current is None:
         return
     text = _native.context(token)
     if not text:
         return
     try:
         propagate = importlib.import_module("opentelemetry.propagate")
-        current = importlib.import_module("opentelemetry.context")
         current.attach(propagate.extract(json.loads(text)))
     except Exception as error:
         # It costs the trace, and not the call, even where warnings are errors.
