@@ -3,7 +3,13 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['{packages/*,scripts,benchmark,soak}/src/**/*.test.ts', 'examples/**/*.test.ts'],
+    include: [
+      'hosts/node/{src,test}/**/*.test.ts',
+      'tools/**/*.test.ts',
+      '{benchmark,soak}/src/**/*.test.ts',
+      'examples/**/*.test.ts',
+    ],
+    exclude: ['**/dist/**', '**/node_modules/**'],
     // The host's tests keep several threads busy by themselves; files side by side would starve each other's timers.
     fileParallelism: false,
     // A watchdog against hangs, not a claim about speed.

@@ -100,7 +100,7 @@ function whatIsMissing(tools: Tools): Prepared['missing'] {
   }
   const unbuilt = (path: string): string | undefined =>
     existsSync(path) ? undefined : `there is no ${relative(tools.root, path)}: npm run build makes it`
-  check(OURS, unbuilt(join(tools.root, 'packages/polyloop/dist/index.js')))
+  check(OURS, unbuilt(join(tools.root, 'hosts/node/dist/index.js')))
   check(['polyloop-rust', 'polyloop-rust-process', 'polyloop-rust-shared'], unbuilt(rustFixture(tools.root)))
   check(['polyloop-python', 'polyloop-python-process'], unbuilt(pythonFixture(tools.root)))
   if (tools.python === '')

@@ -57,7 +57,7 @@ async function open(kind: 'rust' | 'python', folder: string, options: LoadOption
 
 async function play(plan: Plan, folder: string, tally: Tally, tell: (tally: Tally) => void): Promise<number> {
   const random = new Random(plan.seed)
-  copyFileSync(join(repository, 'guests/fixtures/python/soaked.py'), join(folder, 'guest.py'))
+  copyFileSync(join(repository, 'conformance/fixtures/python/soaked.py'), join(folder, 'guest.py'))
   const guests = await Promise.all([open('rust', folder, { instances: 2 }), open('python', folder, { instances: 2 })])
   const lanes = new Lanes(guests, random, tally, plan.mix)
   const timer = setInterval(() => tell(tally), 10_000)

@@ -8,15 +8,15 @@ export function rustFixture(root: string): string {
 
 /** The Python guest of streams. */
 export function pythonStreams(root: string): string {
-  return join(root, 'guests/fixtures/python/streams.py')
+  return join(root, 'conformance/fixtures/python/streams.py')
 }
 
 /** The Python guest that works hard. */
 export function spinner(root: string): string {
-  return join(root, 'guests/fixtures/python/lives.py')
+  return join(root, 'conformance/fixtures/python/lives.py')
 }
 
 /** The Python guest is its source. */
 export function pythonFixture(root: string): string {
-  return join(root, 'guests/fixtures/python/basic.py')
+  return join(root, 'conformance/fixtures/python/basic.py')
 }

@@ -14,7 +14,7 @@
 //! `send`, before it answers. What the caller gives up is cancelled: `cancelled` says so, `receive` and `send` too, and a
 //! watcher hears it. The task is answered all the same.
 //!
-//! `abi/polyloop.h` says the same in C and is checked against this file by a test.
+//! `spec/polyloop.h` says the same in C and is checked against this file by a test.
 
 use std::ffi::c_void;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `abi/polyloop.h` is what C, Go and Java guests compile against: it must say what this crate says.
+//! `spec/polyloop.h` is what C, Go and Java guests compile against: it must say what this crate says.
 
 use std::path::Path;
 
@@ -41,14 +41,14 @@ fn in_words_of_c(header: &str) -> String {
 
 #[test]
 fn the_committed_header_says_what_the_crate_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../abi/polyloop.h");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/polyloop.h");
     let wanted = generated();
     if std::env::var_os(REWRITE).is_some() {
-        std::fs::write(&path, &wanted).expect("abi/polyloop.h is writable");
+        std::fs::write(&path, &wanted).expect("spec/polyloop.h is writable");
         return;
     }
-    let committed = std::fs::read_to_string(&path).expect("abi/polyloop.h is committed");
-    assert_eq!(committed, wanted, "run again with {REWRITE}=1 and commit abi/polyloop.h");
+    let committed = std::fs::read_to_string(&path).expect("spec/polyloop.h is committed");
+    assert_eq!(committed, wanted, "run again with {REWRITE}=1 and commit spec/polyloop.h");
 }
 
 #[test]

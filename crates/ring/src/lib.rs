@@ -4,7 +4,7 @@
 //! One block of memory joins a host's event loop to the threads of a guest: a header whose words
 //! stand on 128-byte lines, a submission ring (host to guest), a completion ring (guest to host), a
 //! control ring for what is said of calls under way (items, credit, cancellation), and payload areas.
-//! [`layout`] gives every offset; `abi/ring.json` repeats them for the other languages. Where the guest
+//! [`layout`] gives every offset; `spec/ring.json` repeats them for the other languages. Where the guest
 //! has a process of its own, the block and two arenas for larger payloads are files in memory that both
 //! map. This crate is the only place of the project that uses atomics.
 //!

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The layout as every language must see it: `abi/ring.json`, which this test writes where
+//! The layout as every language must see it: `spec/ring.json`, which this test writes where
 //! `POLYLOOP_WRITE_GOLDEN` is set and otherwise holds to the code.
 #![cfg(not(loom))]
 
@@ -89,7 +89,7 @@ fn golden() -> Value {
 
 #[test]
 fn the_layout_is_the_one_that_other_languages_were_told() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../abi/ring.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/ring.json");
     let text = format!("{:#}\n", golden());
     if std::env::var_os("POLYLOOP_WRITE_GOLDEN").is_some() {
         std::fs::write(path, &text).unwrap();

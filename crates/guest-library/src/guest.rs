@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Opens a shared library as a guest.
+
+use std::{
+    ffi::c_void,
+    path::{Path, PathBuf},
+    ptr,
+    sync::Arc,
+};
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use polyloop_abi::{
+    BEAT_SYMBOL, Beat, Bytes, JOIN_SYMBOL, Join, RuntimeHandle, START_SYMBOL, Start, StartInfo,
+};
+use polyloop_connection::{Desk, ErrorObject, Guest, StartOptions};
+
+use crate::host::host;
+
+struct Opened<D> {
+    path: PathBuf,
+    start: Start,
+    join: Join,
+    beat: Option<Beat>,
+    desk: Option<Arc<D>>,
+    guest: *mut c_void,
+}
+
+// SAFETY: `guest` is the library's own pointer; the ABI lets `join` be called from any thread.
+unsafe impl<D: Send + Sync> Send for Opened<D> {}
+
+/// Opens the guest at `path`.
+///
+/// Libraries are never closed: threads and thread-local destructors may outlive a runtime.
+///
+/// # Errors
+/// `not-found` where a library cannot be opened, `init-failed` where it is not a guest.
+pub fn open<D: Desk>(path: &Path) -> Result<Box<dyn Guest<D>>, ErrorObject> {
+    let library = keep(path)?;
+    let not_a_guest = |symbol: &str| {
+        ErrorObject::new(
+            "init-failed",
+            &format!(
+                "{} is not a guest: it does not export {symbol}. Build it with a guest kit, or implement spec/polyloop.h",
+                path.display()
+            ),
+        )
+    };
+    // SAFETY: the symbols' types are those of the ABI, which `start` checks by its version.
+    let start =
+        unsafe { library.get::<Start>(START_SYMBOL.as_bytes()) }.map_err(|_| not_a_guest(START_SYMBOL))?;
+    // SAFETY: as above.
+    let join =
+        unsafe { library.get::<Join>(JOIN_SYMBOL.as_bytes()) }.map_err(|_| not_a_guest(JOIN_SYMBOL))?;
+    // SAFETY: as above.
+    let beat = unsafe { library.get::<Beat>(BEAT_SYMBOL.as_bytes()) }.ok();
+    Ok(Box::new(Opened {
+        path: path.into(),
+        start: *start,
+        join: *join,
+        beat: beat.map(|beat| *beat),
+        desk: None,
+        guest: ptr::null_mut(),
+    }))
+}
+
+/// Opens a library for the rest of the process.
+fn keep(path: &Path) -> Result<&'static Library, ErrorObject> {
+    // SAFETY: its initialisers run; that is what the caller asked for.
+    match unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) } {
+        Ok(library) => Ok(Box::leak(Box::new(library))),
+        Err(error) => Err(refusal(path, &error)),
+    }
+}
+
+fn refusal(path: &Path, error: &libloading::Error) -> ErrorObject {
+    // The loader's own words are in the source of libloading's error.
+    let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    if path.exists() {
+        let advice = "is it a shared library for this machine, and are the libraries it needs installed?";
+        return ErrorObject::new(
+            "init-failed",
+            &format!("{} cannot be loaded: {reason}; {advice}", path.display()),
+        );
+    }
+    ErrorObject::new(
+        "not-found",
+        &format!("there is no library at {}: build it first, or correct the path", path.display()),
+    )
+}
+
+fn view(text: &str) -> Bytes {
+    Bytes { data: text.as_ptr(), len: text.len() }
+}
+
+impl<D> Drop for Opened<D> {
+    fn drop(&mut self) {
+        // Dropped without a join, a guest still has threads that use the runtime: it lives on.
+        std::mem::forget(self.desk.take());
+    }
+}
+
+impl<D: Desk> Guest<D> for Opened<D> {
+    fn start(&mut self, desk: &Arc<D>, options: &StartOptions) -> Result<(), (i32, ErrorObject)> {
+        let info = StartInfo {
+            size: size_of::<StartInfo>() as u32,
+            threads: options.threads,
+            config: view(&options.config),
+            codec: view(&options.codec),
+            loader: view(&options.loader),
+        };
+        let desk = Arc::clone(desk);
+        let handle: RuntimeHandle = Arc::as_ptr(&desk).cast_mut().cast();
+        // SAFETY: the table is static, the info lives through the call, and the desk is kept
+        // until the guest was joined (or for ever where it fails to start and keeps threads).
+        let rc =
+            unsafe { (self.start)(const { &host::<D>() }, handle, &raw const info, &raw mut self.guest) };
+        if rc == 0 {
+            self.desk = Some(desk);
+            return Ok(());
+        }
+        std::mem::forget(desk);
+        let message = format!("{} failed to start with rc {rc} and gave no reason", self.path.display());
+        Err((rc, ErrorObject::new("init-failed", &message)))
+    }
+
+    fn beat(&self) -> Option<polyloop_connection::Beat> {
+        struct Pulse(Beat, *mut c_void);
+        // SAFETY: the ABI lets `beat` be called from any thread.
+        unsafe impl Send for Pulse {}
+        impl Pulse {
+            fn feel(&self) {
+                // SAFETY: the guest was started, and is not joined before the beat is over.
+                unsafe { (self.0)(self.1) };
+            }
+        }
+        let pulse = Pulse(self.beat?, self.guest);
+        Some(Box::new(move || pulse.feel()))
+    }
+
+    fn join(mut self: Box<Self>) {
+        // SAFETY: start succeeded, and join takes self, so it is called once.
+        unsafe { (self.join)(self.guest) };
+        drop(self.desk.take());
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Serves a guest in a process of its own.
+//!
+//! The host starts this process with five descriptors and speaks to it over the last of them, the line of life: first,
+//! as a line of JSON, what to load, at the end `close`. It hears `hello`, `ready`, `failed`, `died` and `closed`, in a
+//! line of JSON each. Where the line breaks the host has gone, and this process goes, too. All else crosses through the memory that the others stand for.
+//!
+//! The process is `polyloop-guest-process` where the guest is a library, and the guest's own interpreter otherwise, which
+//! loads this library and calls [`polyloop_process_main`].
+
+use std::ffi::OsString;
+
+mod keeper;
+mod life;
+mod serve;
+mod shared;
+
+/// Serves the guest that the host asks for until the host is done with it; the process's exit status.
+///
+/// It belongs to a process that the host has started for this, and is called once, from any thread that may block.
+#[unsafe(no_mangle)]
+pub extern "C" fn polyloop_process_main() -> i32 {
+    match serve::serve() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!(
+                "polyloop: this process cannot serve a guest: {error}; it is started by the host alone"
+            );
+            70
+        }
+    }
+}
+
+/// Keeps the process of a guest that several hosts share; the keeper's exit status. `arguments`: the milliseconds that
+/// the guest has to end, the name by which hosts find it, the program that serves it, and that program's arguments.
+pub fn keep(arguments: &[OsString]) -> i32 {
+    match keeper::keep(arguments) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("polyloop: this process cannot keep a guest: {error}; it is started by a host alone");
+            70
+        }
+    }
+}

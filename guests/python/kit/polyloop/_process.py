@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gives this process to a Polyloop guest: `python _process.py LIBRARY`.
+
+The library talks to the host, and has the Python loader use the interpreter that runs this. The host
+runs this file with whatever interpreter it is told, so it keeps to what Python 2.7 understands until
+it has looked at the version.
+"""
+
+import os
+import sys
+
+#: What the kit wants to be run on the main thread: modules are loaded there, since nothing else may set signal
+#: handlers.
+polyloop_jobs = None
+
+
+def refusal():
+    """Why this interpreter will not do, if so."""
+    if implementation() != "cpython":
+        return "is not CPython: name a CPython 3.9 to 3.14 with the option `python`"
+    if not (3, 9) <= tuple(sys.version_info[:2]) <= (3, 14):
+        return "is not CPython 3.9 to 3.14: name another with the option `python` or `venv`"
+    return None
+
+
+def implementation():
+    known = getattr(sys, "implementation", None)
+    return known.name if known else "cpython"
+
+
+def give_up(why):
+    """Ends the process with one line that says why."""
+    known = (sys.executable, implementation(), sys.version.split()[0], why)
+    sys.stderr.write("%s (%s %s) %s\n" % known)
+    sys.exit(1)
+
+
+def hide_own_folder():
+    """Takes the folder of this file, which Python put in front, out of `sys.path`."""
+    here = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [path for path in sys.path if path and os.path.realpath(path) != here]
+
+
+def opened(path):
+    """The function of the library that serves the host until it has unloaded the guest."""
+    try:
+        import ctypes
+    except ImportError as error:
+        give_up(
+            "has no ctypes (%s): install it (Debian: libpython3-stdlib; pyenv: build with libffi-dev installed), "
+            "or name another interpreter" % error
+        )
+    try:
+        # Not PyDLL: the GIL is for the guest's threads while this runs.
+        return ctypes.CDLL(path).polyloop_process_main
+    except (AttributeError, OSError) as error:
+        give_up("cannot load the library of Polyloop: %s" % error)
+
+
+class Jobs:
+    """Functions for the main thread to run; None is the last.
+
+    It waits at a pipe, not at a lock: Python writes there what signals have come, so that one that comes just
+    before the wait, or to another thread, ends it too, and its handler runs.
+    """
+
+    def __init__(self):
+        import collections
+        import signal
+
+        self._waiting = collections.deque()
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
+    def put(self, job):
+        self._waiting.append(job)
+        try:
+            os.write(self._writer, b"\0")
+        except BlockingIOError:
+            # Full of reasons to look.
+            pass
+
+    def run(self):
+        while True:
+            while not self._waiting:
+                os.read(self._reader, 4096)
+            job = self._waiting.popleft()
+            if job is None:
+                return
+            job()
+            # Waiting for the next one must not keep what this one was about.
+            del job
+
+
+def leave(error):
+    """Ends the process where a signal handler of the guest raised.
+
+    It cannot be finalised under the guest's threads; what the guest registered with `atexit` runs all the same.
+    """
+    import atexit
+    import traceback
+
+    status = 1
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(type(error), error, error.__traceback__)
+    elif error.code is None or isinstance(error.code, int):
+        status = error.code or 0
+    else:
+        sys.stderr.write("%s\n" % (error.code,))
+    atexit._run_exitfuncs()
+    os._exit(status & 255)
+
+
+def main(path):
+    global polyloop_jobs
+    import signal
+    import threading
+
+    # Ctrl-C in a terminal reaches every process there: what it means is for the host to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve = opened(path)
+    jobs = polyloop_jobs = Jobs()
+    result = []
+
+    def serve_host():
+        try:
+            result.append(serve())
+        finally:
+            jobs.put(None)
+
+    thread = threading.Thread(target=serve_host, name="polyloop", daemon=True)
+    thread.start()
+    try:
+        jobs.run()
+    except BaseException as error:
+        leave(error)
+    thread.join()
+    sys.exit(result[0])
+
+
+if __name__ == "__main__":
+    why = refusal()
+    if why is not None:
+        give_up(why)
+    hide_own_folder()
+    if len(sys.argv) != 2:
+        give_up("was not told one library: run this file with the path of libpolyloop_guest_process.so")
+    main(sys.argv[1])

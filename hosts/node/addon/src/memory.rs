@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Blocks and slabs as `ArrayBuffer`s.
+
+use std::sync::Arc;
+
+use napi_sys::{napi_env, napi_value};
+use polyloop_connection::{Remote, Runtime};
+use polyloop_ring::region::{Mapping, Porch};
+
+use crate::{
+    home::Home,
+    napi::{Result, external, integer, pair},
+    requests::Requests,
+};
+
+/// A runtime's block; the runtime lives as long as JavaScript can see it.
+pub fn block(env: napi_env, home: &Home) -> Result<napi_value> {
+    let memory = home.block().memory();
+    // SAFETY: the owner keeps the mapping.
+    unsafe { external(env, memory.as_ptr(), memory.len(), home.clone()) }
+}
+
+/// The porch of a guest that serves several hosts.
+pub fn porch(env: napi_env, porch: Arc<Porch>) -> Result<napi_value> {
+    let memory = porch.memory();
+    let (start, len) = (memory.as_ptr(), memory.len());
+    // SAFETY: the owner keeps the mapping.
+    unsafe { external(env, start, len, porch) }
+}
+
+/// A slab in JavaScript's hands. Its fields matter for its drop alone: the slab goes back to the
+/// runtime that carves from it, and its pages stay mapped until then.
+struct Lent {
+    runtime: Arc<Runtime>,
+    slab: u32,
+    _memory: Arc<Mapping>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.runtime.slabs().recycle(self.slab);
+    }
+}
+
+/// The same of a guest in a process of its own, whose arena stays mapped until then.
+struct LentByProcess {
+    remote: Arc<Remote>,
+    slab: u32,
+    bytes: usize,
+}
+
+impl Drop for LentByProcess {
+    fn drop(&mut self) {
+        self.remote.responses().give_back(self.slab, self.bytes);
+    }
+}
+
+/// Memory for requests of so many bytes, and where guests find it: `[ArrayBuffer, number]`. Its place is free again
+/// when its views are gone.
+pub fn requests(env: napi_env, requests: &Requests, bytes: usize) -> Result<napi_value> {
+    let (parcel, address) = requests.reserve(bytes)?;
+    let address = integer(env, i64::try_from(address)?)?;
+    // SAFETY: the parcel is the owner, and its bytes nobody else's.
+    let memory = unsafe { external(env, parcel.as_ptr(), bytes, parcel) }?;
+    pair(env, memory, address)
+}
+
+/// A slab of responses, of at least so many bytes. Open it once; it is recycled when its views are gone.
+pub fn slab(env: napi_env, home: &Home, slab: u32, bytes: usize) -> Result<napi_value> {
+    match home {
+        Home::Thread(runtime) => {
+            let memory = runtime.slabs().open(slab).ok_or_else(|| format!("there is no slab {slab}"))?;
+            let (start, len) = (memory.as_ptr(), memory.len());
+            // SAFETY: the owner keeps the mapping.
+            unsafe { external(env, start, len, Lent { runtime: Arc::clone(runtime), slab, _memory: memory }) }
+        }
+        Home::Process(remote) => {
+            let lent = remote.responses().lend(slab, bytes);
+            let (start, len) =
+                lent.ok_or_else(|| format!("there is no slab {slab} of {bytes} bytes to lend"))?;
+            // SAFETY: the owner keeps the arena, and nobody else is lent this part of it until it is dropped.
+            unsafe { external(env, start, len, LentByProcess { remote: Arc::clone(remote), slab, bytes }) }
+        }
+    }
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+// Guests in processes of their own: how they live, die, and are started anew.
+import { chmodSync, existsSync, mkdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { PolyloopError } from '../../src/errors.ts'
+import type { RuntimeEvent } from '../../src/events.ts'
+import { rejection, until } from '../support/calls.ts'
+import { cGuests, emptyVenv, temporaryFolder, write } from '../support/folders.ts'
+import { python, rust } from '../support/paths.ts'
+import { childrenOf, descriptors, ended, isAlive } from '../support/processes.ts'
+import { numbers } from '../support/streams.ts'
+import { after } from '../support/time.ts'
+import { startWatched as start, types, type Watched } from '../support/watched.ts'
+
+const [one, two] = [Buffer.from('one'), Buffer.from('two')]
+
+const lives = python('lives')
+const at = ({ events }: Watched, type: RuntimeEvent['type']): RuntimeEvent =>
+  events.find((event) => event.type === type) as RuntimeEvent
+
+describe('a guest in a process of its own', () => {
+  test('is one that the host has started, in a group of its own, and ends with the unload', async () => {
+    const before = descriptors()
+    for (const locator of [rust, lives]) {
+      const guest = await start(locator)
+      const pid = guest.pid()
+      expect(pid).not.toBe(process.pid)
+      expect(childrenOf(process.pid)).toContain(pid)
+      if (locator === lives) expect(await guest.call('pid')).toBe(pid)
+      expect(types(guest)).toEqual(['starting', 'ready'])
+      await guest.unload()
+      expect(isAlive(pid)).toBe(false)
+      expect(guest.stats().instances).toEqual([{ pid, state: 'ready', inFlight: 0 }])
+      await rejection(guest.call('echo', 1), 'unloaded')
+    }
+    await until(() => descriptors().length <= before.length)
+    expect(descriptors()).toEqual(before)
+  })
+
+  test('is one of several, each with a process', async () => {
+    const guests = await Promise.all([start(rust), start(lives)])
+    expect(new Set(guests.map((guest) => guest.pid())).size).toBe(2)
+    const answers = await Promise.all(guests.flatMap((guest) => [guest.call('echo', one), guest.call('echo', two)]))
+    expect(answers).toEqual([one, two, one, two])
+    await Promise.all(guests.map((guest) => guest.unload()))
+  })
+
+  test('gets the interpreter of its virtual environment', async () => {
+    const venv = emptyVenv()
+    const guest = await start(lives, { venv })
+    expect(guest.info).toMatchObject({ prefix: venv })
+    await guest.unload()
+  })
+
+  test('prints whole lines, on either stream, before its answer is settled or its end is told', async () => {
+    const guest = await start(lives)
+    await guest.call('say', 'one\ntwo')
+    await until(() => guest.lines.length === 2)
+    expect(guest.lines).toEqual(['one\n', 'two\n'])
+    await guest.unload()
+  })
+
+  test('hands no descriptor of the host on to programs that it starts', async () => {
+    const guest = await start(lives)
+    const files = (await guest.call('descriptors')) as string[]
+    // What this process itself has inherited from outside is not the host's.
+    const bell = readlinkSync(`/proc/${guest.pid()}/fd/6`)
+    expect(bell).toContain('pipe:')
+    expect(files.filter((file) => /memfd|socket/.test(file) || file === bell)).toEqual([])
+    await guest.unload()
+  })
+
+  test('gives copies of bytes where the option says so, and views otherwise', async () => {
+    for (const copyBytes of [false, true]) {
+      const guest = await start(rust, { copyBytes })
+      const bytes = (await guest.call('echo', Buffer.alloc(5000, 7))) as Buffer
+      expect(bytes).toEqual(Buffer.alloc(5000, 7))
+      // A view is of a slab, of a megabyte.
+      expect(bytes.buffer.byteLength >= 2 ** 20).toBe(!copyBytes)
+      await guest.unload()
+    }
+  })
+
+  test('finishes calls in flight and runs its own ending before the unload resolves', async () => {
+    const guest = await start(lives, {}, { at_end: 'the very end' })
+    const call = guest.call('wait', 0.3)
+    await guest.unload()
+    expect(await call).toBe('waited')
+    expect(guest.lines).toEqual(['the very end\n'])
+  })
+
+  test('that does not end is ended after drainTimeout', async () => {
+    const guest = await start(lives, { drainTimeout: 100 }, { linger: 1000 })
+    const pid = guest.pid()
+    await guest.unload()
+    expect(isAlive(pid)).toBe(false)
+    expect(types(guest)).toEqual(['starting', 'ready'])
+  })
+
+  test('takes what it started in its group with it', async () => {
+    const guest = await start(lives)
+    const sleeper = (await guest.call('start_sleeper')) as number
+    expect(isAlive(sleeper)).toBe(true)
+    process.kill(guest.pid(), 'SIGKILL')
+    await ended(sleeper)
+    await guest.unload()
+  })
+
+  test('has no more memory than maxMemory, and lives on when it asks for more', async () => {
+    const guest = await start(lives, { maxMemory: 300 * 2 ** 20 })
+    const error = await rejection(guest.call('allocate', 2 ** 30), 'guest-error')
+    expect(error.guest?.type).toBe('MemoryError')
+    expect(await guest.call('allocate', 2 ** 20)).toBe(2 ** 20)
+    // What crosses is shared, and is not its own.
+    expect(((await guest.call('echo', Buffer.alloc(64 * 2 ** 20))) as Buffer).length).toBe(64 * 2 ** 20)
+    expect(types(guest)).toEqual(['starting', 'ready'])
+    await guest.unload()
+  })
+})
+
+describe('a guest that dies', () => {
+  test('by a signal rejects all that is in flight, with the signal, and is started anew', async () => {
+    const guest = await start(lives)
+    const first = guest.pid()
+    const calls = Array.from({ length: 64 }, () => rejection(guest.call('wait', 1000), 'guest-crashed', 'SIGKILL'))
+    await guest.call('say', 'the last line')
+    await until(() => guest.lines.length === 1)
+    process.kill(first, 'SIGKILL')
+    for (const error of await Promise.all(calls)) {
+      expect(error.exit).toEqual({ code: null, signal: 'SIGKILL', lines: ['the last line'] })
+      expect(error.message).toContain('the last line')
+    }
+    // Made while there is no guest, it waits for the next one.
+    expect(await guest.call('echo', 'again')).toBe('again')
+    expect(guest.pid()).not.toBe(first)
+    expect(types(guest)).toEqual(['starting', 'ready', 'crashed', 'starting', 'restarted'])
+    expect(at(guest, 'crashed').error?.exit?.signal).toBe('SIGKILL')
+    expect(guest.stats()).toMatchObject({ restarts: 1, inFlight: 0, queued: 0, errorsByCode: { 'guest-crashed': 64 } })
+    await guest.unload()
+  })
+
+  test.each([
+    [11, 'SIGSEGV'],
+    [6, 'SIGABRT'],
+    [15, 'SIGTERM'],
+  ])('by signal %i says %s', async (signal, name) => {
+    const guest = await start(lives)
+    const error = await rejection(guest.call('kill', signal), 'guest-crashed', name)
+    expect(error.exit?.signal).toBe(name)
+    await guest.unload()
+  })
+
+  test('by leaving says the exit code and what it wrote last', async () => {
+    const guest = await start(lives)
+    const error = await rejection(
+      (guest as never as { die(...args: unknown[]): Promise<never> }).die(7, 'farewell'),
+      'guest-crashed',
+      'code 7',
+    )
+    expect(error.exit).toEqual({
+      code: 7,
+      signal: null,
+      lines: expect.arrayContaining(['farewell', 'farewell, again']),
+    })
+    await guest.unload()
+  })
+
+  test('in Rust, by an abort, says so too, and other guests go on', async () => {
+    const [guest, other] = await Promise.all([start(rust), start(rust)])
+    await rejection(guest.call('abort'), 'guest-crashed', 'SIGABRT')
+    expect(await other.call('echo', one)).toEqual(one)
+    expect(await guest.call('echo', two)).toEqual(two)
+    await Promise.all([guest.unload(), other.unload()])
+  })
+
+  test('in the middle of a stream ends it after the items before', async () => {
+    const guest = await start(lives)
+    const items: unknown[] = []
+    const read = async (): Promise<void> => {
+      for await (const item of guest.stream('count_and_die', 50)) items.push(item)
+    }
+    const error = await rejection(read(), 'guest-crashed', 'code 9')
+    expect(error.exit?.code).toBe(9)
+    expect(items).toEqual([...numbers(50)])
+    await guest.unload()
+  })
+
+  test('has what it held given back: the bounds are whole again', async () => {
+    const guest = await start(rust, { maxCalls: 1 })
+    for (let round = 0; round < 3; round++) {
+      await guest.call('keep', Buffer.alloc(8000))
+      await rejection(guest.call('echo', one, { deadline: Date.now() + 100 }), 'deadline')
+      process.kill(guest.pid(), 'SIGKILL')
+      await until(() => types(guest).filter((type) => type === 'restarted').length === round + 1)
+    }
+    expect(guest.stats()).toMatchObject({ inFlight: 0, queued: 0, bytesInFlight: 0 })
+    await guest.unload()
+  })
+
+  test('keeps calls waiting no longer than their deadlines', async () => {
+    const guest = await start(lives, { restart: { minDelay: 60_000, maxDelay: 60_000 } })
+    for (const round of [1, 2]) {
+      process.kill(guest.pid(), 'SIGKILL')
+      await until(() => guest.events.filter(({ type }) => type === 'crashed').length === round)
+      if (round === 1) await guest.call('echo', 1)
+    }
+    // The second restart is a minute away.
+    await rejection(guest.call('echo', 1, { deadline: Date.now() + 50 }), 'deadline')
+    const controller = new AbortController()
+    const call = guest.call('echo', 1, { signal: controller.signal })
+    controller.abort()
+    await rejection(call, 'cancelled')
+    expect(guest.stats()).toMatchObject({ inFlight: 0, restarts: 1 })
+    await guest.unload()
+  })
+
+  test('is given up after so many deaths in a row; what waits and what comes is rejected, and it can be loaded again', async () => {
+    const config = { test: 'dies at once' }
+    const guest = await start(lives, { config, restart: { attempts: 3, minDelay: 1 } })
+    for (let death = 0; death < 4; death++) {
+      await rejection(guest.call('kill', 9), 'guest-crashed', 'SIGKILL')
+    }
+    await rejection(guest.call('echo', 1), 'guest-crashed', '4 times in a row, and is not started again')
+    expect(types(guest).filter((type) => type === 'crashed').length).toBe(4)
+    expect(types(guest).at(-1)).toBe('gave-up')
+    expect(childrenOf(process.pid)).toEqual([])
+    const again = await start(lives, { config })
+    expect(await again.call('echo', 1)).toBe(1)
+    await again.unload()
+  })
+
+  test('with restart false is not started again', async () => {
+    const guest = await start(lives, { restart: false })
+    await rejection(guest.call('kill', 9), 'guest-crashed')
+    await rejection(guest.call('echo', 1), 'guest-crashed')
+    expect(types(guest)).toEqual(['starting', 'ready', 'crashed', 'gave-up'])
+    await guest.unload()
+  })
+
+  test('soon after each start is no storm of processes: each restart comes later, and the last is the last', async () => {
+    const began = performance.now()
+    const guest = await start(lives, { restart: { attempts: 4, minDelay: 50, maxDelay: 100 } }, { die_soon: 3 })
+    await until(() => types(guest).includes('gave-up'))
+    // At once, 50, 100 and 100 ms: no sooner, whatever the machine.
+    expect(performance.now() - began).toBeGreaterThan(250)
+    expect(types(guest).filter((type) => type === 'starting').length).toBe(5)
+    await rejection(guest.call('echo', 1), 'guest-crashed', 'code 3')
+    await guest.unload()
+  })
+})
+
+describe('a guest that hangs', () => {
+  test('is told of, and goes on when it can', async () => {
+    const guest = await start(lives, { heartbeat: 200 })
+    expect(await guest.call('hold_gil', 1)).toBeUndefined()
+    expect(at(guest, 'hung').error?.message).toContain('200 ms')
+    // On a busy machine it may seem to hang once more.
+    expect(new Set(types(guest))).toEqual(new Set(['starting', 'ready', 'hung']))
+    await guest.unload()
+  })
+
+  test('is killed where the option says so, and started anew', async () => {
+    const guest = await start(lives, { heartbeat: 200, whenHung: 'kill' })
+    await rejection(guest.call('hold_gil', 1000), 'guest-crashed', 'SIGKILL', 'able to run code for 200 ms')
+    expect(await guest.call('echo', 1)).toBe(1)
+    expect(types(guest).slice(0, 6)).toEqual(['starting', 'ready', 'hung', 'crashed', 'starting', 'restarted'])
+    await guest.unload()
+  })
+
+  test('is not one that is busy', async () => {
+    const guest = await start(lives, { heartbeat: 2000, whenHung: 'kill' })
+    await Promise.all(Array.from({ length: 8 }, () => guest.call('spin', 2_000_000)))
+    expect(types(guest)).toEqual(['starting', 'ready'])
+    await guest.unload()
+  })
+})
+
+describe('several instances', () => {
+  test('share the calls, the least loaded first', async () => {
+    const guest = await start(lives, { instances: 2 })
+    expect(guest.stats().instances.map(({ state }) => state)).toEqual(['ready', 'ready'])
+    const busy = guest.call('wait', 0.5)
+    const pids = (await Promise.all(Array.from({ length: 3 }, () => guest.call('pid')))) as number[]
+    const [first, second] = guest.stats().instances
+    const other = [first, second].find((instance) => instance?.inFlight === 0)
+    // The busy one gets none while the other has none.
+    expect(await guest.call('pid')).toBe(other?.pid)
+    expect(pids).toContain(other?.pid)
+    await busy
+    const many = (await Promise.all(Array.from({ length: 100 }, () => guest.call('pid')))) as number[]
+    expect(new Set(many)).toEqual(new Set([first?.pid, second?.pid]))
+    await guest.unload()
+  })
+
+  test('die alone: what the others have in flight goes on, and new calls go to them', async () => {
+    const guest = await start(lives, { instances: 3, restart: { minDelay: 60_000 } })
+    const calls = Array.from({ length: 30 }, () =>
+      guest.call('wait', 0.5).then(
+        () => 'done',
+        (error: PolyloopError) => error.code,
+      ),
+    )
+    const [victim] = guest.stats().instances
+    process.kill(victim?.pid as number, 'SIGKILL')
+    const outcomes = await Promise.all(calls)
+    expect(outcomes.filter((outcome) => outcome === 'done').length).toBe(20)
+    expect(outcomes.filter((outcome) => outcome === 'guest-crashed').length).toBe(10)
+    expect(await guest.call('pid')).not.toBe(victim?.pid)
+    await until(() => types(guest).includes('restarted'))
+    expect(guest.stats().instances.length).toBe(3)
+    await guest.unload()
+    expect(childrenOf(process.pid)).toEqual([])
+  })
+
+  test('where one does not start none stays', async () => {
+    await rejection(start(lives, { instances: 3 }, { exit: 4 }), 'init-failed')
+    await until(() => childrenOf(process.pid).length === 0)
+  })
+})
+
+describe('a process that cannot be had', () => {
+  const folder = temporaryFolder()
+  const plain = write(folder, 'plain', 'no program\n')
+
+  test.each([
+    ['no-python-of-this-name', 'not-found', "there is no program 'no-python-of-this-name'"],
+    ['./no/python3', 'not-found', 'there is no program'],
+    [plain, 'init-failed', 'EACCES'],
+    [folder, 'init-failed', 'EACCES'],
+    ['/bin/true', 'init-failed', 'exited with code 0 while it started'],
+    ['/bin/false', 'init-failed', 'exited with code 1 while it started'],
+  ] as const)('%s: %s', async (program, code, words) => {
+    await start(rust).then((guest) => guest.unload())
+    const before = descriptors().length
+    await rejection(start(lives, { python: program }), code, words)
+    expect(childrenOf(process.pid)).toEqual([])
+    await until(() => descriptors().length <= before)
+  })
+
+  test('a program that is none of this machine: init-failed', async () => {
+    const program = write(folder, 'strange', '\x7fELF is not enough\n')
+    chmodSync(program, 0o755)
+    await rejection(start(lives, { python: program }), 'init-failed')
+  })
+
+  test('a program that runs and never greets: init-failed, and it is ended', async () => {
+    const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
+    await rejection(load, 'init-failed', 'is it the interpreter that was meant')
+    expect(childrenOf(process.pid)).toEqual([])
+  })
+
+  test('a guest that leaves while it starts: init-failed, with its exit code and last lines', async () => {
+    const error = await rejection(start(lives, {}, { exit: 5 }), 'init-failed', 'code 5', 'about to leave')
+    expect(error.exit).toMatchObject({ code: 5, lines: ['about to leave'] })
+  })
+
+  test.each([
+    ['missing.so', 'not-found'],
+    ['not_a_guest', 'init-failed'],
+    ['wrong_abi', 'init-failed'],
+  ])('a library %s is refused as it is on threads', async (name, code) => {
+    const c = cGuests()
+    const path = name === 'missing.so' ? join(folder, name) : c(name)
+    if (name !== 'missing.so' && !existsSync(path)) throw new Error(`${path} is missing`)
+    await rejection(start(path), code as 'not-found')
+  })
+
+  test('a host that has no folder any more: said as it is', async () => {
+    const gone = join(temporaryFolder(), 'gone')
+    mkdirSync(gone)
+    writeFileSync(join(gone, 'guest.py'), 'def f(): return 1\n')
+    const guest = await start(`python:${join(gone, 'guest.py')}`)
+    expect(await guest.call('f')).toBe(1)
+    await guest.unload()
+  })
+})

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the Python kit promises, seen from the host.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { load } from '../../src/load.ts'
+import { pattern } from '../support/bytes.ts'
+import { rejection, until } from '../support/calls.ts'
+import { temporaryFolder, write } from '../support/folders.ts'
+import { anyCall, loadPython, type PythonGuest, placement } from '../support/guests.ts'
+import { python } from '../support/paths.ts'
+
+const folder = temporaryFolder()
+
+let guest: PythonGuest
+beforeAll(async () => {
+  guest = await loadPython()
+})
+afterAll(() => guest.unload())
+
+describe('arguments', () => {
+  test('none, one and several arrive by position', async () => {
+    expect(await guest.nothing()).toBeUndefined()
+    expect(await guest.greet({ name: 'Ada' })).toEqual({ greeting: 'Hello, Ada!' })
+    expect(await guest.add(20, 22)).toBe(42)
+  })
+
+  test('have the types that JSON has; bytes are a memoryview', async () => {
+    const kinds: [unknown, string][] = [
+      ['x', 'str'],
+      [1, 'int'],
+      [1.5, 'float'],
+      [true, 'bool'],
+      [null, 'NoneType'],
+      [[1], 'list'],
+      [{}, 'dict'],
+      [Buffer.from('x'), 'memoryview'],
+      [new ArrayBuffer(5000), 'memoryview'],
+    ]
+    for (const [value, kind] of kinds) expect(await guest.kind(value)).toBe(kind)
+  })
+
+  test('that do not fit are the error that Python has for it', async () => {
+    await rejection(guest.add(1), 'guest-error', "TypeError: add() missing 1 required positional argument: 'b'")
+    await rejection(guest.add(1, 2, 3), 'guest-error', 'TypeError: add() takes 2 positional arguments')
+    await rejection(guest.add('a', 1), 'guest-error', 'TypeError: can only concatenate str')
+    await rejection(guest.nothing(1), 'guest-error', 'TypeError')
+  })
+
+  test('nested too deeply are an error, and the runtime lives on', async () => {
+    const deep = JSON.parse('['.repeat(2500) + ']'.repeat(2500)) as unknown
+    // Some versions of Python take it; none may crash.
+    const outcome = await guest.kind(deep).catch((error: unknown) => error)
+    expect(outcome === 'list' || (outcome as { code: string }).code === 'guest-error').toBe(true)
+    expect(await guest.add(1, 2)).toBe(3)
+  })
+})
+
+describe('results', () => {
+  test('of None are undefined, of bytes are Buffers, of anything else what JSON makes of them', async () => {
+    expect(await guest.echo(null)).toBeUndefined()
+    expect(await guest.fill(3)).toEqual(Buffer.from('xxx'))
+    expect(await guest.echo(Buffer.from('raw'))).toEqual(Buffer.from('raw'))
+    expect(await guest.echo({ a: [null, 1.5, 'grüße', '\ud800'] })).toEqual({ a: [null, 1.5, 'grüße', '\ud800'] })
+  })
+
+  test('that JSON cannot carry say what to return instead', async () => {
+    await rejection(guest.returns_object(), 'guest-error', 'of type object, cannot be sent', 'return dict, list, str')
+    await rejection(guest.returns_set(), 'guest-error', 'return list(...) of it')
+    await rejection(guest.returns_cycle(), 'guest-error', 'return a plain tree')
+    await rejection(guest.nan(), 'guest-error', 'holds NaN or Infinity', 'return None')
+    expect(await guest.returns_surrogate()).toBe('\ud800')
+  })
+})
+
+describe('errors', () => {
+  test('carry type, message and traceback, and the error that caused them', async () => {
+    const error = await rejection(guest.fail('it is broken'), 'guest-error', 'ValueError: it is broken')
+    expect(error.rc).toBe(1)
+    expect(error.guest).toMatchObject({ type: 'ValueError', message: 'it is broken' })
+    expect(error.stack).toMatch(/^PolyloopError: ValueError: it is broken\n/)
+    expect(error.stack).toContain('Traceback (most recent call last)')
+    expect(error.stack).toContain('basic.py')
+    expect(error.stack).toContain('The above exception was the direct cause')
+    expect(error.cause).toMatchObject({ code: 'guest-error', guest: { type: 'KeyError', message: "'missing'" } })
+  })
+
+  test('of polyloop.Error keep their code and rc', async () => {
+    const error = await rejection(guest.fail_with_code('quota', 42), 'guest-error', 'refused')
+    expect(error).toMatchObject({ rc: 42, guest: { code: 'quota', message: 'refused' } })
+  })
+
+  test('of async functions have a traceback too', async () => {
+    const error = await rejection(guest.fail_async('later'), 'guest-error', 'ValueError: later')
+    expect(error.stack).toContain('in fail_async')
+  })
+
+  test('that are no Exception end the call, not the process', async () => {
+    await rejection(guest.exits(), 'guest-error', 'SystemExit: leaving')
+    await rejection(guest.recurses(), 'guest-error', 'RecursionError')
+    expect(await guest.add(1, 2)).toBe(3)
+  })
+
+  test('with messages of any length arrive', async () => {
+    for (const length of [0, 1000, 5000, 60_000]) {
+      const message = `€${'x'.repeat(length)}`
+      expect((await rejection(guest.fail(message), 'guest-error')).guest?.message).toBe(message)
+    }
+  })
+})
+
+describe('a request that the guest keeps', () => {
+  for (const size of [3, 4096, 4097, 300_000]) {
+    test(`of ${size} bytes is not used again until it is dropped`, async () => {
+      await guest.keep(pattern(size, 1))
+      await guest.keep(pattern(size, 2))
+      for (let round = 0; round < 10; round++) {
+        await Promise.all(Array.from({ length: 100 }, (_, index) => guest.checksum(pattern(size, index))))
+      }
+      expect(guest.stats().pinned).toBe(size > 4096 ? 2 : 0)
+      const kept = Buffer.concat([pattern(size, 1).subarray(1), pattern(size, 2).subarray(1)])
+      expect(((await guest.kept()) as Buffer).equals(kept)).toBe(true)
+      expect(await guest.drop_kept()).toBe(2)
+      await until(() => guest.stats().pinned === 0)
+    })
+  }
+})
+
+test('def and async def run side by side: a slow one holds up no other', async () => {
+  const order: string[] = []
+  const slow = Promise.all([guest.sleep_ms(100), guest.sleep_async(100)]).then(() => order.push('slow'))
+  const quick = Promise.all([guest.add(1, 2), guest.echo_async(1)]).then(() => order.push('quick'))
+  await Promise.all([slow, quick])
+  expect(order).toEqual(['quick', 'slow'])
+})
+
+test('a guest that stops its asyncio loop has crashed, with advice, and can be loaded anew', async () => {
+  const config = { test: 'stops its loop' }
+  const stopped = await loadPython({ config, ...(placement === 'process' && { restart: false }) })
+  await rejection(stopped.stop_loop(), 'guest-crashed', 'stopped its asyncio loop', 'load it anew')
+  await rejection(stopped.add(1, 2), 'guest-crashed')
+  await using fresh = await loadPython({ config })
+  expect(await fresh.echo_async('alive')).toBe('alive')
+})
+
+test('functions with the names of what a runtime has are reached by call', async () => {
+  const names = ['call', 'send', 'stats', 'unload', 'methods', 'info', 'then', 'toJSON', 'constructor', 'inspect']
+  const source = names.map((name) => `def ${name}(): return "${name}"\n`).join('')
+  await using odd = await load(`python:${write(folder, 'odd.py', source)}`)
+  for (const name of names) expect(await odd.call(name)).toBe(name)
+  expect(odd.methods.map(({ name }) => name)).toEqual(names)
+})
+
+test('names and texts need not be ASCII', async () => {
+  const path = write(folder, 'ünïcode folder/grüße.py', 'def größe(text): return len(text)\n')
+  await using odd = await load(`python:${path}`)
+  expect(await anyCall(odd, 'größe', 'äöü')).toBe(3)
+  expect(odd.methods).toEqual([{ name: 'größe', params: ['text'], async: false }])
+})
+
+test('the manifest tells the functions, their parameters and which are async', () => {
+  expect(guest.methods).toContainEqual({ name: 'add', params: ['a', 'b'], async: false })
+  expect(guest.methods).toContainEqual({ name: 'echo_async', params: ['data'], async: true })
+  expect(guest.info).toMatchObject({ python: expect.stringMatching(/^3\./) })
+})
+
+test('config reaches init, also an async one; without one it is None', async () => {
+  await using configured = await loadPython({ config: { lang: 'en' } })
+  expect(await configured.config()).toEqual({ lang: 'en' })
+  await using plain = await loadPython({ config: undefined })
+  expect(await plain.config()).toBeUndefined()
+  await using later = await load(python('init_async'), { config: [1] })
+  expect(await later.call('config')).toEqual([1])
+})

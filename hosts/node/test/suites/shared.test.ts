@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// A guest's process that is to serve several hosts, as one of them sees it; `lifecycle/shared.test.ts` has several.
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { runtimes } from '../../src/load.ts'
+import type { LoadOptions } from '../../src/options.ts'
+import { rejection, until } from '../support/calls.ts'
+import { temporaryFolder, write } from '../support/folders.ts'
+import { python, rust } from '../support/paths.ts'
+import { childrenOf, descriptors, ended, isAlive, parentOf } from '../support/processes.ts'
+import { after } from '../support/time.ts'
+import { startWatched, types, type Watched } from '../support/watched.ts'
+
+const lives = python('lives')
+
+/** A guest that is shared, what happened to it and what it printed. */
+const start = (locator: string, options: LoadOptions = {}, config: object = {}): Promise<Watched> =>
+  startWatched(locator, { shared: true, ...options }, config)
+
+describe('a guest that is shared', () => {
+  test('is the child of its keeper, which is one of the host that came first, and both end with the last unload', async () => {
+    await start(rust).then((guest) => guest.unload())
+    const before = descriptors().length
+    for (const locator of [rust, lives]) {
+      const guest = await start(locator)
+      const keeper = parentOf(guest.pid()) as number
+      expect(parentOf(keeper)).toBe(process.pid)
+      if (locator === lives) expect(await guest.call('parent')).toBe(keeper)
+      expect(types(guest)).toEqual(['starting', 'ready'])
+      expect(await guest.call('echo', Buffer.alloc(100_000, 7))).toEqual(Buffer.alloc(100_000, 7))
+      const pid = guest.pid()
+      await guest.unload()
+      await rejection(guest.call('echo', 1), 'unloaded')
+      await ended(pid)
+      await ended(keeper)
+    }
+    await until(() => descriptors().length <= before)
+  })
+
+  test('finishes calls in flight before the unload resolves', async () => {
+    const guest = await start(lives)
+    const call = guest.call('wait', 0.3)
+    await guest.unload()
+    expect(await call).toBe('waited')
+  })
+
+  test('that does not end when nobody is left is ended after drainTimeout', async () => {
+    const guest = await start(lives, { drainTimeout: 100 }, { linger: 1000 })
+    const pid = guest.pid()
+    await guest.unload()
+    await ended(pid)
+  })
+
+  test('takes what it started in its group with it', async () => {
+    const guest = await start(lives)
+    const sleeper = (await guest.call('start_sleeper')) as number
+    expect(isAlive(sleeper)).toBe(true)
+    process.kill(guest.pid(), 'SIGKILL')
+    await ended(sleeper)
+    await guest.unload()
+  })
+
+  test('hands no descriptor on to programs that it starts', async () => {
+    const guest = await start(lives)
+    const files = (await guest.call('descriptors')) as string[]
+    expect(files.filter((file) => /memfd|socket/.test(file))).toEqual([])
+    await guest.unload()
+  })
+
+  test('has no more memory than maxMemory', async () => {
+    const guest = await start(lives, { maxMemory: 300 * 2 ** 20 })
+    const error = await rejection(guest.call('allocate', 2 ** 30), 'guest-error')
+    expect(error.guest?.type).toBe('MemoryError')
+    await guest.unload()
+  })
+
+  test('that dies tells how, what it wrote last, and is started anew', async () => {
+    const guest = await start(lives)
+    const first = guest.pid()
+    const calls = Array.from({ length: 8 }, () => rejection(guest.call('wait', 1000), 'guest-crashed', 'SIGKILL'))
+    await guest.call('say', 'the last line')
+    await until(() => guest.lines.length === 1)
+    process.kill(first, 'SIGKILL')
+    for (const error of await Promise.all(calls)) {
+      expect(error.exit).toEqual({ code: null, signal: 'SIGKILL', lines: ['the last line'] })
+    }
+    expect(await guest.call('echo', 'again')).toBe('again')
+    expect(guest.pid()).not.toBe(first)
+    expect(types(guest)).toEqual(['starting', 'ready', 'crashed', 'starting', 'restarted'])
+    await guest.unload()
+  })
+
+  test('prints every line once, long ones and many, in order', async () => {
+    const guest = await start(lives)
+    const text = Array.from({ length: 5000 }, (_, index) => `line ${index} ${'ä'.repeat(index % 100)}`)
+    await guest.call('say', text.join('\n'))
+    await guest.call('say', 'x'.repeat(300_000))
+    await until(() => guest.lines.join('').length >= text.join('\n').length + 300_000)
+    expect(guest.lines.slice(0, 5000)).toEqual(text.map((line) => `${line}\n`))
+    expect(guest.lines.slice(5000).join('').replaceAll('\n', '')).toBe('x'.repeat(300_000))
+    await guest.unload()
+  })
+
+  test('may be unloaded at any time of its start', async () => {
+    const before = descriptors().length
+    for (const turns of [0, 1, 2, 5, 10, 50]) {
+      const loading = rejection(start(lives), 'init-failed', 'unloaded while it started')
+      await until(() => runtimes().length > 0)
+      for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve))
+      await Promise.all([loading, ...runtimes().map((core) => core.unload())])
+    }
+    await until(() => childrenOf(process.pid).length === 0)
+    await until(() => descriptors().length <= before)
+  })
+
+  test('a program that runs and never greets: init-failed, and it is ended', async () => {
+    const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
+    await rejection(load, 'init-failed', 'is it the interpreter that was meant')
+    await until(() => childrenOf(process.pid).length === 0)
+  })
+})
+
+describe('a process that cannot be had', () => {
+  const folder = temporaryFolder()
+  const plain = write(folder, 'plain', 'no program\n')
+
+  test.each([
+    ['no-python-of-this-name', 'not-found', "there is no program 'no-python-of-this-name'"],
+    [join(folder, 'python3'), 'not-found', 'there is no program'],
+    [plain, 'init-failed', 'cannot be run'],
+    ['/bin/true', 'init-failed', 'exited with code 0 while it started'],
+    ['/bin/false', 'init-failed', 'exited with code 1 while it started'],
+  ] as const)('%s: %s', async (program, code, words) => {
+    const before = descriptors().length
+    await rejection(start(lives, { python: program }), code, words)
+    await until(() => childrenOf(process.pid).length === 0)
+    await until(() => descriptors().length <= before)
+  })
+})

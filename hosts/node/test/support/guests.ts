@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Runtime } from '../../src/face.ts'
+import { load } from '../../src/load.ts'
+import type { LoadOptions } from '../../src/options.ts'
+import { python, rust } from './paths.ts'
+
+type Loose<Names extends string> = Runtime<Record<Names, (...args: unknown[]) => unknown>>
+
+/** The Rust fixture: conformance/fixtures/rust/src/lib.rs. */
+export type RustGuest = Loose<
+  | 'abort'
+  | 'add'
+  | 'boom'
+  | 'boom_async'
+  | 'checksum'
+  | 'concat'
+  | 'config'
+  | 'echo'
+  | 'echo_async'
+  | 'echo_shared'
+  | 'echo_value'
+  | 'fail'
+  | 'fail_async'
+  | 'fail_with_code'
+  | 'fill'
+  | 'greet'
+  | 'handle'
+  | 'inits'
+  | 'invoice'
+  | 'keep'
+  | 'kept'
+  | 'length'
+  | 'log_lines'
+  | 'nothing'
+  | 'park'
+  | 'sleep_ms'
+  | 'threads_seen'
+  | 'unencodable'
+  | 'unpark'
+>
+
+/** The Python fixture: conformance/fixtures/python/basic.py. */
+export type PythonGuest = Loose<
+  | 'add'
+  | 'checksum'
+  | 'config'
+  | 'drop_kept'
+  | 'echo'
+  | 'echo_async'
+  | 'exits'
+  | 'fail'
+  | 'fail_async'
+  | 'fail_with_code'
+  | 'fill'
+  | 'greet'
+  | 'handle'
+  | 'keep'
+  | 'kept'
+  | 'kind'
+  | 'nan'
+  | 'nothing'
+  | 'recurses'
+  | 'returns_cycle'
+  | 'returns_object'
+  | 'returns_set'
+  | 'returns_surrogate'
+  | 'sleep_async'
+  | 'sleep_ms'
+  | 'stop_loop'
+>
+
+let number = 0
+
+/** Where the guests of this run of the tests live: the suites run once for each placement. */
+export const placement: 'thread' | 'process' = process.env.POLYLOOP_TEST_PLACEMENT === 'process' ? 'process' : 'thread'
+
+/** A Rust runtime of its own: another config makes another runtime. */
+export function loadRust(options: LoadOptions = {}): Promise<RustGuest> {
+  return load(rust, { config: { test: ++number }, placement, ...options }) as Promise<unknown> as Promise<RustGuest>
+}
+
+/** A Python runtime of its own. */
+export function loadPython(options: LoadOptions = {}): Promise<PythonGuest> {
+  return load(python('basic'), {
+    config: { test: ++number },
+    placement,
+    ...options,
+  }) as Promise<unknown> as Promise<PythonGuest>
+}
+
+/** A call of a function that the type does not know. */
+export function anyCall(runtime: object, name: string, ...args: unknown[]): Promise<unknown> {
+  return (runtime as Record<string, (...args: unknown[]) => Promise<unknown>>)[name]?.(...args) as Promise<unknown>
+}

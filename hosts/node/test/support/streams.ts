@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { PolyloopErrorCode } from '../../src/errors.ts'
+import type { Runtime } from '../../src/face.ts'
+import { load } from '../../src/load.ts'
+import type { LoadOptions } from '../../src/options.ts'
+import type { Stream } from '../../src/output.ts'
+import { placement } from './guests.ts'
+import { python, rust } from './paths.ts'
+
+let number = 0
+
+interface Tested {
+  readonly language: string
+  /** So many milliseconds as its functions take them. */
+  readonly ms: (count: number) => number
+  /** How it answers wrong arguments: in the words of its language. */
+  readonly misuse: PolyloopErrorCode
+  readonly loadGuest: (options?: LoadOptions) => Promise<Runtime>
+}
+
+/** The guests whose streams are tested: the same functions by the same names. */
+export const guests: readonly Tested[] = [
+  {
+    language: 'Rust',
+    ms: (count) => count,
+    misuse: 'invalid-argument',
+    loadGuest: (options) => load(rust, { config: { streams: ++number }, placement, ...options }),
+  },
+  {
+    language: 'Python',
+    ms: (count) => count / 1000,
+    misuse: 'guest-error',
+    loadGuest: (options) => load(python('streams'), { config: { streams: ++number }, placement, ...options }),
+  },
+]
+
+/** Calls a function that streams as a method of the guest. */
+export function method(guest: Runtime, name: string, ...args: unknown[]): Stream<unknown> {
+  return (guest as unknown as Record<string, (...args: unknown[]) => Stream<unknown>>)[name]?.(
+    ...args,
+  ) as Stream<unknown>
+}
+
+/** All items of a stream. */
+export async function all<T>(stream: AsyncIterable<T>): Promise<T[]> {
+  const items: T[] = []
+  for await (const item of stream) items.push(item)
+  return items
+}
+
+/** An async iterable of these items, which counts what was asked of it and whether it was closed. */
+export class Feed implements AsyncIterable<unknown> {
+  /** Items handed out. */
+  given = 0
+  closed = false
+  readonly #items: Iterable<unknown>
+
+  constructor(items: Iterable<unknown>) {
+    this.#items = items
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<unknown> {
+    try {
+      for (const item of this.#items) {
+        this.given++
+        yield item
+      }
+    } finally {
+      this.closed = true
+    }
+  }
+}
+
+/** The numbers from 0; without end where none is given. */
+export function* numbers(count: number = Number.POSITIVE_INFINITY): Generator<number> {
+  for (let number = 0; number < count; number++) yield number
+}
