@@ -2,7 +2,7 @@
 // Streams, the same claims for every guest.
 import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Runtime } from '../../src/face.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
 import { rejection, until } from '../support/calls.ts'
 import { all, Feed, guests, method, numbers } from '../support/streams.ts'
 

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from 'vitest'
+import { PolyloopError } from '../common/errors.ts'
+import { Admission, type Bounds } from './admission.ts'
+import { Task } from './call.ts'
+
+const bounds: Bounds = { maxCalls: 2, maxBytes: 100, maxPayload: 1000, whenFull: 'wait' }
+const task = (size: number): Task => new Task(0, 0, new Uint8Array(size))
+
+/** Lets a task in as the runtime does. */
+function enter(admission: Admission, one: Task): boolean {
+  const goes = admission.admit(one)
+  if (goes) admission.count(one.size)
+  return goes
+}
+
+describe('calls', () => {
+  test('go while there is room, and then in the order they came', () => {
+    const admission = new Admission(bounds)
+    const tasks = [1, 2, 3, 4, 5].map(task)
+    expect(tasks.map((one) => enter(admission, one))).toEqual([true, true, false, false, false])
+    expect(admission).toMatchObject({ calls: 2, bytes: 3, waiting: 3 })
+    expect(admission.next()).toBeUndefined()
+    for (const [index, one] of tasks.slice(2).entries()) {
+      admission.leave(index + 1)
+      expect(admission.next()).toBe(one)
+      admission.count(one.size)
+      expect(admission.next()).toBeUndefined()
+    }
+    expect(admission.waiting).toBe(0)
+  })
+
+  test('do not overtake one that waits, even where they would fit', () => {
+    const admission = new Admission({ ...bounds, maxCalls: 10 })
+    expect(enter(admission, task(90))).toBe(true)
+    expect(enter(admission, task(20))).toBe(false)
+    expect(enter(admission, task(1))).toBe(false)
+    expect(admission.next()).toBeUndefined()
+  })
+
+  test('larger than maxBytes go alone', () => {
+    const admission = new Admission({ ...bounds, maxCalls: 10 })
+    expect(enter(admission, task(500))).toBe(true)
+    expect(enter(admission, task(0))).toBe(false)
+    admission.leave(500)
+    expect(admission.next()?.size).toBe(0)
+    expect(enter(admission, task(500))).toBe(false)
+    admission.leave(0)
+    expect(admission.next()?.size).toBe(500)
+  })
+
+  test('that were given up while they waited are passed over', () => {
+    const admission = new Admission({ ...bounds, maxCalls: 1 })
+    const [first, given, last] = [task(1), task(999), task(2)] as const
+    enter(admission, first)
+    enter(admission, given)
+    enter(admission, last)
+    given.promise.catch(() => undefined)
+    given.abandon(new PolyloopError('cancelled', 'x'))
+    admission.leave(1)
+    expect(admission.next()).toBe(last)
+    expect(admission.waiting).toBe(0)
+  })
+
+  test('beyond maxPayload are too-large, whatever else is in flight', () => {
+    const admission = new Admission(bounds)
+    expect(() => admission.admit(task(1001))).toThrow(expect.objectContaining({ code: 'too-large' }))
+    expect(() => admission.admit(new Task(0, 0, '€'.repeat(334)))).toThrow('the request has 1002 bytes')
+    expect(admission).toMatchObject({ calls: 0, bytes: 0, waiting: 0 })
+  })
+
+  test('with whenFull fail are overloaded, and leave no trace', () => {
+    const admission = new Admission({ ...bounds, whenFull: 'fail', maxCalls: 1 })
+    enter(admission, task(7))
+    expect(() => admission.admit(task(1))).toThrow(expect.objectContaining({ code: 'overloaded' }))
+    expect(admission).toMatchObject({ calls: 1, bytes: 7, waiting: 0 })
+  })
+
+  test('whose requests the guest keeps take up places until it gives them up', () => {
+    const admission = new Admission({ ...bounds, maxCalls: 1 })
+    enter(admission, task(1))
+    admission.leave(1)
+    admission.keep()
+    const waits = task(1)
+    expect(enter(admission, waits)).toBe(false)
+    expect(admission.next()).toBeUndefined()
+    admission.giveUp()
+    expect(admission.next()).toBe(waits)
+  })
+
+  test('wait by the hundred thousand, and leave nothing behind', () => {
+    const admission = new Admission({ ...bounds, maxCalls: 1 })
+    const tasks = Array.from({ length: 100_000 }, () => task(0))
+    for (const one of tasks) enter(admission, one)
+    for (const one of tasks.slice(1)) {
+      admission.leave(0)
+      if (admission.next() !== one) throw new Error('the order is lost')
+    }
+    expect(admission).toMatchObject({ calls: 1, waiting: 0 })
+  })
+
+  test('that are cleared are those that still wait', () => {
+    const admission = new Admission({ ...bounds, maxCalls: 1 })
+    const [first, second, third] = [task(1), task(2), task(3)] as const
+    for (const one of [first, second, third]) enter(admission, one)
+    second.promise.catch(() => undefined)
+    second.abandon(new PolyloopError('deadline', 'x'))
+    expect(admission.clear()).toEqual([third])
+    expect(admission.waiting).toBe(0)
+  })
+})

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { PolyloopError } from '../common/errors.ts'
+import { requestBytes } from '../ring/block.ts'
+import type { Task } from './call.ts'
+
+export interface Bounds {
+  /** Calls in flight. */
+  readonly maxCalls: number
+  /** Bytes of requests in flight. */
+  readonly maxBytes: number
+  /** Bytes of one request or response. */
+  readonly maxPayload: number
+  /** What a call beyond the bounds does. */
+  readonly whenFull: 'wait' | 'fail'
+}
+
+/**
+ * Lets calls in as long as the bounds allow, the others wait in order. A request larger than
+ * `maxBytes` is let in when nothing else is in flight.
+ */
+export class Admission {
+  /** Whether there is an instance that takes calls; without one all wait. */
+  open = true
+  readonly #bounds: Bounds
+  #calls = 0
+  #kept = 0
+  #bytes = 0
+  #queue: Task[] = []
+  #next = 0
+
+  constructor(bounds: Bounds) {
+    this.#bounds = bounds
+  }
+
+  /** Calls in flight. */
+  get calls(): number {
+    return this.#calls
+  }
+
+  /** Bytes of requests in flight. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Calls that wait. */
+  get waiting(): number {
+    return this.#queue.length - this.#next
+  }
+
+  /**
+   * Whether a call may go now; otherwise it waits, and {@link next} hands it out later.
+   *
+   * @throws too-large, or overloaded where callers are not to wait
+   */
+  admit(task: Task): boolean {
+    // STOP 3 admit
+    const { maxPayload } = this.#bounds
+    if (typeof task.payload === 'string' && !this.#isSurelyShort(task.size)) {
+      task.size = Buffer.byteLength(task.payload)
+    }
+    if (task.size > maxPayload) {
+      const advice = 'raise maxPayload, or send less at a time'
+      throw new PolyloopError(
+        'too-large',
+        `the request has ${task.size} bytes and maxPayload is ${maxPayload}: ${advice}`,
+      )
+    }
+    if (this.#next === this.#queue.length && this.#fits(task.size)) {
+      this.#calls++
+      return true
+    }
+    if (this.#bounds.whenFull === 'fail' && (this.open || this.waiting >= this.#bounds.maxCalls))
+      throw this.#overloaded()
+    this.#queue.push(task)
+    return false
+  }
+
+  /** An admitted task has its place: `bytes` of payload are in flight. */
+  count(bytes: number): void {
+    this.#bytes += bytes
+  }
+
+  /** A call of so many bytes is over. */
+  leave(bytes: number): void {
+    this.#calls--
+    this.#bytes -= bytes
+  }
+
+  /** The guest keeps the request of an answered call, and with it the call's place. */
+  keep(): void {
+    this.#kept++
+  }
+
+  /** It has given such requests up. */
+  giveUp(count = 1): void {
+    this.#kept -= count
+  }
+
+  /** The call that has waited longest and may go now. */
+  next(): Task | undefined {
+    while (this.#next < this.#queue.length) {
+      const task = this.#queue[this.#next] as Task
+      if (!task.abandoned && !this.#fits(task.size)) return undefined
+      this.#shift()
+      if (task.abandoned) continue
+      this.#calls++
+      return task
+    }
+    return undefined
+  }
+
+  /** Takes all waiting calls out. */
+  clear(): Task[] {
+    const tasks = this.#queue.slice(this.#next).filter((task) => !task.abandoned)
+    this.#queue = []
+    this.#next = 0
+    return tasks
+  }
+
+  /** Whether a text of so many UTF-16 units, of 3 bytes at most, is within every bound: then its bytes need no count. */
+  #isSurelyShort(length: number): boolean {
+    const { maxBytes, maxPayload } = this.#bounds
+    const most = length * 3
+    return most <= requestBytes && most <= maxPayload && this.#bytes + most <= maxBytes && this.waiting === 0
+  }
+
+  #fits(size: number): boolean {
+    const { maxCalls, maxBytes } = this.#bounds
+    return this.open && this.#calls + this.#kept < maxCalls && (this.#calls === 0 || this.#bytes + size <= maxBytes)
+  }
+
+  #shift(): void {
+    this.#next++
+    // Amortised: half of the array is gone whenever it is moved.
+    if (this.#next * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#next)
+      this.#next = 0
+    }
+  }
+
+  #overloaded(): PolyloopError {
+    const { maxCalls, maxBytes } = this.#bounds
+    const kept = this.#kept === 0 ? '' : `, the guest keeps the requests of ${this.#kept} more`
+    const state = `${this.#calls} calls and ${this.#bytes} bytes are in flight${kept}`
+    const bounds = `maxCalls is ${maxCalls} and maxBytes ${maxBytes}`
+    const advice = "call less, raise the bounds, or set whenFull to 'wait'"
+    return new PolyloopError('overloaded', `${state}; ${bounds}: ${advice}`)
+  }
+}

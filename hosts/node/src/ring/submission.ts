@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { Payload } from '../common/codec.ts'
+import { native } from '../native/addon.ts'
+import { type Block, entryWords, header, kind, requestBytes } from './block.ts'
+import type { Carriers } from './request-buffers.ts'
+
+/** What few calls have beside their payload. */
+export interface Extras {
+  /** Items that the guest may send at first. */
+  readonly credit: number
+  /** JSON of the call's context, at most as long as a carrier. */
+  readonly context: Uint8Array | undefined
+}
+
+/** Doorbells of this thread that found a guest asleep. */
+export const doorbells: { rung: number } = { rung: 0 }
+
+/** The host's end of the submission ring. */
+export class SubmissionRing {
+  readonly #id: number
+  readonly #block: Block
+  readonly #words: Int32Array
+  readonly #carriers: Carriers
+  #tail = 0
+
+  constructor(id: number, block: Block, carriers: Carriers) {
+    this.#id = id
+    this.#block = block
+    this.#words = block.words
+    this.#carriers = carriers
+  }
+
+  /**
+   * Publishes a call and rings the guest's doorbell if its poller sleeps.
+   *
+   * @param slot - the task's slot, free until now
+   * @param flags - `flag.*`
+   * @param method - index in the manifest
+   * @param deadline - nanoseconds of the monotonic clock, 0 for none
+   * @returns bytes of the payload
+   */
+  push(
+    slot: number,
+    flags: number,
+    method: number,
+    payload: Payload,
+    deadline: number,
+    extras: Extras | undefined,
+  ): number {
+    const block = this.#block
+    const words = this.#words
+    // STOP 4 submission ring
+    const at = block.sq + (this.#tail & block.sqMask) * entryWords
+    words[at] = slot
+    words[at + 1] = kind.call | (flags << 8) | (method << 16)
+    words[at + 2] = 0
+    words[at + 4] = 0
+    words[at + 5] = 0
+    words[at + 6] = deadline
+    words[at + 7] = deadline === 0 ? 0 : deadline / 0x1_0000_0000
+    const context = extras?.context?.length ?? 0
+    const length = payload === undefined ? 0 : this.#carriers.place(slot, at, payload, requestBytes - context)
+    words[at + 3] = length
+    if (extras !== undefined) this.#add(at, slot, length, extras)
+    this.#tail = (this.#tail + 1) | 0
+    // SYNC POINT submit; SYNC POINT guest-sleep
+    Atomics.store(words, header.sqTail, this.#tail)
+    // STOP 5 doorbell
+    if (Atomics.load(block.porch, header.sleep) !== 0) {
+      doorbells.rung++
+      native.doorbell(this.#id)
+    }
+    return length
+  }
+
+  /** The context lies behind the payload, or in its place where that lies elsewhere. */
+  #add(at: number, slot: number, length: number, { credit, context }: Extras): void {
+    this.#words[at + 2] = credit | ((context?.length ?? 0) << 16)
+    if (context === undefined) return
+    const start = this.#carriers.start(slot)
+    // The entry would say it, too; but it lies where another process may have written meanwhile.
+    const isPinned = length > requestBytes - context.length
+    this.#block.bytes.set(context, isPinned ? start : start + length)
+  }
+}
