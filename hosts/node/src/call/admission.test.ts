@@ -2,13 +2,13 @@
 import { describe, expect, test } from 'vitest'
 import { PolyloopError } from '../common/errors.ts'
 import { Admission, type Bounds } from './admission.ts'
-import { Task } from './call.ts'
+import { Call } from './call.ts'
 
 const bounds: Bounds = { maxCalls: 2, maxBytes: 100, maxPayload: 1000, whenFull: 'wait' }
-const task = (size: number): Task => new Task(0, 0, new Uint8Array(size))
+const call = (size: number): Call => new Call(0, 0, new Uint8Array(size))
 
-/** Lets a task in as the runtime does. */
-function enter(admission: Admission, one: Task): boolean {
+/** Lets a call in as the runtime does. */
+function enter(admission: Admission, one: Call): boolean {
   const goes = admission.admit(one)
   if (goes) admission.count(one.size)
   return goes
@@ -17,11 +17,11 @@ function enter(admission: Admission, one: Task): boolean {
 describe('calls', () => {
   test('go while there is room, and then in the order they came', () => {
     const admission = new Admission(bounds)
-    const tasks = [1, 2, 3, 4, 5].map(task)
-    expect(tasks.map((one) => enter(admission, one))).toEqual([true, true, false, false, false])
+    const calls = [1, 2, 3, 4, 5].map(call)
+    expect(calls.map((one) => enter(admission, one))).toEqual([true, true, false, false, false])
     expect(admission).toMatchObject({ calls: 2, bytes: 3, waiting: 3 })
     expect(admission.next()).toBeUndefined()
-    for (const [index, one] of tasks.slice(2).entries()) {
+    for (const [index, one] of calls.slice(2).entries()) {
       admission.leave(index + 1)
       expect(admission.next()).toBe(one)
       admission.count(one.size)
@@ -32,26 +32,26 @@ describe('calls', () => {
 
   test('do not overtake one that waits, even where they would fit', () => {
     const admission = new Admission({ ...bounds, maxCalls: 10 })
-    expect(enter(admission, task(90))).toBe(true)
-    expect(enter(admission, task(20))).toBe(false)
-    expect(enter(admission, task(1))).toBe(false)
+    expect(enter(admission, call(90))).toBe(true)
+    expect(enter(admission, call(20))).toBe(false)
+    expect(enter(admission, call(1))).toBe(false)
     expect(admission.next()).toBeUndefined()
   })
 
   test('larger than maxBytes go alone', () => {
     const admission = new Admission({ ...bounds, maxCalls: 10 })
-    expect(enter(admission, task(500))).toBe(true)
-    expect(enter(admission, task(0))).toBe(false)
+    expect(enter(admission, call(500))).toBe(true)
+    expect(enter(admission, call(0))).toBe(false)
     admission.leave(500)
     expect(admission.next()?.size).toBe(0)
-    expect(enter(admission, task(500))).toBe(false)
+    expect(enter(admission, call(500))).toBe(false)
     admission.leave(0)
     expect(admission.next()?.size).toBe(500)
   })
 
   test('that were given up while they waited are passed over', () => {
     const admission = new Admission({ ...bounds, maxCalls: 1 })
-    const [first, given, last] = [task(1), task(999), task(2)] as const
+    const [first, given, last] = [call(1), call(999), call(2)] as const
     enter(admission, first)
     enter(admission, given)
     enter(admission, last)
@@ -64,24 +64,24 @@ describe('calls', () => {
 
   test('beyond maxPayload are too-large, whatever else is in flight', () => {
     const admission = new Admission(bounds)
-    expect(() => admission.admit(task(1001))).toThrow(expect.objectContaining({ code: 'too-large' }))
-    expect(() => admission.admit(new Task(0, 0, '€'.repeat(334)))).toThrow('the request has 1002 bytes')
+    expect(() => admission.admit(call(1001))).toThrow(expect.objectContaining({ code: 'too-large' }))
+    expect(() => admission.admit(new Call(0, 0, '€'.repeat(334)))).toThrow('the request has 1002 bytes')
     expect(admission).toMatchObject({ calls: 0, bytes: 0, waiting: 0 })
   })
 
   test('with whenFull fail are overloaded, and leave no trace', () => {
     const admission = new Admission({ ...bounds, whenFull: 'fail', maxCalls: 1 })
-    enter(admission, task(7))
-    expect(() => admission.admit(task(1))).toThrow(expect.objectContaining({ code: 'overloaded' }))
+    enter(admission, call(7))
+    expect(() => admission.admit(call(1))).toThrow(expect.objectContaining({ code: 'overloaded' }))
     expect(admission).toMatchObject({ calls: 1, bytes: 7, waiting: 0 })
   })
 
   test('whose requests the guest keeps take up places until it gives them up', () => {
     const admission = new Admission({ ...bounds, maxCalls: 1 })
-    enter(admission, task(1))
+    enter(admission, call(1))
     admission.leave(1)
     admission.keep()
-    const waits = task(1)
+    const waits = call(1)
     expect(enter(admission, waits)).toBe(false)
     expect(admission.next()).toBeUndefined()
     admission.giveUp()
@@ -90,9 +90,9 @@ describe('calls', () => {
 
   test('wait by the hundred thousand, and leave nothing behind', () => {
     const admission = new Admission({ ...bounds, maxCalls: 1 })
-    const tasks = Array.from({ length: 100_000 }, () => task(0))
-    for (const one of tasks) enter(admission, one)
-    for (const one of tasks.slice(1)) {
+    const calls = Array.from({ length: 100_000 }, () => call(0))
+    for (const one of calls) enter(admission, one)
+    for (const one of calls.slice(1)) {
       admission.leave(0)
       if (admission.next() !== one) throw new Error('the order is lost')
     }
@@ -101,7 +101,7 @@ describe('calls', () => {
 
   test('that are cleared are those that still wait', () => {
     const admission = new Admission({ ...bounds, maxCalls: 1 })
-    const [first, second, third] = [task(1), task(2), task(3)] as const
+    const [first, second, third] = [call(1), call(2), call(3)] as const
     for (const one of [first, second, third]) enter(admission, one)
     second.promise.catch(() => undefined)
     second.abandon(new PolyloopError('deadline', 'x'))

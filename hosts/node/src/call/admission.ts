@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { PolyloopError } from '../common/errors.ts'
-import { requestBytes } from '../ring/block.ts'
-import type { Task } from './call.ts'
+import { inlineRequestBytes } from '../ring/block.ts'
+import type { Call } from './call.ts'
 
 export interface Bounds {
   /** Calls in flight. */
@@ -26,7 +26,7 @@ export class Admission {
   #calls = 0
   #kept = 0
   #bytes = 0
-  #queue: Task[] = []
+  #queue: Call[] = []
   #next = 0
 
   constructor(bounds: Bounds) {
@@ -53,30 +53,30 @@ export class Admission {
    *
    * @throws too-large, or overloaded where callers are not to wait
    */
-  admit(task: Task): boolean {
+  admit(call: Call): boolean {
     // STOP 3 admit
     const { maxPayload } = this.#bounds
-    if (typeof task.payload === 'string' && !this.#isSurelyShort(task.size)) {
-      task.size = Buffer.byteLength(task.payload)
+    if (typeof call.payload === 'string' && !this.#isSurelyShort(call.size)) {
+      call.size = Buffer.byteLength(call.payload)
     }
-    if (task.size > maxPayload) {
+    if (call.size > maxPayload) {
       const advice = 'raise maxPayload, or send less at a time'
       throw new PolyloopError(
         'too-large',
-        `the request has ${task.size} bytes and maxPayload is ${maxPayload}: ${advice}`,
+        `the request has ${call.size} bytes and maxPayload is ${maxPayload}: ${advice}`,
       )
     }
-    if (this.#next === this.#queue.length && this.#fits(task.size)) {
+    if (this.#next === this.#queue.length && this.#fits(call.size)) {
       this.#calls++
       return true
     }
     if (this.#bounds.whenFull === 'fail' && (this.open || this.waiting >= this.#bounds.maxCalls))
       throw this.#overloaded()
-    this.#queue.push(task)
+    this.#queue.push(call)
     return false
   }
 
-  /** An admitted task has its place: `bytes` of payload are in flight. */
+  /** An admitted call has its place: `bytes` of payload are in flight. */
   count(bytes: number): void {
     this.#bytes += bytes
   }
@@ -98,31 +98,31 @@ export class Admission {
   }
 
   /** The call that has waited longest and may go now. */
-  next(): Task | undefined {
+  next(): Call | undefined {
     while (this.#next < this.#queue.length) {
-      const task = this.#queue[this.#next] as Task
-      if (!task.abandoned && !this.#fits(task.size)) return undefined
+      const call = this.#queue[this.#next] as Call
+      if (!call.abandoned && !this.#fits(call.size)) return undefined
       this.#shift()
-      if (task.abandoned) continue
+      if (call.abandoned) continue
       this.#calls++
-      return task
+      return call
     }
     return undefined
   }
 
   /** Takes all waiting calls out. */
-  clear(): Task[] {
-    const tasks = this.#queue.slice(this.#next).filter((task) => !task.abandoned)
+  clear(): Call[] {
+    const calls = this.#queue.slice(this.#next).filter((call) => !call.abandoned)
     this.#queue = []
     this.#next = 0
-    return tasks
+    return calls
   }
 
   /** Whether a text of so many UTF-16 units, of 3 bytes at most, is within every bound: then its bytes need no count. */
   #isSurelyShort(length: number): boolean {
     const { maxBytes, maxPayload } = this.#bounds
     const most = length * 3
-    return most <= requestBytes && most <= maxPayload && this.#bytes + most <= maxBytes && this.waiting === 0
+    return most <= inlineRequestBytes && most <= maxPayload && this.#bytes + most <= maxBytes && this.waiting === 0
   }
 
   #fits(size: number): boolean {

@@ -4,10 +4,10 @@ import { PolyloopError } from '../common/errors.ts'
 import type { Manifest } from '../common/manifest.ts'
 import { longestTimer } from '../common/timers.ts'
 import type { Observer } from '../observe/diagnostics.ts'
-import type { Tasks } from '../ring/connection.ts'
+import type { Connection } from '../ring/connection.ts'
 import type { Context, ContextListener } from '../ring/responses.ts'
-import type { Input } from './request-stream.ts'
-import { mostAhead, type Output } from './response-stream.ts'
+import type { RequestStream } from './request-stream.ts'
+import { mostAhead, type ResponseStream } from './response-stream.ts'
 
 /** What may be said of one call. */
 export interface CallOptions {
@@ -28,11 +28,11 @@ export interface CallOptions {
 }
 
 /** What few calls have beside their request. */
-export interface More {
+export interface CallExtras {
   /** Takes the items of the response stream. */
-  readonly output?: Output | undefined
+  readonly responseStream?: ResponseStream | undefined
   /** Feeds the request stream. */
-  readonly input?: Input | undefined
+  readonly requestStream?: RequestStream | undefined
   /** JSON of the context. */
   readonly context?: Uint8Array | undefined
   readonly onContext?: ContextListener | undefined
@@ -45,7 +45,7 @@ type Reject = (error: PolyloopError) => void
 
 /** One call, from its admission to its settlement. Its fields are made in its constructor: V8 inlines that, but not
  * initializers. */
-export class Task {
+export class Call {
   declare readonly promise: Promise<unknown>
   declare resolve: Resolve
   declare reject: Reject
@@ -59,21 +59,28 @@ export class Task {
   declare deadline: number
   /** Settled before its response: what comes is dropped. */
   declare abandoned: boolean
-  /** Detaches it from its signal and its timer; only tasks that have one can be abandoned by their caller. */
+  /** Detaches it from its signal and its timer; only calls that have one can be abandoned by their caller. */
   declare release: (() => void) | undefined
   /** Told when it is abandoned. */
-  declare onAbandon: ((task: Task, error: PolyloopError) => void) | undefined
+  declare onAbandon: ((call: Call, error: PolyloopError) => void) | undefined
   /** Its place while it is in flight, -1 before and after. */
   declare slot: number
   /** Whether it counts for the latency. When it began is kept elsewhere: a number of that size would be a box in each. */
   declare readonly timed: boolean
-  declare more: More | undefined
+  declare extras: CallExtras | undefined
   /** What its number of the method is from. */
   declare readonly manifest: Manifest | undefined
   /** The instance that it was given to. */
-  declare at: Tasks | undefined
+  declare at: Connection | undefined
 
-  constructor(method: number, flags: number, payload: Payload, timed = false, more?: More, manifest?: Manifest) {
+  constructor(
+    method: number,
+    flags: number,
+    payload: Payload,
+    timed = false,
+    extras?: CallExtras,
+    manifest?: Manifest,
+  ) {
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject
@@ -88,7 +95,7 @@ export class Task {
     this.onAbandon = undefined
     this.slot = -1
     this.timed = timed
-    this.more = more
+    this.extras = extras
     this.manifest = manifest
     this.at = undefined
   }
@@ -98,27 +105,33 @@ export class Task {
     if (this.abandoned) return
     this.abandoned = true
     this.release?.()
-    if (this.onAbandon !== undefined) this.more?.observer?.cancel(error)
+    if (this.onAbandon !== undefined) this.extras?.observer?.cancel(error)
     this.onAbandon?.(this, error)
     this.reject(error)
   }
 }
 
-/** Has an observer tell of a task from now on; its trace travels with the call. */
-export function begin(task: Task, observer: Observer): void {
-  observer.attach(task)
+/** Has an observer tell of a call from now on; its trace travels with the call. */
+export function begin(call: Call, observer: Observer): void {
+  observer.attach(call)
   if (observer.context === undefined) return
   // By name: spreading an object and adding to it takes V8 a microsecond.
-  const { output, input } = task.more ?? {}
-  task.more = { output, input, observer, context: beside(undefined, observer.context), onContext: undefined }
+  const { responseStream, requestStream } = call.extras ?? {}
+  call.extras = {
+    responseStream,
+    requestStream,
+    observer,
+    context: beside(undefined, observer.context),
+    onContext: undefined,
+  }
 }
 
 /**
- * Ties a task to its signal and deadline.
+ * Ties a call to its signal and deadline.
  *
  * @throws invalid-argument where an option is not of its type; cancelled or deadline where it is over already
  */
-export function limit(task: Task, options: CallOptions): void {
+export function limit(call: Call, options: CallOptions): void {
   if (typeof options !== 'object' || options === null) {
     throw new PolyloopError(
       'invalid-argument',
@@ -126,67 +139,67 @@ export function limit(task: Task, options: CallOptions): void {
     )
   }
   const { signal, deadline, context, onContext, ahead } = options
-  if (ahead !== undefined) setAhead(task.more, ahead)
+  if (ahead !== undefined) setAhead(call.extras, ahead)
   if (context !== undefined || onContext !== undefined) {
-    task.more = { ...task.more, context: encodeContext(context, task.more?.observer?.context), onContext }
+    call.extras = { ...call.extras, context: encodeContext(context, call.extras?.observer?.context), onContext }
   }
   const until = checkDeadline(deadline)
   checkSignal(signal)
-  const expire = (): void => task.abandon(new PolyloopError('deadline', 'the deadline of the call has passed'))
-  if (signal !== undefined) watch(signal, task)
+  const expire = (): void => call.abandon(new PolyloopError('deadline', 'the deadline of the call has passed'))
+  if (signal !== undefined) watch(signal, call)
   let timer: NodeJS.Timeout | undefined
   if (until !== undefined) {
     const left = until - Date.now()
-    task.deadline = Number(process.hrtime.bigint()) + left * 1e6
+    call.deadline = Number(process.hrtime.bigint()) + left * 1e6
     if (left <= longestTimer) timer = setTimeout(expire, Math.max(left, 0))
   }
-  task.release = () => {
-    if (signal !== undefined) unwatch(signal, task)
+  call.release = () => {
+    if (signal !== undefined) unwatch(signal, call)
     clearTimeout(timer)
-    task.release = undefined
+    call.release = undefined
   }
 }
 
-function setAhead(more: More | undefined, ahead: number): void {
+function setAhead(extras: CallExtras | undefined, ahead: number): void {
   if (!Number.isInteger(ahead) || ahead < 1 || ahead > mostAhead) {
     throw new PolyloopError('invalid-argument', `ahead is a number of items from 1 to ${mostAhead}`)
   }
-  const { input, output } = more ?? {}
-  if (input === undefined && output === undefined) {
+  const { requestStream, responseStream } = extras ?? {}
+  if (requestStream === undefined && responseStream === undefined) {
     throw new PolyloopError(
       'invalid-argument',
       'ahead is about streams, and the call has none: use stream() or duplex()',
     )
   }
-  if (input !== undefined) input.ahead = ahead
-  if (output !== undefined) output.ahead = ahead
+  if (requestStream !== undefined) requestStream.ahead = ahead
+  if (responseStream !== undefined) responseStream.ahead = ahead
 }
 
-/** Tasks by the signal that cancels them: one listener serves all, however many calls share a signal. */
-const watched = new WeakMap<AbortSignal, Set<Task>>()
+/** Connection by the signal that cancels them: one listener serves all, however many calls share a signal. */
+const watched = new WeakMap<AbortSignal, Set<Call>>()
 
-function watch(signal: AbortSignal, task: Task): void {
-  const tasks = watched.get(signal)
-  if (tasks !== undefined) {
-    tasks.add(task)
+function watch(signal: AbortSignal, call: Call): void {
+  const calls = watched.get(signal)
+  if (calls !== undefined) {
+    calls.add(call)
     return
   }
-  watched.set(signal, new Set([task]))
+  watched.set(signal, new Set([call]))
   signal.addEventListener('abort', cancelWatched, { once: true })
 }
 
-function unwatch(signal: AbortSignal, task: Task): void {
-  const tasks = watched.get(signal)
-  if (tasks === undefined || !tasks.delete(task) || tasks.size > 0) return
+function unwatch(signal: AbortSignal, call: Call): void {
+  const calls = watched.get(signal)
+  if (calls === undefined || !calls.delete(call) || calls.size > 0) return
   watched.delete(signal)
   signal.removeEventListener('abort', cancelWatched)
 }
 
 function cancelWatched(this: AbortSignal): void {
-  const tasks = watched.get(this) ?? []
+  const calls = watched.get(this) ?? []
   watched.delete(this)
-  for (const task of tasks) {
-    task.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: this.reason }))
+  for (const call of calls) {
+    call.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: this.reason }))
   }
 }
 

@@ -2,20 +2,20 @@
 
 import { PolyloopError } from '../common/errors.ts'
 import { longestTimer } from '../common/timers.ts'
-import type { Counts } from '../observe/counters.ts'
-import type { Tasks } from '../ring/connection.ts'
-import type { RequestMemory } from '../ring/request-heap.ts'
+import type { Counters } from '../observe/counters.ts'
+import type { Connection } from '../ring/connection.ts'
+import type { RequestHeap } from '../ring/request-heap.ts'
 import { Admission, type Bounds } from './admission.ts'
-import type { Task } from './call.ts'
+import type { Call } from './call.ts'
 
 /** Where the calls of a runtime come in: each waits until the bounds allow it, and goes to one of the instances. */
-export class Lobby {
+export class Dispatcher {
   readonly admission: Admission
-  readonly counts: Counts
+  readonly counts: Counters
   /** Where guests read requests. */
-  readonly memory: RequestMemory
+  readonly memory: RequestHeap
   /** Those that take calls. */
-  #instances: readonly Tasks[] = []
+  #instances: readonly Connection[] = []
   /** Calls that wait and that somebody awaits. */
   #waiting = 0
   /** Told when no call is in flight, and none waits for an instance. */
@@ -24,16 +24,16 @@ export class Lobby {
   #keeper: NodeJS.Timeout | undefined
   /** Where the last call went. */
   #turn = 0
-  readonly #abandoned = (task: Task, error: PolyloopError): void => {
+  readonly #abandoned = (call: Call, error: PolyloopError): void => {
     this.counts.fail(error.code)
-    if (task.at === undefined) {
+    if (call.at === undefined) {
       this.#waiting--
       this.#publish()
-    } else task.at.abandon(task)
-    task.more?.input?.finish()
+    } else call.at.abandon(call)
+    call.extras?.requestStream?.finish()
   }
 
-  constructor(bounds: Bounds, counts: Counts, memory: RequestMemory) {
+  constructor(bounds: Bounds, counts: Counters, memory: RequestHeap) {
     this.admission = new Admission(bounds)
     this.admission.open = false
     this.counts = counts
@@ -46,12 +46,12 @@ export class Lobby {
   }
 
   /** Calls that wait for this instance to publish them: the first one keeps the loop alive for all. */
-  waitingAt(instance: Tasks): number {
+  waitingAt(instance: Connection): number {
     return instance === this.#instances[0] ? this.#waiting : 0
   }
 
   /** From now on an instance takes calls. */
-  add(instance: Tasks): void {
+  add(instance: Connection): void {
     this.#instances = [...this.#instances, instance]
     this.admission.open = true
     this.admit()
@@ -59,42 +59,42 @@ export class Lobby {
   }
 
   /** From now on it does not; what it has in flight is its own affair. */
-  remove(instance: Tasks): void {
+  remove(instance: Connection): void {
     this.#instances = this.#instances.filter((other) => other !== instance)
     this.admission.open = this.#instances.length > 0
     this.#publish()
   }
 
   /**
-   * Submits a task, or lets it wait.
+   * Submits a call, or lets it wait.
    *
    * @throws too-large, overloaded
    */
-  run(task: Task): void {
-    const goes = this.admission.admit(task)
-    if (task.release !== undefined || task.more !== undefined) task.onAbandon = this.#abandoned
-    if (!goes) this.#wait(task)
-    else if (task.more === undefined) this.#pick().submit(task)
-    else this.#submit(task)
+  run(call: Call): void {
+    const goes = this.admission.admit(call)
+    if (call.release !== undefined || call.extras !== undefined) call.onAbandon = this.#abandoned
+    if (!goes) this.#wait(call)
+    else if (call.extras === undefined) this.#pick().submit(call)
+    else this.#submit(call)
   }
 
-  #wait(task: Task): void {
+  #wait(call: Call): void {
     this.#waiting++
     this.#publish()
-    task.more?.observer?.queue(this.admission.waiting)
+    call.extras?.observer?.queue(this.admission.waiting)
   }
 
-  #submit(task: Task): void {
-    const observer = task.more?.observer
-    if (observer === undefined) this.#pick().submit(task)
-    else observer.submit(task, this.#pick())
+  #submit(call: Call): void {
+    const observer = call.extras?.observer
+    if (observer === undefined) this.#pick().submit(call)
+    else observer.submit(call, this.#pick())
   }
 
   /** Where the next call goes. */
-  #pick(): Tasks {
-    if (this.#instances.length === 1) return this.#instances[0] as Tasks
+  #pick(): Connection {
+    if (this.#instances.length === 1) return this.#instances[0] as Connection
     this.#turn = this.#next()
-    return this.#instances[this.#turn] as Tasks
+    return this.#instances[this.#turn] as Connection
   }
 
   /** The instance with the fewest calls in flight; of several the next one in turn. */
@@ -104,33 +104,33 @@ export class Lobby {
     let best = this.#turn
     for (let step = 0; step < count; step++) {
       const index = (this.#turn + 1 + step) % count
-      if (step === 0 || (instances[index] as Tasks).calls < (instances[best] as Tasks).calls) best = index
+      if (step === 0 || (instances[index] as Connection).calls < (instances[best] as Connection).calls) best = index
     }
     return best
   }
 
   /** Lets in what may go now. An instance calls it when places may be free. */
   admit(): void {
-    for (let task = this.admission.next(); task !== undefined; task = this.admission.next()) {
+    for (let call = this.admission.next(); call !== undefined; call = this.admission.next()) {
       this.#waiting--
-      if (isWhole(task)) this.#submit(task)
-      else this.refuse(task, new PolyloopError('invalid-argument', detached))
+      if (isWhole(call)) this.#submit(call)
+      else this.refuse(call, new PolyloopError('invalid-argument', detached))
     }
     if (this.#onIdle !== undefined) this.#settle()
   }
 
   /** Rejects a call that was let in and cannot go. */
-  refuse(task: Task, error: PolyloopError): void {
+  refuse(call: Call, error: PolyloopError): void {
     this.admission.leave(0)
-    this.#reject(task, error)
+    this.#reject(call, error)
   }
 
   /** Rejects a call that no instance has. */
-  #reject(task: Task, error: PolyloopError): void {
-    task.onAbandon = undefined
+  #reject(call: Call, error: PolyloopError): void {
+    call.onAbandon = undefined
     this.counts.fail(error.code)
-    task.more?.input?.finish()
-    task.abandon(error)
+    call.extras?.requestStream?.finish()
+    call.abandon(error)
   }
 
   /** Told once, when no call is in flight, and none waits for an instance; at once where that is so. */
@@ -150,7 +150,7 @@ export class Lobby {
 
   /** Rejects every call that waits: none will be let in. */
   fail(error: () => PolyloopError): void {
-    for (const task of this.admission.clear()) this.#reject(task, error())
+    for (const call of this.admission.clear()) this.#reject(call, error())
     this.#waiting = 0
     this.#publish()
     if (this.#onIdle !== undefined) this.#settle()
@@ -168,7 +168,7 @@ export class Lobby {
 
 const detached = 'the bytes were detached or resized while the call waited: leave them alone until it has settled'
 
-/** Whether the bytes of a task are still what they were when it was made. */
-function isWhole({ payload, size }: Task): boolean {
+/** Whether the bytes of a call are still what they were when it was made. */
+function isWhole({ payload, size }: Call): boolean {
   return !(payload instanceof Uint8Array) || payload.length === size
 }

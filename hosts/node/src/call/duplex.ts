@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PolyloopError } from '../common/errors.ts'
-import { Output, type Source, type Stream } from './response-stream.ts'
+import { ResponseStream, type Source, type Stream } from './response-stream.ts'
 
 /** A call that streams both ways: write items while you read the guest's. */
 export interface Duplex<In, Out> extends Stream<Out> {
@@ -70,13 +70,13 @@ class Channel implements AsyncIterableIterator<unknown> {
 }
 
 /** The caller's end of a call that streams both ways. */
-export class DuplexCall extends Output implements Duplex<unknown, unknown> {
+export class DuplexCall extends ResponseStream implements Duplex<unknown, unknown> {
   readonly #channel: Channel
 
   /** @param begin - starts the call with its request stream */
-  constructor(begin: (output: Output, input: AsyncIterable<unknown>) => Source) {
+  constructor(begin: (responseStream: ResponseStream, requestStream: AsyncIterable<unknown>) => Source) {
     const channel = new Channel()
-    super((output) => begin(output, channel))
+    super((responseStream) => begin(responseStream, channel))
     this.#channel = channel
   }
 

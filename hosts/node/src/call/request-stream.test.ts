@@ -4,7 +4,7 @@ import { until } from '../../test/support/calls.ts'
 import { Feed, numbers } from '../../test/support/streams.ts'
 import type { Encoded } from '../common/codec.ts'
 import type { PolyloopError } from '../common/errors.ts'
-import { Input, isStream, type Sink } from './request-stream.ts'
+import { isStream, RequestStream, type Sink } from './request-stream.ts'
 
 /** A sink with so many places, which notes what it is sent. */
 class Places implements Sink {
@@ -40,11 +40,14 @@ class Places implements Sink {
 
 const encode = (value: unknown): Encoded => ({ flags: 0, payload: String(value) })
 
-function feed(iterable: AsyncIterable<unknown>, places: Places): { input: Input; failures: PolyloopError[] } {
+function feed(
+  iterable: AsyncIterable<unknown>,
+  places: Places,
+): { requestStream: RequestStream; failures: PolyloopError[] } {
   const failures: PolyloopError[] = []
-  const input = new Input(iterable, encode, (error) => void failures.push(error))
-  input.start(places)
-  return { input, failures }
+  const requestStream = new RequestStream(iterable, encode, (error) => void failures.push(error))
+  requestStream.start(places)
+  return { requestStream, failures }
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -71,23 +74,23 @@ test('items go out in order, then the end', async () => {
 
 test('it stops at 64 items that were not given back, and goes on one by one', async () => {
   const places = new Places(1000)
-  const { input } = feed(new Feed(numbers()), places)
+  const { requestStream } = feed(new Feed(numbers()), places)
   await turn()
   expect(places.sent.length).toBe(64)
-  input.acknowledge(10)
+  requestStream.acknowledge(10)
   await turn()
   expect(places.sent.length).toBe(65)
-  input.finish()
+  requestStream.finish()
 })
 
 test('where no place is free it waits for one, and loses nothing', async () => {
   const places = new Places(2)
-  const { input } = feed(new Feed(numbers(4)), places)
+  const { requestStream } = feed(new Feed(numbers(4)), places)
   await turn()
   expect(places.sent).toEqual(['0', '1'])
   places.give()
   await turn()
-  input.acknowledge(10)
+  requestStream.acknowledge(10)
   places.give()
   await until(() => places.ended)
   expect(places.sent).toEqual(['0', '1', '2', '3'])
@@ -95,10 +98,10 @@ test('where no place is free it waits for one, and loses nothing', async () => {
 
 test('a call that is over closes the iterable, also while it waits for room', async () => {
   const source = new Feed(numbers())
-  const { input, failures } = feed(source, new Places(1000))
+  const { requestStream, failures } = feed(source, new Places(1000))
   await turn()
-  input.finish()
-  input.finish()
+  requestStream.finish()
+  requestStream.finish()
   await until(() => source.closed)
   expect(failures).toEqual([])
 })
@@ -112,7 +115,7 @@ test('an iterable that fails tells why, once, and not after the call is over', a
   await turn()
   expect(failures.map(({ code, cause }) => [code, cause])).toEqual([['cancelled', new RangeError('no more')]])
   const late = feed(broken(), new Places(10))
-  late.input.finish()
+  late.requestStream.finish()
   await turn()
   expect(late.failures).toEqual([])
 })
@@ -124,9 +127,9 @@ test('what cannot be closed is the iterable’s own business', async () => {
       return: () => Promise.reject(new Error('it will not close')),
     }),
   }
-  const { input, failures } = feed(stuck, new Places(1))
+  const { requestStream, failures } = feed(stuck, new Places(1))
   await turn()
-  input.finish()
+  requestStream.finish()
   await turn()
   expect(failures).toEqual([])
 })

@@ -20,7 +20,7 @@ export function isStream(value: unknown): value is AsyncIterable<unknown> {
 }
 
 /** Feeds a request stream from an async iterable, as fast as the guest takes its items. */
-export class Input {
+export class RequestStream {
   readonly #iterable: AsyncIterable<unknown>
   readonly #encode: (value: unknown) => Encoded
   readonly #fail: (error: PolyloopError) => void

@@ -2,32 +2,32 @@
 import { expect, test } from 'vitest'
 import { PolyloopError } from '../common/errors.ts'
 import { windowBytes } from '../ring/block.ts'
-import { Output } from './response-stream.ts'
+import { ResponseStream } from './response-stream.ts'
 
-/** An output with a source that notes what it is told. */
-function open(window = 4): { output: Output; credits: [number, number][]; given: PolyloopError[] } {
+/** An responseStream with a source that notes what it is told. */
+function open(window = 4): { responseStream: ResponseStream; credits: [number, number][]; given: PolyloopError[] } {
   const credits: [number, number][] = []
   const given: PolyloopError[] = []
-  const output = new Output((self) => {
+  const responseStream = new ResponseStream((self) => {
     self.window = window
     return { credit: (items, bytes) => void credits.push([items, bytes]), abandon: (error) => void given.push(error) }
   })
-  return { output, credits, given }
+  return { responseStream, credits, given }
 }
 
 test('credit goes back when half of the items, or half of the bytes, were read', async () => {
-  const { output, credits } = open()
-  output.start()
-  for (let item = 0; item < 4; item++) output.push(item, 10)
+  const { responseStream, credits } = open()
+  responseStream.start()
+  for (let item = 0; item < 4; item++) responseStream.push(item, 10)
   expect(credits).toEqual([])
-  await output.next()
+  await responseStream.next()
   expect(credits).toEqual([])
-  await output.next()
+  await responseStream.next()
   expect(credits).toEqual([[2, 20]])
-  output.push('large', windowBytes)
-  await output.next()
-  await output.next()
-  await output.next()
+  responseStream.push('large', windowBytes)
+  await responseStream.next()
+  await responseStream.next()
+  await responseStream.next()
   expect(credits).toEqual([
     [2, 20],
     [2, 20],
@@ -36,19 +36,19 @@ test('credit goes back when half of the items, or half of the bytes, were read',
 })
 
 test('with a window of one every item that is read gives credit', async () => {
-  const { output, credits } = open(1)
-  const next = output.next()
-  output.push('a', 1)
+  const { responseStream, credits } = open(1)
+  const next = responseStream.next()
+  responseStream.push('a', 1)
   expect(await next).toEqual({ done: false, value: 'a' })
   expect(credits).toEqual([[1, 1]])
 })
 
 test('readers that wait get items in the order in which they asked', async () => {
-  const { output } = open()
-  const reads = [output.next(), output.next(), output.next()]
-  output.push(1, 0)
-  output.push(2, 0)
-  output.finish()
+  const { responseStream } = open()
+  const reads = [responseStream.next(), responseStream.next(), responseStream.next()]
+  responseStream.push(1, 0)
+  responseStream.push(2, 0)
+  responseStream.finish()
   expect(await Promise.all(reads)).toEqual([
     { done: false, value: 1 },
     { done: false, value: 2 },
@@ -57,64 +57,64 @@ test('readers that wait get items in the order in which they asked', async () =>
 })
 
 test('a failure comes after the items before it, once', async () => {
-  const { output } = open()
-  output.start()
-  output.push(1, 0)
-  output.fail(new Error('broken'))
-  output.push(2, 0)
-  expect(await output.next()).toEqual({ done: false, value: 1 })
-  await expect(output.next()).rejects.toThrow('broken')
-  expect(await output.next()).toEqual({ done: true, value: undefined })
+  const { responseStream } = open()
+  responseStream.start()
+  responseStream.push(1, 0)
+  responseStream.fail(new Error('broken'))
+  responseStream.push(2, 0)
+  expect(await responseStream.next()).toEqual({ done: false, value: 1 })
+  await expect(responseStream.next()).rejects.toThrow('broken')
+  expect(await responseStream.next()).toEqual({ done: true, value: undefined })
 })
 
 test('of several readers that wait the first gets the failure, the others the end', async () => {
-  const { output } = open()
-  const [first, second] = [output.next(), output.next()]
-  output.fail(new Error('broken'))
+  const { responseStream } = open()
+  const [first, second] = [responseStream.next(), responseStream.next()]
+  responseStream.fail(new Error('broken'))
   await expect(first).rejects.toThrow('broken')
   expect(await second).toEqual({ done: true, value: undefined })
 })
 
 test('giving up is told once, and not at all after the end or before the start', async () => {
-  const { output, given } = open()
-  output.start()
-  await output.return()
-  await output.return()
+  const { responseStream, given } = open()
+  responseStream.start()
+  await responseStream.return()
+  await responseStream.return()
   expect(given.map(({ code }) => code)).toEqual(['cancelled'])
   const ended = open()
-  ended.output.start()
-  ended.output.finish()
-  await ended.output.return()
+  ended.responseStream.start()
+  ended.responseStream.finish()
+  await ended.responseStream.return()
   expect(ended.given).toEqual([])
   const fresh = open()
-  await fresh.output.return()
-  expect(await fresh.output.next()).toEqual({ done: true, value: undefined })
+  await fresh.responseStream.return()
+  expect(await fresh.responseStream.next()).toEqual({ done: true, value: undefined })
   expect(fresh.given).toEqual([])
 })
 
 test('a call that cannot start is a failure of the first read', async () => {
-  const output = new Output(() => {
+  const responseStream = new ResponseStream(() => {
     throw new PolyloopError('not-found', 'there is none')
   })
-  await expect(output.next()).rejects.toMatchObject({ code: 'not-found' })
-  expect(await output.next()).toEqual({ done: true, value: undefined })
+  await expect(responseStream.next()).rejects.toMatchObject({ code: 'not-found' })
+  expect(await responseStream.next()).toEqual({ done: true, value: undefined })
 })
 
 test('items may go beyond the credit in bytes by the largest of them, in whatever order they come', () => {
-  const { output } = open(64)
-  output.start()
-  output.receive('large', 5 * windowBytes)
-  output.receive('sent before it', windowBytes - 1)
-  expect(() => output.receive('one more', 1)).toThrow('it sends items without credit')
+  const { responseStream } = open(64)
+  responseStream.start()
+  responseStream.receive('large', 5 * windowBytes)
+  responseStream.receive('sent before it', windowBytes - 1)
+  expect(() => responseStream.receive('one more', 1)).toThrow('it sends items without credit')
 })
 
 test('ten thousand items that nobody reads yet are kept in order', async () => {
-  const { output } = open(10_000)
-  output.start()
-  for (let item = 0; item < 10_000; item++) output.receive(item, 1)
-  expect(() => output.receive('one more', 1)).toThrow('it sends items without credit')
-  output.finish()
+  const { responseStream } = open(10_000)
+  responseStream.start()
+  for (let item = 0; item < 10_000; item++) responseStream.receive(item, 1)
+  expect(() => responseStream.receive('one more', 1)).toThrow('it sends items without credit')
+  responseStream.finish()
   let wanted = 0
-  for await (const item of output) expect(item).toBe(wanted++)
+  for await (const item of responseStream) expect(item).toBe(wanted++)
   expect(wanted).toBe(10_000)
 })

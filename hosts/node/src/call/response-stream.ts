@@ -34,12 +34,12 @@ export const mostAhead = 256
 const over: IteratorResult<unknown> = { done: true, value: undefined }
 
 /** The reader's end of a response stream. */
-export class Output implements Stream<unknown> {
+export class ResponseStream implements Stream<unknown> {
   /** Items that the guest may be ahead at most: what the caller asked for. */
   ahead: number = mostAhead
   /** Items that it may be ahead: what there was credit for. */
   window = 1
-  readonly #begin: (output: Output) => Source
+  readonly #begin: (responseStream: ResponseStream) => Source
   #source: Source | undefined
   #items: { readonly value: unknown; readonly bytes: number }[] = []
   #next = 0
@@ -54,7 +54,7 @@ export class Output implements Stream<unknown> {
   #largest = 0
 
   /** @param begin - starts the call, which then fills this */
-  constructor(begin: (output: Output) => Source) {
+  constructor(begin: (responseStream: ResponseStream) => Source) {
     this.#begin = begin
   }
 

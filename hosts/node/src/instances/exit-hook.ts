@@ -13,7 +13,7 @@ const guests = new Set<Guest>()
  * Has a guest in a process of its own unloaded before the program ends by itself: it runs its own ending, instead of
  * being killed with its host.
  */
-export function sayFarewell(guest: Guest): void {
+export function unloadBeforeExit(guest: Guest): void {
   if (guests.size === 0) process.on('beforeExit', onBeforeExit)
   guests.add(guest)
 }

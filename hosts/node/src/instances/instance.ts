@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Lobby } from '../call/dispatcher.ts'
+import type { Dispatcher } from '../call/dispatcher.ts'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { Manifest } from '../common/manifest.ts'
@@ -8,12 +8,12 @@ import type { Settings } from '../common/options.ts'
 import { type BindingEvent, native } from '../native/addon.ts'
 import { type HubMember, join, leave, nextId, open } from '../native/hub.ts'
 import { OwnProcess } from '../placement/own-process.ts'
-import type { GuestStart, Home, Tenant } from '../placement/placement.ts'
-import { type GuestProcess, RemoteHome, type Witness } from '../placement/process.ts'
+import type { GuestStart, Placement, Tenant } from '../placement/placement.ts'
+import { type GuestProcess, ProcessPlacement, type Witness } from '../placement/process.ts'
 import { SharedProcess } from '../placement/shared-process.ts'
-import { ThreadHome } from '../placement/threads.ts'
+import { ThreadPlacement } from '../placement/threads.ts'
 import { Block } from '../ring/block.ts'
-import { Tasks } from '../ring/connection.ts'
+import { Connection } from '../ring/connection.ts'
 
 /** `dead`: it takes no more calls, and is still there, because threads cannot be ended from outside. */
 type State = 'starting' | 'ready' | 'dead' | 'closing' | 'gone'
@@ -31,7 +31,7 @@ export interface Landlord {
 /** One guest with its rings: a runtime has one, or several, and others after it. */
 export class Instance implements HubMember, Tenant {
   readonly id: number
-  readonly tasks: Tasks
+  readonly connection: Connection
   /** Resolves when its process is known, where it is to have one, and when it will not start. */
   readonly placed: Deferred<void> = deferred()
   readonly started: Deferred<Manifest> = deferred()
@@ -42,8 +42,8 @@ export class Instance implements HubMember, Tenant {
   /** When its code was read at the earliest, where this host is the one to act on changes of it. */
   firstSince: number | undefined
   readonly #name: string
-  readonly #home: Home
-  readonly #lobby: Lobby
+  readonly #placement: Placement
+  readonly #dispatcher: Dispatcher
   readonly #known: Manifest | undefined
   readonly #landlord: Landlord
   #state: State = 'starting'
@@ -61,33 +61,33 @@ export class Instance implements HubMember, Tenant {
     index: number,
     guest: GuestStart,
     settings: Settings,
-    lobby: Lobby,
+    dispatcher: Dispatcher,
     known: Manifest | undefined,
     landlord: Landlord,
   ) {
     this.#name = name
-    this.#lobby = lobby
+    this.#dispatcher = dispatcher
     this.#known = known
     this.#landlord = landlord
     open()
     this.id = nextId()
     const { maxCalls, maxPayload, spin, placement, shared, drainTimeout } = settings
     const isRemote = placement === 'process'
-    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: lobby.memory.open() }
+    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: dispatcher.memory.open() }
     const block = new Block(native.create(this.id, JSON.stringify(options)))
-    this.tasks = new Tasks(this.id, block, settings, lobby, (error) => this.breach(error))
+    this.connection = new Connection(this.id, block, settings, dispatcher, (error) => this.breach(error))
     const toProcess = (witness: Witness): GuestProcess =>
       shared === false
         ? new OwnProcess(this.id, guest.command, drainTimeout, witness)
         : new SharedProcess(this.id, block, guest, settings, index, witness)
-    this.#home = isRemote
-      ? new RemoteHome(this.id, name, guest, settings, this, toProcess)
-      : new ThreadHome(this.id, name, guest, settings, known !== undefined)
+    this.#placement = isRemote
+      ? new ProcessPlacement(this.id, name, guest, settings, this, toProcess)
+      : new ThreadPlacement(this.id, name, guest, settings, known !== undefined)
     join(this.id, this)
   }
 
   get pid(): number | undefined {
-    return this.#home.pid
+    return this.#placement.pid
   }
 
   get state(): State {
@@ -97,13 +97,13 @@ export class Instance implements HubMember, Tenant {
   /** Starts it. `anew`: where others share one, not that one. */
   begin(anew: boolean): void {
     try {
-      const settled = this.#home.begin(anew)
+      const settled = this.#placement.begin(anew)
       const over = (): void => {
         settled()
         this.placed.resolve()
       }
       this.started.promise.then(over, over)
-      if (!this.#home.isRemote) this.placed.resolve()
+      if (!this.#placement.isRemote) this.placed.resolve()
     } catch (error) {
       native.remove(this.id, 0)
       this.#leave()
@@ -113,7 +113,7 @@ export class Instance implements HubMember, Tenant {
 
   /** Where others share one, puts this one in its place: they are told. */
   takeOver(): Promise<void> {
-    return this.#home.takeOver()
+    return this.#placement.takeOver()
   }
 
   reached(): void {
@@ -131,51 +131,52 @@ export class Instance implements HubMember, Tenant {
   }
 
   drain(limit: number): boolean {
-    if (this.#broken) return this.tasks.skip()
+    if (this.#broken) return this.connection.skip()
     try {
-      return this.tasks.drain(limit, this.#onLog)
+      return this.connection.drain(limit, this.#onLog)
     } catch (error) {
       // What cannot be drained is the doing of whoever wrote it.
       if (error instanceof Breach) this.breach(error)
-      else if (this.#home.isRemote) this.breach(new Breach(`it cannot be read: ${(error as Error).message}`, error))
+      else if (this.#placement.isRemote)
+        this.breach(new Breach(`it cannot be read: ${(error as Error).message}`, error))
       else throw error
       return false
     }
   }
 
   flushLog(): void {
-    this.#home.flushLog()
+    this.#placement.flushLog()
   }
 
   /** Tells what it printed last. A process ends with its host by itself, unless it does not want to. */
   exit(): void {
     this.flushLog()
-    this.#home.abandon(new Error('its host has ended'))
+    this.#placement.abandon(new Error('its host has ended'))
   }
 
   /** Nothing that it says is believed any more: its calls are rejected, and where it can be ended it is. */
   breach(error: Error): void {
     if (this.#broken) return
     this.#broken = true
-    this.#home.kill(error)
-    if (!this.#home.isRemote) this.#die(PolyloopError.from('guest-crashed', error))
+    this.#placement.kill(error)
+    if (!this.#placement.isRemote) this.#die(PolyloopError.from('guest-crashed', error))
   }
 
   /** Ends a guest that hangs. */
   kill(reason: Error): void {
-    this.#home.kill(reason)
+    this.#placement.kill(reason)
   }
 
   /** Lets calls in flight finish, then ends the guest. */
   async close(): Promise<void> {
     if (this.#state === 'starting') {
-      this.#home.abandon(new Error('it was unloaded while it started'))
+      this.#placement.abandon(new Error('it was unloaded while it started'))
       await this.started.promise.catch(() => {})
     }
-    if (this.#state === 'ready') await new Promise<void>((resolve) => this.tasks.whenIdle(resolve))
+    if (this.#state === 'ready') await new Promise<void>((resolve) => this.connection.whenIdle(resolve))
     if (this.#state === 'ready' || this.#state === 'dead') {
       this.#state = 'closing'
-      this.#home.close()
+      this.#placement.close()
     }
     await this.gone.promise
   }
@@ -189,16 +190,16 @@ export class Instance implements HubMember, Tenant {
 
   #ready(text: string): void {
     try {
-      this.tasks.manifest = this.#known?.text === text ? this.#known : new Manifest(text)
+      this.connection.manifest = this.#known?.text === text ? this.#known : new Manifest(text)
     } catch (cause) {
       const message = `the manifest of ${this.#name} cannot be read: ${text.slice(0, 200)}`
       this.#state = 'closing'
-      this.#home.close()
+      this.#placement.close()
       this.started.reject(new PolyloopError('protocol', message, { cause }))
       return
     }
     this.#state = 'ready'
-    this.started.resolve(this.tasks.manifest)
+    this.started.resolve(this.connection.manifest)
   }
 
   #failed(rc: number, payload: string): void {
@@ -223,9 +224,9 @@ export class Instance implements HubMember, Tenant {
         ...(guest !== undefined && { guest }),
         ...(exit !== undefined && { exit }),
       })
-    this.#lobby.remove(this.tasks)
-    this.tasks.fail(error)
-    if (this.#home.isRemote) this.#leave()
+    this.#dispatcher.remove(this.connection)
+    this.connection.fail(error)
+    if (this.#placement.isRemote) this.#leave()
     else this.#state = 'dead'
     this.#landlord.died(error())
   }
@@ -233,7 +234,7 @@ export class Instance implements HubMember, Tenant {
   #leave(): void {
     this.#state = 'gone'
     leave(this.id)
-    this.tasks.takeBack(this.#home.mayRead)
+    this.connection.takeBack(this.#placement.mayRead)
     this.gone.resolve()
   }
 }

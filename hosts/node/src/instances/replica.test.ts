@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Instance } from './instance.ts'
-import { Berth } from './replica.ts'
+import { Replica } from './replica.ts'
 
 const policy = { attempts: 5, minDelay: 100, maxDelay: 300, resetAfter: 10_000 }
 const ready = { state: 'ready' } as unknown as Instance
@@ -15,53 +15,53 @@ afterEach(() => {
 })
 
 /** Milliseconds until it starts the next instance. */
-function delayOf(berth: Berth): number {
+function delayOf(replica: Replica): number {
   const from = Date.now()
   let started = -1
-  expect(berth.restart(() => (started = Date.now()))).toBe(true)
-  expect(berth.isManned).toBe(true)
+  expect(replica.restart(() => (started = Date.now()))).toBe(true)
+  expect(replica.isOccupied).toBe(true)
   vi.runAllTimers()
   return started - from
 }
 
 test('waits longer after each death in a row, up to the longest delay, and gives up after as many as it may', () => {
-  const berth = new Berth(0, policy)
-  expect([1, 2, 3, 4, 5].map(() => delayOf(berth))).toEqual([0, 100, 200, 300, 300])
-  expect(berth.restart(() => {})).toBe(false)
-  expect(berth).toMatchObject({ deaths: 6, isManned: false })
+  const replica = new Replica(0, policy)
+  expect([1, 2, 3, 4, 5].map(() => delayOf(replica))).toEqual([0, 100, 200, 300, 300])
+  expect(replica.restart(() => {})).toBe(false)
+  expect(replica).toMatchObject({ deaths: 6, isOccupied: false })
 })
 
 test('forgets earlier deaths once an instance has lived for long enough', () => {
-  const berth = new Berth(0, policy)
-  delayOf(berth)
-  berth.settle(ready)
+  const replica = new Replica(0, policy)
+  delayOf(replica)
+  replica.settle(ready)
   vi.advanceTimersByTime(policy.resetAfter - 1)
-  expect(delayOf(berth), 'it did not').toBe(100)
-  berth.settle(ready)
+  expect(delayOf(replica), 'it did not').toBe(100)
+  replica.settle(ready)
   vi.advanceTimersByTime(policy.resetAfter)
-  expect(delayOf(berth)).toBe(0)
+  expect(delayOf(replica)).toBe(0)
 })
 
 test('starts nothing any more after it was stopped or forgiven', () => {
-  const berth = new Berth(0, policy)
-  for (const end of [() => berth.stop(), () => berth.forgive()]) {
-    delayOf(berth)
+  const replica = new Replica(0, policy)
+  for (const end of [() => replica.stop(), () => replica.forgive()]) {
+    delayOf(replica)
     const start = vi.fn()
-    berth.restart(start)
+    replica.restart(start)
     end()
     vi.runAllTimers()
     expect(start).not.toHaveBeenCalled()
-    expect(berth.isManned).toBe(false)
+    expect(replica.isOccupied).toBe(false)
   }
-  expect(berth.deaths).toBe(0)
+  expect(replica.deaths).toBe(0)
 })
 
-test('says in whose place an instance comes, and forgets where the earlier one had strayed to', () => {
-  const berth = new Berth(3, policy)
-  expect(berth.settle(ready)).toBeUndefined()
-  berth.strayed = ready
+test('says in whose place an instance comes, and forgets where the earlier one had leftBehind to', () => {
+  const replica = new Replica(3, policy)
+  expect(replica.settle(ready)).toBeUndefined()
+  replica.leftBehind = ready
   const next = { state: 'starting' } as unknown as Instance
-  expect(berth.settle(next)).toBe(ready)
-  expect(berth).toMatchObject({ index: 3, instance: next, strayed: undefined, isManned: true })
-  expect(berth.settle(next), 'itself').toBeUndefined()
+  expect(replica.settle(next)).toBe(ready)
+  expect(replica).toMatchObject({ index: 3, instance: next, leftBehind: undefined, isOccupied: true })
+  expect(replica.settle(next), 'itself').toBeUndefined()
 })

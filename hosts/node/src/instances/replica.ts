@@ -3,12 +3,12 @@
 import type { Settings } from '../common/options.ts'
 import type { Instance } from './instance.ts'
 
-/** A place of a fleet: an instance, and after its death the next one. */
-export class Berth {
+/** A place of a supervisor: an instance, and after its death the next one. */
+export class Replica {
   readonly index: number
   instance: Instance | undefined
   /** An instance that others have left for a newer one, which could not be reached from here. */
-  strayed: Instance | undefined
+  leftBehind: Instance | undefined
   /** Deaths in a row. */
   deaths = 0
   readonly #policy: Settings['restart']
@@ -22,7 +22,7 @@ export class Berth {
   }
 
   /** Whether there is an instance that takes calls, or will. */
-  get isManned(): boolean {
+  get isOccupied(): boolean {
     const state = this.instance?.state
     return this.#timer !== undefined || state === 'starting' || state === 'ready'
   }
@@ -31,7 +31,7 @@ export class Berth {
   settle(instance: Instance): Instance | undefined {
     const before = this.instance === instance ? undefined : this.instance
     this.instance = instance
-    this.strayed = undefined
+    this.leftBehind = undefined
     this.#since = Date.now()
     return before
   }

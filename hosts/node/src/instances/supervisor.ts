@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Lobby } from '../call/dispatcher.ts'
+import type { Dispatcher } from '../call/dispatcher.ts'
 import { callBack } from '../common/call-back.ts'
 import { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
@@ -9,11 +9,11 @@ import type { Settings } from '../common/options.ts'
 import type { GuestStart } from '../placement/placement.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { Instance } from './instance.ts'
-import { Berth } from './replica.ts'
-import { type Crew, Reloads } from './rollout.ts'
+import { Replica } from './replica.ts'
+import { Rollout, type Supervised } from './rollout.ts'
 
 /** The instances of a runtime: starts them, and starts them anew when they die. */
-export class Fleet implements Crew {
+export class Supervisor implements Supervised {
   /** What the instances declare, once they are ready. */
   manifest: Manifest | undefined
   /** Why there are none any more and will be none. */
@@ -21,26 +21,26 @@ export class Fleet implements Crew {
   restarts = 0
   isClosing = false
   /** Puts newer instances in their place. */
-  readonly reloads: Reloads
-  readonly berths: readonly Berth[]
+  readonly rollout: Rollout
+  readonly replicas: readonly Replica[]
   readonly #name: string
   readonly #settings: Settings
-  readonly #lobby: Lobby
+  readonly #dispatcher: Dispatcher
   #guest: GuestStart | undefined
-  /** Those that are in no berth: they start, or have been replaced and have calls in flight still. */
+  /** Those that are in no replica: they start, or have been replaced and have calls in flight still. */
   readonly #others = new Set<Instance>()
 
-  constructor(name: string, settings: Settings, lobby: Lobby) {
+  constructor(name: string, settings: Settings, dispatcher: Dispatcher) {
     this.#name = name
     this.#settings = settings
-    this.#lobby = lobby
-    this.berths = Array.from({ length: settings.instances }, (_, index) => new Berth(index, settings.restart))
-    this.reloads = new Reloads(name, this)
+    this.#dispatcher = dispatcher
+    this.replicas = Array.from({ length: settings.instances }, (_, index) => new Replica(index, settings.restart))
+    this.rollout = new Rollout(name, this)
   }
 
   /** Those that are there, whatever their state. */
   get instances(): readonly Instance[] {
-    return [...new Set([...this.berths.flatMap(({ instance }) => instance ?? []), ...this.#others])]
+    return [...new Set([...this.replicas.flatMap(({ instance }) => instance ?? []), ...this.#others])]
   }
 
   /**
@@ -51,77 +51,77 @@ export class Fleet implements Crew {
   async start(guest: GuestStart): Promise<void> {
     this.#guest = guest
     try {
-      await Promise.all(this.berths.map((berth) => this.#begin(berth)))
+      await Promise.all(this.replicas.map((replica) => this.#begin(replica)))
     } catch (error) {
       await this.close()
       throw error
     }
   }
 
-  /** Starts an instance in a berth; it takes calls when it is ready. */
-  async #begin(berth: Berth): Promise<void> {
-    const instance = await this.launch(berth, false)
-    const { instance: other } = berth
+  /** Starts an instance in a replica; it takes calls when it is ready. */
+  async #begin(replica: Replica): Promise<void> {
+    const instance = await this.launch(replica, false)
+    const { instance: other } = replica
     // A reload has put another one there meanwhile.
     if (other !== instance && other?.state === 'ready') this.retire(instance)
     // It may have died as soon as it was ready: then another is on its way.
-    else if (!this.isClosing && instance.state === 'ready') this.#serve(berth, instance)
+    else if (!this.isClosing && instance.state === 'ready') this.#serve(replica, instance)
     else this.#others.delete(instance)
   }
 
-  async launch(berth: Berth, anew: boolean): Promise<Instance> {
+  async launch(replica: Replica, anew: boolean): Promise<Instance> {
     const instance: Instance = new Instance(
       this.#name,
-      berth.index,
+      replica.index,
       this.#guest as GuestStart,
       this.#settings,
-      this.#lobby,
+      this.#dispatcher,
       this.manifest,
       {
-        died: (error) => this.#died(berth, instance, error),
-        moved: () => this.reloads.follow(),
-        first: () => this.reloads.act(),
+        died: (error) => this.#died(replica, instance, error),
+        moved: () => this.rollout.follow(),
+        first: () => this.rollout.act(),
       },
     )
-    berth.instance ??= instance
+    replica.instance ??= instance
     this.#others.add(instance)
     try {
       instance.begin(anew)
       await instance.placed.promise
-      this.emit({ type: 'starting', instance: berth.index, pid: instance.pid })
+      this.emit({ type: 'starting', instance: replica.index, pid: instance.pid })
       await instance.started.promise
       return instance
     } catch (error) {
       this.#others.delete(instance)
-      if (berth.instance === instance) berth.instance = undefined
+      if (replica.instance === instance) replica.instance = undefined
       throw error
     }
   }
 
   /** A ready instance takes calls from now on. Returns the one in whose place it comes, if there was one. */
-  #serve(berth: Berth, instance: Instance): Instance | undefined {
+  #serve(replica: Replica, instance: Instance): Instance | undefined {
     this.#others.delete(instance)
-    const before = berth.settle(instance)
-    this.manifest = instance.tasks.manifest
-    this.#lobby.add(instance.tasks)
-    if (before !== undefined) this.#lobby.remove(before.tasks)
-    this.emit({ type: berth.deaths > 0 ? 'restarted' : 'ready', instance: berth.index, pid: instance.pid })
-    if (this.#settings.heartbeat > 0) this.#watch(berth, instance)
-    this.reloads.act()
-    this.reloads.follow()
+    const before = replica.settle(instance)
+    this.manifest = instance.connection.manifest
+    this.#dispatcher.add(instance.connection)
+    if (before !== undefined) this.#dispatcher.remove(before.connection)
+    this.emit({ type: replica.deaths > 0 ? 'restarted' : 'ready', instance: replica.index, pid: instance.pid })
+    if (this.#settings.heartbeat > 0) this.#watch(replica, instance)
+    this.rollout.act()
+    this.rollout.follow()
     return before
   }
 
-  replace(berth: Berth, instance: Instance): void {
-    berth.forgive()
-    const before = this.#serve(berth, instance)
+  replace(replica: Replica, instance: Instance): void {
+    replica.forgive()
+    const before = this.#serve(replica, instance)
     if (before !== undefined) this.retire(before)
   }
 
-  #watch(berth: Berth, instance: Instance): void {
+  #watch(replica: Replica, instance: Instance): void {
     const { heartbeat, whenHung } = this.#settings
-    const beats = new Heartbeat(instance.tasks.beats, heartbeat, () => {
-      const { index } = berth
+    const beats = new Heartbeat(instance.connection.beats, heartbeat, () => {
+      const { index } = replica
       const message = `it has not been able to run code for ${heartbeat} ms (the option heartbeat)`
       this.emit({ type: 'hung', instance: index, pid: instance.pid, error: new PolyloopError('deadline', message) })
       if (whenHung === 'kill') instance.kill(new Error(message))
@@ -129,39 +129,41 @@ export class Fleet implements Crew {
     void instance.gone.promise.then(() => beats.stop())
   }
 
-  #died(berth: Berth, instance: Instance, error: PolyloopError): void {
-    const { index } = berth
+  #died(replica: Replica, instance: Instance, error: PolyloopError): void {
+    const { index } = replica
     this.emit({ type: 'crashed', instance: index, pid: instance.pid, error })
     // One that was replaced is not missed.
-    if (berth.instance !== instance) return
-    berth.instance = this.#settings.placement === 'process' ? undefined : instance
-    this.#restart(berth, error)
+    if (replica.instance !== instance) return
+    replica.instance = this.#settings.placement === 'process' ? undefined : instance
+    this.#restart(replica, error)
   }
 
-  #restart(berth: Berth, error: PolyloopError): void {
+  #restart(replica: Replica, error: PolyloopError): void {
     if (this.isClosing) return
-    if (!berth.restart(() => void this.#again(berth))) this.#giveUp(berth, error)
+    if (!replica.restart(() => void this.#again(replica))) this.#giveUp(replica, error)
   }
 
-  async #again(berth: Berth): Promise<void> {
+  async #again(replica: Replica): Promise<void> {
     this.restarts++
     try {
-      await this.#begin(berth)
-      this.reloads.restarted(berth)
+      await this.#begin(replica)
+      this.rollout.restarted(replica)
     } catch (error) {
       // Where it is ready, a reload has put it there.
-      if (this.isClosing || berth.instance?.state === 'ready') return
-      this.emit({ type: 'crashed', instance: berth.index, error: error as PolyloopError })
-      this.#restart(berth, error as PolyloopError)
+      if (this.isClosing || replica.instance?.state === 'ready') return
+      this.emit({ type: 'crashed', instance: replica.index, error: error as PolyloopError })
+      this.#restart(replica, error as PolyloopError)
     }
   }
 
-  #giveUp(berth: Berth, error: PolyloopError): void {
-    this.emit({ type: 'gave-up', instance: berth.index, error })
-    if (this.berths.some(({ isManned }) => isManned)) return
+  #giveUp(replica: Replica, error: PolyloopError): void {
+    this.emit({ type: 'gave-up', instance: replica.index, error })
+    if (this.replicas.some(({ isOccupied }) => isOccupied)) return
     const { placement, restart } = this.#settings
     const advice =
-      placement === 'process' && restart.attempts > 0 ? ` ${berth.deaths} times in a row, and is not started again` : ''
+      placement === 'process' && restart.attempts > 0
+        ? ` ${replica.deaths} times in a row, and is not started again`
+        : ''
     const { message, exit, guest } = error
     this.failure = () =>
       new PolyloopError('guest-crashed', `${message.replace(/ has died: /, ` has died${advice}: `)}`, {
@@ -169,21 +171,21 @@ export class Fleet implements Crew {
         ...(exit !== undefined && { exit }),
         ...(guest !== undefined && { guest }),
       })
-    this.#lobby.fail(this.failure)
+    this.#dispatcher.fail(this.failure)
   }
 
   retire(instance: Instance): void {
     this.#others.add(instance)
-    for (const berth of this.berths) if (berth.instance === instance) berth.instance = undefined
+    for (const replica of this.replicas) if (replica.instance === instance) replica.instance = undefined
     void instance.close().then(() => this.#others.delete(instance))
   }
 
   /** Ends all instances, which have no calls in flight. */
   async close(): Promise<void> {
     this.isClosing = true
-    for (const berth of this.berths) berth.stop()
+    for (const replica of this.replicas) replica.stop()
     await Promise.all(this.instances.map((instance) => instance.close()))
-    this.#lobby.memory.close()
+    this.#dispatcher.memory.close()
   }
 
   emit(event: RuntimeEvent): void {

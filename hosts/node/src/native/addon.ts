@@ -21,7 +21,7 @@ export interface BindingNative {
   remove(id: number, mayRead: 0 | 1): void
   doorbell(id: number): void
   hold(): void
-  pin(id: number, carrier: number, word: number, view: Uint8Array): void
+  pin(id: number, requestBuffer: number, word: number, view: Uint8Array): void
   control(id: number): void
   slab(id: number, slab: number, bytes: number): ArrayBuffer
   alloc(requests: number, bytes: number): [ArrayBuffer, number]

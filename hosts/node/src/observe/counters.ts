@@ -8,12 +8,12 @@ function now(): number {
   return seconds * 1e9 + nanoseconds
 }
 
-/** Counts of one runtime since its load. */
-export class Counts {
+/** Counters of one runtime since its load. */
+export class Counters {
   calls = 0
   late = 0
-  bytesOut = 0
-  bytesIn = 0
+  requestBytes = 0
+  responseBytes = 0
   readonly errors: Partial<Record<PolyloopErrorCode, number>> = {}
   /** Of timed calls: from the call until a guest thread took it. */
   readonly waiting: Histogram = new Histogram()

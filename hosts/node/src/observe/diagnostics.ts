@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens to calls and instances, for whoever subscribes to the channels of node:diagnostics_channel.
 import { channel } from 'node:diagnostics_channel'
-import type { Task } from '../call/call.ts'
-import type { Lobby } from '../call/dispatcher.ts'
+import type { Call } from '../call/call.ts'
+import type { Dispatcher } from '../call/dispatcher.ts'
 import type { Payload } from '../common/codec.ts'
 import type { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import type { Settings } from '../common/options.ts'
-import type { Tasks } from '../ring/connection.ts'
+import type { Connection } from '../ring/connection.ts'
 import { doorbells } from '../ring/submission.ts'
-import type { Counts } from './counters.ts'
+import type { Counters } from './counters.ts'
 import { isTracing, Trace } from './tracing.ts'
 
 /**
@@ -87,7 +87,7 @@ interface Observed {
   readonly id: number
   readonly name: string
   readonly settings: Pick<Settings, 'tracing'>
-  readonly lobby: Lobby
+  readonly dispatcher: Dispatcher
 }
 
 /**
@@ -109,13 +109,13 @@ let lastCall = 0
 /** Tells subscribers of one call, and ends its span. */
 export class Observer {
   readonly #message: { -readonly [K in keyof CallMessage]: CallMessage[K] }
-  readonly #counts: Counts
+  readonly #counts: Counters
   readonly #trace: Trace | undefined
   #isOver = false
   #isCancelled = false
   #hasLeft = false
 
-  constructor({ id, name, lobby }: Observed, method: string, stream: boolean, trace: Trace | undefined) {
+  constructor({ id, name, dispatcher }: Observed, method: string, stream: boolean, trace: Trace | undefined) {
     this.#message = {
       id: ++lastCall,
       runtime: name,
@@ -131,7 +131,7 @@ export class Observer {
       ran: undefined,
       error: undefined,
     }
-    this.#counts = lobby.counts
+    this.#counts = dispatcher.counts
     this.#trace = trace
     started.publish(this.#message)
   }
@@ -141,18 +141,18 @@ export class Observer {
     return this.#trace?.context
   }
 
-  /** The call is a task from now on. */
-  attach(task: Task): void {
-    const { resolve, reject } = task
-    task.resolve = (value) => {
+  /** The call is a call from now on. */
+  attach(call: Call): void {
+    const { resolve, reject } = call
+    call.resolve = (value) => {
       resolve(value)
       this.#settle()
     }
-    task.reject = (error) => {
+    call.reject = (error) => {
       reject(error)
       this.fail(error)
     }
-    this.#message.requestBytes = bytesOf(task.payload)
+    this.#message.requestBytes = bytesOf(call.payload)
     encoded.publish(this.#message)
   }
 
@@ -163,9 +163,9 @@ export class Observer {
   }
 
   /** It was let in: gives it to an instance. */
-  submit(task: Task, to: Tasks): void {
+  submit(call: Call, to: Connection): void {
     const { rung } = doorbells
-    to.submit(task)
+    to.submit(call)
     // Where it found no place it was rejected, and its subscribers have heard that.
     if (this.#isOver) return
     this.#message.doorbell = doorbells.rung !== rung
@@ -173,11 +173,11 @@ export class Observer {
   }
 
   /** Its response was drained. `taken`: when a guest thread took it, where it is timed; 0 where none did. */
-  answer(task: Task, bytes: number, taken: number): void {
+  answer(call: Call, bytes: number, taken: number): void {
     const message = this.#message
     message.responseBytes = bytes
-    message.late = task.abandoned
-    const times = task.timed ? this.#counts.times(task, taken) : undefined
+    message.late = call.abandoned
+    const times = call.timed ? this.#counts.times(call, taken) : undefined
     message.waited = times?.waited
     message.ran = times?.ran
     answered.publish(message)

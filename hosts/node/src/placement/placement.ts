@@ -11,7 +11,7 @@ export interface GuestStart {
   readonly command: readonly [string, ...string[]]
 }
 
-/** What a home tells its instance. */
+/** What a placement tells its instance. */
 export interface Tenant {
   /** Of its start and its end, after what was answered and printed before. */
   event(kind: BindingEvent, rc: number, payload: string): void
@@ -26,7 +26,7 @@ export interface Tenant {
 }
 
 /** Where an instance's guest lives: in this process, or in another one. */
-export interface Home {
+export interface Placement {
   /** Whether the guest is in another process. */
   readonly isRemote: boolean
   /** Of that process. */

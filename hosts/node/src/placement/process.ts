@@ -2,7 +2,7 @@
 import { Breach, type GuestExit, type PolyloopErrorCode } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
 import { type BindingEvent, native } from '../native/addon.ts'
-import type { GuestStart, Home, Tenant } from './placement.ts'
+import type { GuestStart, Placement, Tenant } from './placement.ts'
 import { Printer, type StreamName } from './printer.ts'
 
 /** Milliseconds in which a process must have greeted: a program that is something else never does. */
@@ -67,7 +67,7 @@ interface Said {
 }
 
 /** A guest in another process: what they say to each other over the line of life. */
-export class RemoteHome implements Home, Witness {
+export class ProcessPlacement implements Placement, Witness {
   readonly isRemote = true
   mayRead = true
   readonly #id: number

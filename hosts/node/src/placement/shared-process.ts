@@ -15,7 +15,7 @@ import type { GuestStart } from './placement.ts'
 import { type GuestProcess, howOf, unkillableAfter, unknownExit, unrunnable, type Witness } from './process.ts'
 
 /** What `native.lines` returns, as JSON: descriptors of the lines to the keeper and to the guest, and its process. */
-interface Place {
+interface Allocation {
   readonly keeper: number
   readonly life: number
   readonly pid: number
@@ -108,7 +108,7 @@ export class SharedProcess implements GuestProcess {
   }
 
   #joined(): void {
-    const place = JSON.parse(native.lines(this.#id)) as Place
+    const place = JSON.parse(native.lines(this.#id)) as Allocation
     const [keeper, life] = [new Socket({ fd: place.keeper }), new Socket({ fd: place.life })]
     this.pid = place.pid
     this.#keeper = keeper
@@ -129,7 +129,7 @@ export class SharedProcess implements GuestProcess {
 
   started(): void {
     this.#triesLeft = 0
-    this.#block.porch = new Int32Array(native.porch(this.#id))
+    this.#block.parking = new Int32Array(native.porch(this.#id))
   }
 
   async takeOver(): Promise<void> {

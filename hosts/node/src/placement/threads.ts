@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Settings } from '../common/options.ts'
 import { native } from '../native/addon.ts'
-import type { GuestStart, Home } from './placement.ts'
+import type { GuestStart, Placement } from './placement.ts'
 import { Printer } from './printer.ts'
 
 /** A guest on threads of this process. */
-export class ThreadHome implements Home {
+export class ThreadPlacement implements Placement {
   readonly isRemote = false
   readonly pid = undefined
   readonly mayRead = false

@@ -9,15 +9,15 @@ import {
   flag,
   generations,
   header,
+  inlineRequestBytes,
+  inlineResponseBytes,
   kind,
   magic,
-  requestBytes,
-  responseBytes,
   version,
   windowBytes,
 } from './block.ts'
-import { Carriers } from './request-buffers.ts'
-import { RequestMemory } from './request-heap.ts'
+import { RequestBuffers } from './request-buffers.ts'
+import { RequestHeap } from './request-heap.ts'
 import { SubmissionRing } from './submission.ts'
 
 interface Layout {
@@ -74,16 +74,16 @@ describe('the layout', () => {
     expect({
       magic,
       version,
-      requestBytes,
-      responseBytes,
+      inlineRequestBytes,
+      inlineResponseBytes,
       windowBytes,
       generations,
       entryBytes: entryWords * 4,
     }).toEqual({
       magic: golden.magic,
       version: golden.version,
-      requestBytes: golden.requestBytes,
-      responseBytes: golden.responseBytes,
+      inlineRequestBytes: golden.requestBytes,
+      inlineResponseBytes: golden.responseBytes,
       windowBytes: golden.windowBytes,
       generations: golden.generations,
       entryBytes: golden.entryBytes,
@@ -138,7 +138,7 @@ describe('a submission', () => {
 
   test('has the golden bytes in every field that JavaScript writes', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block, new Carriers(0, block, new RequestMemory(0), false))
+    const ring = new SubmissionRing(0, block, new RequestBuffers(0, block, new RequestHeap(0), false))
     const bytes = Buffer.from(golden.submission.bytes, 'hex')
     // A double cannot hold all 64 bits of the golden deadline; its upper 53 do.
     const deadline = Number(number('deadline') & ~0x7ffn)
@@ -156,20 +156,20 @@ describe('a submission', () => {
 
   test('puts a payload into its slot, and its length in bytes into the entry', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block, new Carriers(0, block, new RequestMemory(0), false))
+    const ring = new SubmissionRing(0, block, new RequestBuffers(0, block, new RequestHeap(0), false))
     for (const [slot, payload] of [Buffer.from('abc'), 'grüße', '€'.repeat(1365), new Uint8Array(4096)].entries()) {
       const bytes = Buffer.from(payload as string)
       expect(ring.push(slot, 0, 0, payload, 0, undefined)).toBe(bytes.length)
       expect(entry(block, slot).readUInt32LE(0)).toBe(slot)
       expect(entry(block, slot).readUInt32LE(12)).toBe(bytes.length)
-      const start = block.requests + slot * requestBytes
+      const start = block.requests + slot * inlineRequestBytes
       expect(block.bytes.subarray(start, start + bytes.length).equals(bytes)).toBe(true)
     }
   })
 
   test('goes round the ring, and the tail counts on', () => {
     const block = new Block(memory(layout))
-    const ring = new SubmissionRing(0, block, new Carriers(0, block, new RequestMemory(0), false))
+    const ring = new SubmissionRing(0, block, new RequestBuffers(0, block, new RequestHeap(0), false))
     for (let count = 0; count < 40; count++) ring.push(count % block.slots, 0, count, undefined, 0, undefined)
     expect(block.words[header.sqTail]).toBe(40)
     expect(entry(block, 39 & block.sqMask).readUInt16LE(6)).toBe(39)

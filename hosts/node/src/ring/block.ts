@@ -32,8 +32,8 @@ export const magic: number = 0x4252_4c50
 export const version = 3
 /** 32-bit words of an entry. */
 export const entryWords = 8
-export const requestBytes = 4096
-export const responseBytes = 1024
+export const inlineRequestBytes = 4096
+export const inlineResponseBytes = 1024
 /** Bytes of a slab that responses share. */
 export const slabBytes = 1_048_576
 /** Bytes that a response stream may be ahead of its reader, beside its items. */
@@ -41,7 +41,7 @@ export const windowBytes = 1_048_576
 /** How often a slot was used is counted up to here, then from 0. */
 export const generations = 0x1fff_ffff
 
-/** Where a byte of pins for each carrier begins in the memory that `native.own` gives; word 0 is `outstanding`. */
+/** Where a byte of pins for each requestBuffer begins in the memory that `native.own` gives; word 0 is `outstanding`. */
 export const ownPins = 64
 
 /** Kinds, flags and statuses of entries: `crates/abi` and `crates/ring/src/entry.rs`. */
@@ -65,7 +65,7 @@ export const rawMethod = 0xffff
 export class Block {
   readonly words: Int32Array
   /** The words by which the guest's threads wait: its own, or those of a guest that serves other blocks, too. */
-  porch: Int32Array
+  parking: Int32Array
   readonly bytes: Buffer
   readonly slots: number
   readonly sqMask: number
@@ -75,8 +75,8 @@ export class Block {
   readonly pins: number
   readonly requests: number
   readonly responses: number
-  /** Places for requests and items: those of tasks, one of each task's stream, and further ones for any. */
-  readonly carriers: number
+  /** Places for requests and items: those of tasks, one of each call's stream, and further ones for any. */
+  readonly requestBuffers: number
   readonly control: number
   readonly controlMask: number
   /** Most items of response streams that may be under way. */
@@ -85,7 +85,7 @@ export class Block {
   /** @throws protocol where the memory is not a block of this layout */
   constructor(memory: ArrayBuffer) {
     this.words = new Int32Array(memory)
-    this.porch = this.words
+    this.parking = this.words
     this.bytes = Buffer.from(memory)
     const [
       found,
@@ -99,7 +99,7 @@ export class Block {
       requests = 0,
       responses = 0,
       _total,
-      carriers = 0,
+      requestBuffers = 0,
       controlEntries = 0,
       control = 0,
       credits = 0,
@@ -118,7 +118,7 @@ export class Block {
     this.pins = pins
     this.requests = requests
     this.responses = responses
-    this.carriers = carriers
+    this.requestBuffers = requestBuffers
     this.control = control / 4
     this.controlMask = controlEntries - 1
     this.credits = credits

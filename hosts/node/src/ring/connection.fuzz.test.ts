@@ -5,17 +5,17 @@ import { readFileSync } from 'node:fs'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { inRoot } from '../../test/support/paths.ts'
 import { Feed, numbers } from '../../test/support/streams.ts'
-import { type More, Task } from '../call/call.ts'
-import { Lobby } from '../call/dispatcher.ts'
-import { Input } from '../call/request-stream.ts'
-import { Output } from '../call/response-stream.ts'
+import { Call, type CallExtras } from '../call/call.ts'
+import { Dispatcher } from '../call/dispatcher.ts'
+import { RequestStream } from '../call/request-stream.ts'
+import { ResponseStream } from '../call/response-stream.ts'
 import { toEncoding } from '../common/codec.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { native } from '../native/addon.ts'
-import { Counts } from '../observe/counters.ts'
+import { Counters } from '../observe/counters.ts'
 import { Block, entryWords, flag, header, kind, ownPins, slabBytes, windowBytes } from './block.ts'
-import { Tasks } from './connection.ts'
-import { RequestMemory } from './request-heap.ts'
+import { Connection } from './connection.ts'
+import { RequestHeap } from './request-heap.ts'
 import { Slabs } from './slabs.ts'
 
 type Words = Readonly<Record<string, number>>
@@ -82,25 +82,25 @@ class Random {
   }
 }
 
-interface Call {
-  readonly task: Task
+interface Tracked {
+  readonly call: Call
   settled: number
-  readonly output: Output | undefined
+  readonly responseStream: ResponseStream | undefined
 }
 
 /** One guest and its host, from its first call to its end. */
 class Case {
   readonly block: Block
-  readonly tasks: Tasks
-  readonly lobby: Lobby
-  readonly calls: Call[] = []
+  readonly connection: Connection
+  readonly dispatcher: Dispatcher
+  readonly calls: Tracked[] = []
   breach: Breach | undefined
   /** What the guest has of the control ring, and of requests and items. */
   #head = 0
   readonly #given: number[] = []
   readonly #held: number[] = []
-  readonly #answered = new Set<Call>()
-  readonly #sent = new Map<Call, { readonly items: number; readonly bytes: number }>()
+  readonly #answered = new Set<Tracked>()
+  readonly #sent = new Map<Tracked, { readonly items: number; readonly bytes: number }>()
   readonly #isSound: boolean
   /** The slab that it carves from, and how often it has; slabs that hold one payload alone. */
   #slab = 1
@@ -118,10 +118,10 @@ class Case {
     this.block = new Block(memory)
     // Where answers lie: some JSON, some not.
     this.block.bytes.fill(this.#random.of(['7', '{}', '"', '{"code":"x","message":{}}', '\xff']), this.block.responses)
-    this.lobby = new Lobby(
+    this.dispatcher = new Dispatcher(
       { maxCalls: 8, maxBytes: 2 ** 20, maxPayload: 2 ** 22, whenFull: 'wait' },
-      new Counts(2),
-      new RequestMemory(0),
+      new Counters(2),
+      new RequestHeap(0),
     )
     const options = {
       encoding: toEncoding('json'),
@@ -129,60 +129,64 @@ class Case {
       placement: 'process',
       copyBytes: false,
     } as const
-    this.tasks = new Tasks(0, this.block, options, this.lobby, (error) => {
+    this.connection = new Connection(0, this.block, options, this.dispatcher, (error) => {
       this.breach ??= error
     })
-    this.lobby.add(this.tasks)
+    this.dispatcher.add(this.connection)
   }
 
   /** Makes a call: a plain one, or one with streams. */
   call(): void {
     const random = this.#random
     const which = random.below(6)
-    const source = { credit: (items: number, bytes: number) => call.task.at?.credit(call.task, items, bytes) }
-    const output =
-      which > 3 ? new Output(() => ({ ...source, abandon: (error) => call.task.abandon(error) })) : undefined
+    const source = { credit: (items: number, bytes: number) => call.call.at?.credit(call.call, items, bytes) }
+    const responseStream =
+      which > 3 ? new ResponseStream(() => ({ ...source, abandon: (error) => call.call.abandon(error) })) : undefined
     const feed = which > 4 ? new Feed(numbers(random.below(200))) : undefined
-    const input: Input | undefined =
+    const requestStream: RequestStream | undefined =
       feed &&
-      new Input(
+      new RequestStream(
         feed,
         (value) => ({ flags: 0, payload: String(value) }),
-        (error) => call.task.abandon(error),
+        (error) => call.call.abandon(error),
       )
     const onContext = random.below(4) === 0 ? () => {} : undefined
-    const more: More | undefined = which > 2 ? { output, input, onContext } : undefined
-    const flags = (output ? flag.output : 0) | (input ? flag.input : 0)
+    const extras: CallExtras | undefined = which > 2 ? { responseStream, requestStream, onContext } : undefined
+    const flags = (responseStream ? flag.output : 0) | (requestStream ? flag.input : 0)
     const payload = random.of(['"text"', '"long"'.padEnd(5000), Buffer.alloc(6000), undefined])
-    const call: Call = { task: new Task(0, flags, payload, random.below(2) === 0, more), settled: 0, output }
-    const { resolve, reject } = call.task
-    call.task.resolve = (value) => {
+    const call: Tracked = {
+      call: new Call(0, flags, payload, random.below(2) === 0, extras),
+      settled: 0,
+      responseStream,
+    }
+    const { resolve, reject } = call.call
+    call.call.resolve = (value) => {
       call.settled++
       resolve(value)
     }
-    call.task.reject = (error) => {
+    call.call.reject = (error) => {
       call.settled++
       check(error instanceof PolyloopError, 'an error is of ours')
       reject(error)
     }
-    call.task.promise.then(
-      () => output?.finish(),
-      (error) => output?.fail(error),
+    call.call.promise.then(
+      () => responseStream?.finish(),
+      (error) => responseStream?.fail(error),
     )
     this.calls.push(call)
-    this.lobby.run(call.task)
-    output?.start()
+    this.dispatcher.run(call.call)
+    responseStream?.start()
   }
 
   /** Gives a call up, or reads an item of one. */
   meddle(): void {
     const call = this.#random.of(this.calls)
     if (call === undefined) return
-    if (call.output !== undefined && this.#random.below(3) > 0) call.output.next().catch(() => {})
+    if (call.responseStream !== undefined && this.#random.below(3) > 0) call.responseStream.next().catch(() => {})
     else if (call.settled === 0) {
       // Only calls that have streams, or a deadline, can be given up.
-      call.task.onAbandon ??= () => call.task.at?.abandon(call.task)
-      call.task.abandon(new PolyloopError('cancelled', 'given up'))
+      call.call.onAbandon ??= () => call.call.at?.abandon(call.call)
+      call.call.abandon(new PolyloopError('cancelled', 'given up'))
     }
   }
 
@@ -218,28 +222,33 @@ class Case {
   /** What a sound guest could write now. */
   #sound(): number[] {
     const random = this.#random
-    const open = this.calls.filter((call) => call.task.slot >= 0 && !this.#answered.has(call))
+    const open = this.calls.filter((call) => call.call.slot >= 0 && !this.#answered.has(call))
     const call = random.of(open)
     const what = random.below(12)
     const held = random.below(4) === 0 ? flag.held : 0
     if (what < 5 && call !== undefined) {
       this.#answered.add(call)
-      if (held > 0) this.#held.push(call.task.slot)
+      if (held > 0) this.#held.push(call.call.slot)
       const [own, ...place] = this.#place(false)
       const status = random.below(6) === 0 ? 1 + random.below(2) : 0
       const flags = random.of([0, flag.bytes, flag.empty]) | held | own
-      return [call.task.slot, kind.response | (flags << 8) | (status << 16), ...place, random.word()]
+      return [call.call.slot, kind.response | (flags << 8) | (status << 16), ...place, random.word()]
     }
-    const sent = this.#sent.get(call as Call) ?? { items: 0, bytes: 0 }
-    if (what < 7 && call?.output !== undefined && sent.items < call.output.window && sent.bytes < windowBytes) {
+    const sent = this.#sent.get(call as Tracked) ?? { items: 0, bytes: 0 }
+    if (
+      what < 7 &&
+      call?.responseStream !== undefined &&
+      sent.items < call.responseStream.window &&
+      sent.bytes < windowBytes
+    ) {
       const [own, ...place] = this.#place(true)
       this.#sent.set(call, { items: sent.items + 1, bytes: sent.bytes + (place[1] as number) })
-      return [call.task.slot, kind.item | ((own | random.of([0, flag.bytes])) << 8), ...place]
+      return [call.call.slot, kind.item | ((own | random.of([0, flag.bytes])) << 8), ...place]
     }
-    const carrier = what < 9 ? this.#take(this.#given) : undefined
-    if (carrier !== undefined) {
-      if (held > 0) this.#held.push(carrier)
-      return [carrier, kind.response | ((flag.empty | held) << 8)]
+    const requestBuffer = what < 9 ? this.#take(this.#given) : undefined
+    if (requestBuffer !== undefined) {
+      if (held > 0) this.#held.push(requestBuffer)
+      return [requestBuffer, kind.response | ((flag.empty | held) << 8)]
     }
     const place = what < 11 ? this.#take(this.#held) : undefined
     if (place !== undefined) return [place, kind.release]
@@ -255,7 +264,7 @@ class Case {
     const entry = this.#sound()
     const what = random.below(5)
     // It lets go of the request of a call in flight, more often than once.
-    if (what === 4) return [random.of(this.calls)?.task.slot ?? 0, kind.release]
+    if (what === 4) return [random.of(this.calls)?.call.slot ?? 0, kind.release]
     if (what === 0) return [random.below(90), random.of([kind.response, kind.item, kind.release]) | (flag.bytes << 8)]
     if (what === 1) return [0, kind.seal, 0, 0, random.below(8), 0, random.below(4)]
     entry[random.below(entryWords)] = what === 2 ? random.odd() : random.word()
@@ -287,13 +296,13 @@ class Case {
   drain(): void {
     const before = this.#guests()
     try {
-      this.tasks.drain(1 + this.#random.below(300), () => {})
+      this.connection.drain(1 + this.#random.below(300), () => {})
     } catch (error) {
       check(error instanceof Breach, `only a Breach is thrown: ${error}`)
       this.breach ??= error as Breach
     }
     check(before.equals(this.#guests()), 'nothing is written where only guests write')
-    const taken = this.calls.flatMap(({ task }) => (task.slot < 0 ? [] : [task.slot]))
+    const taken = this.calls.flatMap(({ call }) => (call.slot < 0 ? [] : [call.slot]))
     check(new Set(taken).size === taken.length, 'no two calls are in one slot')
     check(
       this.calls.every(({ settled }) => settled <= 1),
@@ -303,23 +312,23 @@ class Case {
 
   /** All but what the host writes in a block: words of the header, two of the rings, requests. */
   #guests(): Buffer {
-    const { bytes, cq, cqMask, pins, carriers, responses } = this.block
+    const { bytes, cq, cqMask, pins, requestBuffers, responses } = this.block
     const head = Buffer.from(bytes.subarray(0, 20 * 128))
     for (const word of [header.sqTail, header.cqHead, header.outstanding, header.controlTail]) {
       head.writeUInt32LE(0, word * 4)
     }
     const ring = bytes.subarray(cq * 4, (cq + (cqMask + 1) * entryWords) * 4)
-    return Buffer.concat([head, ring, bytes.subarray(pins, pins + carriers), bytes.subarray(responses)])
+    return Buffer.concat([head, ring, bytes.subarray(pins, pins + requestBuffers), bytes.subarray(responses)])
   }
 
   /** The guest is gone: every call has settled, once, and nothing is left in flight. */
   end(): void {
-    this.lobby.remove(this.tasks)
-    this.tasks.fail(() => new PolyloopError('guest-crashed', 'gone'))
-    this.lobby.fail(() => new PolyloopError('guest-crashed', 'gone'))
+    this.dispatcher.remove(this.connection)
+    this.connection.fail(() => new PolyloopError('guest-crashed', 'gone'))
+    this.dispatcher.fail(() => new PolyloopError('guest-crashed', 'gone'))
     expect(this.calls.map(({ settled }) => settled)).toEqual(this.calls.map(() => 1))
-    expect(this.lobby.admission).toMatchObject({ calls: 0, bytes: 0, waiting: 0 })
-    expect(this.tasks.calls).toBe(0)
+    expect(this.dispatcher.admission).toMatchObject({ calls: 0, bytes: 0, waiting: 0 })
+    expect(this.connection.calls).toBe(0)
     expect(this.block.words[header.outstanding]).toBe(0)
   }
 }

@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Admission } from '../call/admission.ts'
-import type { More, Task } from '../call/call.ts'
-import type { Lobby } from '../call/dispatcher.ts'
-import type { Input } from '../call/request-stream.ts'
+import type { Call, CallExtras } from '../call/call.ts'
+import type { Dispatcher } from '../call/dispatcher.ts'
+import type { RequestStream } from '../call/request-stream.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import type { Manifest } from '../common/manifest.ts'
 import { canPin, native } from '../native/addon.ts'
-import type { Counts } from '../observe/counters.ts'
+import type { Counters } from '../observe/counters.ts'
 import { type Block, entryWords, flag, generations, header, kind, ownPins } from './block.ts'
 import { ControlRing } from './control.ts'
 import { Held } from './held.ts'
-import { Carriers } from './request-buffers.ts'
+import { RequestBuffers } from './request-buffers.ts'
 import { type ReadingOptions, Responses } from './responses.ts'
-import { Flows } from './stream-credit.ts'
-import { type Extras, SubmissionRing } from './submission.ts'
+import { StreamCredit } from './stream-credit.ts'
+import { type EntryExtras, SubmissionRing } from './submission.ts'
 
 /** The tasks of one instance: in at one end, out at the other. */
-export class Tasks {
+export class Connection {
   /** What the instance declares, once it is ready. */
   manifest: Manifest | undefined
-  readonly #lobby: Lobby
+  readonly #dispatcher: Dispatcher
   readonly #onBreach: (error: Breach) => void
   readonly #admission: Admission
-  readonly #counts: Counts
+  readonly #counts: Counters
   readonly #block: Block
   /** How many calls are outstanding, in memory that no other process can write; nobody reads it where there is none. */
   readonly #outstanding: Int32Array
   readonly #ring: SubmissionRing
   readonly #control: ControlRing
-  readonly #carriers: Carriers
+  readonly #requestBuffers: RequestBuffers
   readonly #responses: Responses
-  readonly #flows: Flows
+  readonly #streamCredit: StreamCredit
   /** Told when no call is in flight. */
   #onIdle: (() => void) | undefined
   /** Whether the loop is kept alive until abandoned calls are answered, too. */
   #awaitsAll = false
-  readonly #tasks: (Task | undefined)[]
+  readonly #bySlot: (Call | undefined)[]
   /** Free slots; the last one used is the warmest. */
   readonly #free: Int32Array
   #freeCount: number
   readonly #held = new Held()
-  /** How often each slot was used: with it a task is named where it may have been answered already. */
+  /** How often each slot was used: with it a call is named where it may have been answered already. */
   readonly #uses: Int32Array
   #head = 0
   #calls = 0
@@ -51,21 +51,33 @@ export class Tasks {
   /**
    * @param onBreach - told where the guest breaks a rule outside of a drain
    */
-  constructor(id: number, block: Block, options: ReadingOptions, lobby: Lobby, onBreach: (error: Breach) => void) {
+  constructor(
+    id: number,
+    block: Block,
+    options: ReadingOptions,
+    dispatcher: Dispatcher,
+    onBreach: (error: Breach) => void,
+  ) {
     this.#onBreach = onBreach
-    this.#lobby = lobby
-    this.#admission = lobby.admission
-    this.#counts = lobby.counts
+    this.#dispatcher = dispatcher
+    this.#admission = dispatcher.admission
+    this.#counts = dispatcher.counts
     this.#block = block
     const isRemote = options.placement === 'process'
     const own = isRemote ? native.own(id) : undefined
     this.#outstanding = own === undefined ? new Int32Array(1) : new Int32Array(own, 0, 1)
-    this.#carriers = new Carriers(id, block, lobby.memory, isRemote || !canPin(), own && new Uint8Array(own, ownPins))
-    this.#ring = new SubmissionRing(id, block, this.#carriers)
-    this.#control = new ControlRing(id, block, this.#carriers, isRemote)
+    this.#requestBuffers = new RequestBuffers(
+      id,
+      block,
+      dispatcher.memory,
+      isRemote || !canPin(),
+      own && new Uint8Array(own, ownPins),
+    )
+    this.#ring = new SubmissionRing(id, block, this.#requestBuffers)
+    this.#control = new ControlRing(id, block, this.#requestBuffers, isRemote)
     this.#responses = new Responses(id, block, options)
-    this.#flows = new Flows(block, this.#control, this.#carriers)
-    this.#tasks = new Array<Task | undefined>(block.slots).fill(undefined)
+    this.#streamCredit = new StreamCredit(block, this.#control, this.#requestBuffers)
+    this.#bySlot = new Array<Call | undefined>(block.slots).fill(undefined)
     this.#uses = new Int32Array(block.slots)
     this.#free = Int32Array.from({ length: block.slots }, (_, index) => block.slots - 1 - index)
     this.#freeCount = block.slots
@@ -76,7 +88,7 @@ export class Tasks {
 
   /** Requests in such memory that the guest may read. */
   get lent(): number {
-    return this.#carriers.lent
+    return this.#requestBuffers.lent
   }
 
   /** Calls in flight, those that were abandoned, too. */
@@ -87,62 +99,62 @@ export class Tasks {
   /** Tells the hub how many calls keep the loop alive. */
   publish(): void {
     const own = this.#awaitsAll ? this.#calls : this.#awaited
-    const all = own + this.#lobby.waitingAt(this)
+    const all = own + this.#dispatcher.waitingAt(this)
     this.#block.words[header.outstanding] = all
     this.#outstanding[0] = all
   }
 
   /** A call that was let in. */
-  submit(task: Task): void {
-    const method = task.manifest === this.manifest ? task.method : this.#translate(task)
+  submit(call: Call): void {
+    const method = call.manifest === this.manifest ? call.method : this.#translate(call)
     if (method === undefined) return
     const slot = this.#free[--this.#freeCount] as number
-    this.#tasks[slot] = task
+    this.#bySlot[slot] = call
     this.#uses[slot] = ((this.#uses[slot] as number) + 1) & generations
-    task.slot = slot
-    task.at = this
-    const { more } = task
-    const extras = more === undefined ? undefined : this.#extras(more)
+    call.slot = slot
+    call.at = this
+    const { extras } = call
+    const entryExtras = extras === undefined ? undefined : this.#extras(extras)
     try {
-      task.size = this.#ring.push(slot, task.flags, method, task.payload, task.deadline, extras)
+      call.size = this.#ring.push(slot, call.flags, method, call.payload, call.deadline, entryExtras)
     } catch (error) {
-      this.#takeBack(slot, task, error as PolyloopError)
+      this.#takeBack(slot, call, error as PolyloopError)
       return
     }
-    this.#admission.count(task.size)
+    this.#admission.count(call.size)
     this.#counts.calls++
-    this.#counts.bytesOut += task.size
+    this.#counts.requestBytes += call.size
     this.#calls++
     this.#awaited++
     this.publish()
-    if (more?.input !== undefined) this.#feed(slot, more.input)
+    if (extras?.requestStream !== undefined) this.#feed(slot, extras.requestStream)
   }
 
   /** A call whose request has found no place. */
-  #takeBack(slot: number, task: Task, error: PolyloopError): void {
-    this.#tasks[slot] = undefined
+  #takeBack(slot: number, call: Call, error: PolyloopError): void {
+    this.#bySlot[slot] = undefined
     this.#uses[slot] = ((this.#uses[slot] as number) - 1) & generations
-    task.slot = -1
+    call.slot = -1
     this.#recycle(slot)
-    if (task.more !== undefined) this.#leave(task.more)
-    this.#lobby.refuse(task, error)
+    if (call.extras !== undefined) this.#leave(call.extras)
+    this.#dispatcher.refuse(call, error)
   }
 
   /** The number of a function here that was called by that of older code; rejects the call where it is gone. */
-  #translate(task: Task): number | undefined {
-    const method = task.manifest === undefined ? undefined : this.manifest?.translate(task.method, task.manifest)
+  #translate(call: Call): number | undefined {
+    const method = call.manifest === undefined ? undefined : this.manifest?.translate(call.method, call.manifest)
     if (method !== undefined) return method
-    const name = task.manifest?.methods[task.method]?.name ?? 'handle'
+    const name = call.manifest?.methods[call.method]?.name ?? 'handle'
     const message = `the guest has no function '${name}' any more: it was reloaded while the call waited`
-    this.#lobby.refuse(task, new PolyloopError('not-found', message))
+    this.#dispatcher.refuse(call, new PolyloopError('not-found', message))
     return undefined
   }
 
   /** The caller of a call in flight has given it up. */
-  abandon(task: Task): void {
+  abandon(call: Call): void {
     this.#awaited--
     this.publish()
-    if (task.slot >= 0) this.#say(() => this.#control.cancel(task.slot, this.#uses[task.slot] as number))
+    if (call.slot >= 0) this.#say(() => this.#control.cancel(call.slot, this.#uses[call.slot] as number))
   }
 
   /** Says something in the control ring; a guest that lets it fill up is told of, not the caller. */
@@ -154,16 +166,16 @@ export class Tasks {
     }
   }
 
-  #extras({ output, context }: More): Extras {
-    return { credit: output === undefined ? 0 : this.#flows.lend(output), context }
+  #extras({ responseStream, context }: CallExtras): EntryExtras {
+    return { credit: responseStream === undefined ? 0 : this.#streamCredit.lend(responseStream), context }
   }
 
-  #feed(slot: number, input: Input): void {
+  #feed(slot: number, requestStream: RequestStream): void {
     const count = (bytes: number): void => {
-      this.#counts.bytesOut += bytes
+      this.#counts.requestBytes += bytes
     }
-    const { send, end, whenFree } = this.#flows.sink(slot, this.#uses[slot] as number, input, count)
-    input.start({
+    const { send, end, whenFree } = this.#streamCredit.sink(slot, this.#uses[slot] as number, requestStream, count)
+    requestStream.start({
       send: (item) => {
         try {
           return send(item)
@@ -180,9 +192,9 @@ export class Tasks {
   }
 
   /** Gives items back as credit, if the call is still under way. */
-  credit(task: Task, items: number, bytes: number): void {
-    if (task.slot < 0) return
-    this.#say(() => this.#control.credit(task.slot, this.#uses[task.slot] as number, items, bytes))
+  credit(call: Call, items: number, bytes: number): void {
+    if (call.slot < 0) return
+    this.#say(() => this.#control.credit(call.slot, this.#uses[call.slot] as number, items, bytes))
   }
 
   /**
@@ -219,7 +231,7 @@ export class Tasks {
 
   /** Places may be free. */
   #admitWaiting(): void {
-    this.#lobby.admit()
+    this.#dispatcher.admit()
     this.publish()
     if (this.#calls === 0) this.#settleIdle()
   }
@@ -233,51 +245,51 @@ export class Tasks {
   #answered(at: number, meta: number): void {
     const slot = this.#block.words[at] as number
     if (slot >>> 0 < this.#block.slots) this.#settle(at, slot, meta)
-    else this.#flows.givenBack(slot, (meta >>> 8) & 0xff)
+    else this.#streamCredit.givenBack(slot, (meta >>> 8) & 0xff)
   }
 
   /** A response has come. */
   #settle(at: number, slot: number, meta: number): void {
     const length = (this.#block.words[at + 3] as number) >>> 0
-    const task = this.#tasks[slot]
-    if (task === undefined) {
+    const call = this.#bySlot[slot]
+    if (call === undefined) {
       // After the guest's death everything is rejected: what its threads still answer is dropped.
       if (this.#isOver) return void this.#counts.late++
       throw new Breach('it answers a call that it was not given')
     }
     const flags = (meta >>> 8) & 0xff
-    this.#counts.bytesIn += length
-    task.more?.observer?.answer(task, length, this.#taken(at))
+    this.#counts.responseBytes += length
+    call.extras?.observer?.answer(call, length, this.#taken(at))
     // STOP 9 settle
     try {
-      if (task.more !== undefined) this.#leave(task.more)
-      const listener = task.abandoned ? undefined : task.more?.onContext
+      if (call.extras !== undefined) this.#leave(call.extras)
+      const listener = call.abandoned ? undefined : call.extras?.onContext
       const value = this.#responses.decode(at, slot, flags, length, meta >>> 16, listener)
-      if (!task.abandoned) task.resolve(value)
+      if (!call.abandoned) call.resolve(value)
     } catch (error) {
       // The call stays in flight, and is rejected with the others.
       if (error instanceof Breach) throw error
-      if (!task.abandoned) this.#reject(task, error as PolyloopError)
+      if (!call.abandoned) this.#reject(call, error as PolyloopError)
     }
-    if (task.timed) this.#counts.end(task, this.#taken(at))
-    if (task.abandoned) this.#counts.late++
+    if (call.timed) this.#counts.end(call, this.#taken(at))
+    if (call.abandoned) this.#counts.late++
     else {
       this.#awaited--
-      task.release?.()
+      call.release?.()
       // A reader may leave its stream before it hears of this.
-      task.onAbandon = undefined
+      call.onAbandon = undefined
     }
-    this.#tasks[slot] = undefined
-    task.slot = -1
+    this.#bySlot[slot] = undefined
+    call.slot = -1
     this.#calls--
-    this.#admission.leave(task.size)
+    this.#admission.leave(call.size)
     if (this.#held.answered(slot, (flags & flag.held) !== 0)) this.#recycle(slot)
     else this.#admission.keep()
   }
 
-  #reject(task: Task, error: PolyloopError): void {
+  #reject(call: Call, error: PolyloopError): void {
     this.#counts.fail(error.code)
-    task.reject(error)
+    call.reject(error)
   }
 
   /** When a guest thread took a timed call; 0 where what the guest says is no time. */
@@ -288,9 +300,9 @@ export class Tasks {
   }
 
   /** A call that had more is over. */
-  #leave({ input, output }: More): void {
-    input?.finish()
-    if (output !== undefined) this.#flows.takeBack(output)
+  #leave({ requestStream, responseStream }: CallExtras): void {
+    requestStream?.finish()
+    if (responseStream !== undefined) this.#streamCredit.takeBack(responseStream)
   }
 
   /** An item of a response stream has come. */
@@ -300,21 +312,21 @@ export class Tasks {
     const length = (words[at + 3] as number) >>> 0
     if (slot >>> 0 >= this.#block.slots) throw new Breach('it sends an item of a call that there is not')
     // None where a thread of the guest's sent it while another answered the call.
-    const task = this.#tasks[slot]
-    const output = task?.more?.output
-    this.#counts.bytesIn += length
+    const call = this.#bySlot[slot]
+    const responseStream = call?.extras?.responseStream
+    this.#counts.responseBytes += length
     try {
       // Also where nobody reads it: its slab counts it.
       const value = this.#responses.decode(at, slot, (meta >>> 8) & 0xff, length, 0)
-      if (task?.abandoned === false) output?.receive(value, length)
+      if (call?.abandoned === false) responseStream?.receive(value, length)
     } catch (error) {
       if (error instanceof Breach) throw error
-      if (output !== undefined) task?.abandon(error as PolyloopError)
+      if (responseStream !== undefined) call?.abandon(error as PolyloopError)
     }
   }
 
   #recycle(slot: number): void {
-    this.#carriers.free(slot)
+    this.#requestBuffers.free(slot)
     this.#free[this.#freeCount++] = slot
   }
 
@@ -327,13 +339,13 @@ export class Tasks {
     else throw new Breach(`it writes an entry of the kind ${what}`)
   }
 
-  /** The guest has given up the request of an answered task; its answer may still be on its way. */
+  /** The guest has given up the request of an answered call; its answer may still be on its way. */
   #release(slot: number): void {
     if (slot >>> 0 >= this.#block.slots) {
-      this.#flows.release(slot)
+      this.#streamCredit.release(slot)
       return
     }
-    if (this.#tasks[slot] === undefined && !this.#held.has(slot)) {
+    if (this.#bySlot[slot] === undefined && !this.#held.has(slot)) {
       if (this.#isOver) return
       throw new Breach('it lets go of a request that it does not hold')
     }
@@ -358,24 +370,24 @@ export class Tasks {
 
   /** The guest is gone from here: memory that it was lent may serve others, unless it may read it still. */
   takeBack(mayRead: boolean): void {
-    this.#carriers.clear(mayRead)
+    this.#requestBuffers.clear(mayRead)
   }
 
   /** The guest has died: no response will come. Rejects every call in flight. */
   fail(error: () => PolyloopError): void {
     this.#isOver = true
-    for (const [slot, task] of this.#tasks.entries()) {
-      if (task === undefined) continue
-      this.#tasks[slot] = undefined
-      task.slot = -1
-      this.#admission.leave(task.size)
-      task.onAbandon = undefined
-      if (!task.abandoned) this.#counts.fail(error().code)
-      task.more?.input?.finish()
-      task.abandon(error())
+    for (const [slot, call] of this.#bySlot.entries()) {
+      if (call === undefined) continue
+      this.#bySlot[slot] = undefined
+      call.slot = -1
+      this.#admission.leave(call.size)
+      call.onAbandon = undefined
+      if (!call.abandoned) this.#counts.fail(error().code)
+      call.extras?.requestStream?.finish()
+      call.abandon(error())
     }
     this.#admission.giveUp(this.#held.clear())
-    this.#flows.clear()
+    this.#streamCredit.clear()
     this.#calls = 0
     this.#awaited = 0
     this.publish()

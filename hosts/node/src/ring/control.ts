@@ -4,11 +4,11 @@ import type { Payload } from '../common/codec.ts'
 import { Breach } from '../common/errors.ts'
 import { native } from '../native/addon.ts'
 import { isDraining } from '../native/hub.ts'
-import { type Block, entryWords, header, kind, requestBytes } from './block.ts'
-import type { Carriers } from './request-buffers.ts'
+import { type Block, entryWords, header, inlineRequestBytes, kind } from './block.ts'
+import type { RequestBuffers } from './request-buffers.ts'
 
 /**
- * The host's end of the control ring: what is said of calls under way. A task is named by its slot and generation, for
+ * The host's end of the control ring: what is said of calls under way. A call is named by its slot and generation, for
  * it may be answered meanwhile. Where the hub drains, it has the entries acted on afterwards; elsewhere a native call
  * does. A guest in a process of its own has a thread for that, which needs the call only if it sleeps.
  */
@@ -16,25 +16,26 @@ export class ControlRing {
   readonly #id: number
   readonly #block: Block
   readonly #words: Int32Array
-  readonly #carriers: Carriers
+  readonly #requestBuffers: RequestBuffers
   readonly #isRemote: boolean
   #tail = 0
 
-  constructor(id: number, block: Block, carriers: Carriers, isRemote: boolean) {
+  constructor(id: number, block: Block, requestBuffers: RequestBuffers, isRemote: boolean) {
     this.#isRemote = isRemote
     this.#id = id
     this.#block = block
     this.#words = block.words
-    this.#carriers = carriers
+    this.#requestBuffers = requestBuffers
   }
 
   /** Sends an item of a request stream. Returns the bytes of its payload. */
-  item(slot: number, generation: number, carrier: number, flags: number, payload: Payload): number {
+  item(slot: number, generation: number, requestBuffer: number, flags: number, payload: Payload): number {
     const at = this.#begin(slot, kind.item | (flags << 8), generation)
     const words = this.#words
-    const length = payload === undefined ? 0 : this.#carriers.place(carrier, at, payload, requestBytes)
+    const length =
+      payload === undefined ? 0 : this.#requestBuffers.place(requestBuffer, at, payload, inlineRequestBytes)
     words[at + 3] = length
-    words[at + 6] = carrier
+    words[at + 6] = requestBuffer
     this.#publish(false)
     return length
   }
@@ -45,7 +46,7 @@ export class ControlRing {
     this.#publish(false)
   }
 
-  /** The caller gives the task up. */
+  /** The caller gives the call up. */
   cancel(slot: number, generation: number): void {
     this.#begin(slot, kind.cancel, generation)
     this.#publish(true)
@@ -63,7 +64,7 @@ export class ControlRing {
     const { control, controlMask } = this.#block
     // SYNC POINT control
     const head = Atomics.load(this.#words, header.controlHead)
-    // More than all of it are taken, too, where the head is said to be beyond the tail.
+    // CallExtras than all of it are taken, too, where the head is said to be beyond the tail.
     if ((this.#tail - head) >>> 0 > controlMask) this.#makeRoom()
     const at = control + (this.#tail & controlMask) * entryWords
     this.#words.fill(0, at, at + entryWords)

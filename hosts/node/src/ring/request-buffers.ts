@@ -2,8 +2,8 @@
 
 import { PolyloopError } from '../common/errors.ts'
 import { native } from '../native/addon.ts'
-import { type Block, requestBytes } from './block.ts'
-import type { Place, RequestMemory } from './request-heap.ts'
+import { type Block, inlineRequestBytes } from './block.ts'
+import type { Allocation, RequestHeap } from './request-heap.ts'
 
 /** Memory whose end may become unreadable, by `resize`, while it is pinned. */
 function isResizable({ buffer }: Uint8Array): boolean {
@@ -11,19 +11,19 @@ function isResizable({ buffer }: Uint8Array): boolean {
 }
 
 /** The places that requests, and items of request streams, travel in. */
-export class Carriers {
+export class RequestBuffers {
   readonly #id: number
   readonly #block: Block
   readonly #bytes: Buffer
-  /** Free places for items of any task. */
+  /** Free places for items of any call. */
   readonly #pool: number[]
   /** A byte for each place: 1 while what lies elsewhere for it is kept. Never in memory that another process writes. */
   readonly #pins: Uint8Array
-  /** 1 where a task's own place for an item is in use. */
+  /** 1 where a call's own place for an item is in use. */
   readonly #reserved: Uint8Array
-  readonly #memory: RequestMemory
-  /** What of it each carrier's entry refers to: kept as long as the guest may read it. */
-  readonly #lent: (ArrayBufferLike | Place | undefined)[]
+  readonly #memory: RequestHeap
+  /** What of it each requestBuffer's entry refers to: kept as long as the guest may read it. */
+  readonly #lent: (ArrayBufferLike | Allocation | undefined)[]
   /** How many of them. */
   lent = 0
   /** Whether callers' bytes cannot be read where they are. */
@@ -31,14 +31,14 @@ export class Carriers {
   #waiting: (() => void)[] = []
 
   /**
-   * @param memory - where the guest reads requests, beside the carriers
+   * @param memory - where the guest reads requests, beside the requestBuffers
    * @param copies - whether callers' bytes cannot be read where they are
-   * @param pins - a byte for each carrier
+   * @param pins - a byte for each requestBuffer
    */
   constructor(
     id: number,
     block: Block,
-    memory: RequestMemory,
+    memory: RequestHeap,
     copies: boolean,
     pins: Uint8Array = block.bytes.subarray(block.pins),
   ) {
@@ -47,14 +47,14 @@ export class Carriers {
     this.#bytes = block.bytes
     this.#pins = pins
     const first = block.slots * 2
-    this.#pool = Array.from({ length: block.carriers - first }, (_, index) => first + index)
+    this.#pool = Array.from({ length: block.requestBuffers - first }, (_, index) => first + index)
     this.#reserved = new Uint8Array(block.slots)
     this.#memory = memory
-    this.#lent = new Array<ArrayBufferLike | Place | undefined>(block.carriers).fill(undefined)
+    this.#lent = new Array<ArrayBufferLike | Allocation | undefined>(block.requestBuffers).fill(undefined)
     this.#copies = copies
   }
 
-  /** A place for an item of the task in `slot`; undefined where it has to wait. */
+  /** A place for an item of the call in `slot`; undefined where it has to wait. */
   take(slot: number): number | undefined {
     if (this.#reserved[slot] === 0) {
       this.#reserved[slot] = 1
@@ -64,11 +64,11 @@ export class Carriers {
   }
 
   /** Gives an item's place back. */
-  give(carrier: number): void {
+  give(requestBuffer: number): void {
     const { slots } = this.#block
-    this.free(carrier)
-    if (carrier < slots * 2) this.#reserved[carrier - slots] = 0
-    else this.#pool.push(carrier)
+    this.free(requestBuffer)
+    if (requestBuffer < slots * 2) this.#reserved[requestBuffer - slots] = 0
+    else this.#pool.push(requestBuffer)
     // All: some of them may not want one any more.
     const waiting = this.#waiting
     this.#waiting = []
@@ -81,67 +81,67 @@ export class Carriers {
   }
 
   /**
-   * Copies a small payload into its carrier. A large one that lies in {@link memory} is left there; another is pinned,
+   * Copies a small payload into its requestBuffer. A large one that lies in {@link memory} is left there; another is pinned,
    * or copied to where the guest reads it.
    *
    * @param word - where its entry begins, in 32-bit words
-   * @param room - bytes that it may take of its carrier
+   * @param room - bytes that it may take of its requestBuffer
    * @returns bytes of the payload
    * @throws overloaded where there is no memory to place it in
    */
-  place(carrier: number, word: number, payload: Uint8Array | string, room: number): number {
-    if (typeof payload === 'string') return this.#write(carrier, word, payload, room)
+  place(requestBuffer: number, word: number, payload: Uint8Array | string, room: number): number {
+    if (typeof payload === 'string') return this.#write(requestBuffer, word, payload, room)
     const { length } = payload
     // Empty bytes may have been detached while the call waited.
     if (length === 0) return 0
-    if (length <= room) this.#bytes.set(payload, this.start(carrier))
-    else this.#refer(carrier, word, payload)
+    if (length <= room) this.#bytes.set(payload, this.start(requestBuffer))
+    else this.#refer(requestBuffer, word, payload)
     return length
   }
 
-  #write(carrier: number, word: number, text: string, room: number): number {
+  #write(requestBuffer: number, word: number, text: string, room: number): number {
     // 1 to 3 bytes of UTF-8 a UTF-16 unit.
     const most = text.length * 3
     if (text.length <= room) {
-      const written = this.#bytes.write(text, this.start(carrier), room, 'utf8')
+      const written = this.#bytes.write(text, this.start(requestBuffer), room, 'utf8')
       // What did not fit was cut at its last whole character, of 4 bytes at most.
       if (most <= room || written < room - 3) return written
     } else {
       const place = this.#memory.take(most)
       if (place !== undefined) {
-        this.#lend(carrier, word, place.address, place)
+        this.#lend(requestBuffer, word, place.address, place)
         return place.bytes.write(text, 0, most, 'utf8')
       }
     }
-    return this.place(carrier, word, Buffer.from(text), room)
+    return this.place(requestBuffer, word, Buffer.from(text), room)
   }
 
   /** Has the entry say where the payload is. */
-  #refer(carrier: number, word: number, payload: Uint8Array): void {
+  #refer(requestBuffer: number, word: number, payload: Uint8Array): void {
     const address = this.#memory.find(payload)
     if (address !== undefined) {
-      this.#lend(carrier, word, address, payload.buffer)
+      this.#lend(requestBuffer, word, address, payload.buffer)
       return
     }
     const place = this.#copies ? this.#memory.take(payload.length) : undefined
-    if (place === undefined) this.#pin(carrier, word, isResizable(payload) ? Buffer.from(payload) : payload)
+    if (place === undefined) this.#pin(requestBuffer, word, isResizable(payload) ? Buffer.from(payload) : payload)
     else {
       place.bytes.set(payload)
-      this.#lend(carrier, word, place.address, place)
+      this.#lend(requestBuffer, word, place.address, place)
     }
   }
 
-  #lend(carrier: number, word: number, address: number, memory: ArrayBufferLike | Place): void {
+  #lend(requestBuffer: number, word: number, address: number, memory: ArrayBufferLike | Allocation): void {
     const { words } = this.#block
     words[word + 4] = address
     words[word + 5] = address / 0x1_0000_0000
-    this.#lent[carrier] = memory
+    this.#lent[requestBuffer] = memory
     this.lent++
   }
 
-  #pin(carrier: number, word: number, payload: Uint8Array): void {
+  #pin(requestBuffer: number, word: number, payload: Uint8Array): void {
     try {
-      native.pin(this.#id, carrier, word, payload)
+      native.pin(this.#id, requestBuffer, word, payload)
     } catch (cause) {
       const message = `there is no memory for a request of ${payload.length} bytes: ${(cause as Error).message}`
       throw new PolyloopError('overloaded', message, { cause })
@@ -149,22 +149,22 @@ export class Carriers {
   }
 
   /** Where the place begins in the block. */
-  start(carrier: number): number {
-    return this.#block.requests + carrier * requestBytes
+  start(requestBuffer: number): number {
+    return this.#block.requests + requestBuffer * inlineRequestBytes
   }
 
   /** Takes everything back that was lent; what may be read still serves nobody any more. */
   clear(mayRead: boolean): void {
     if (mayRead) this.#memory.keep(this.#lent.filter((lent) => lent !== undefined))
-    else for (let carrier = 0; this.lent > 0; carrier++) this.free(carrier)
+    else for (let requestBuffer = 0; this.lent > 0; requestBuffer++) this.free(requestBuffer)
   }
 
-  /** Marks the request of an answered task as free; the add-on then lets go of a pinned one. */
-  free(carrier: number): void {
-    this.#pins[carrier] = 0
-    const lent = this.#lent[carrier]
+  /** Marks the request of an answered call as free; the add-on then lets go of a pinned one. */
+  free(requestBuffer: number): void {
+    this.#pins[requestBuffer] = 0
+    const lent = this.#lent[requestBuffer]
     if (lent === undefined) return
-    this.#lent[carrier] = undefined
+    this.#lent[requestBuffer] = undefined
     this.lent--
     if ('address' in lent) this.#memory.give(lent)
   }

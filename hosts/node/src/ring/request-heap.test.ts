@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { native } from '../native/addon.ts'
-import { type Place, RequestMemory } from './request-heap.ts'
+import { type Allocation, RequestHeap } from './request-heap.ts'
 
 const mib = 2 ** 20
 /** Beyond 4 GiB: an address has two words. */
 const first = 2 ** 40
 
 let mapped: number[]
-let memory: RequestMemory
+let memory: RequestHeap
 beforeEach(() => {
   mapped = []
-  memory = new RequestMemory(1)
+  memory = new RequestHeap(1)
   memory.open()
   vi.spyOn(native, 'alloc').mockImplementation((_id, bytes) => {
     mapped.push(bytes)
@@ -19,7 +19,7 @@ beforeEach(() => {
   })
 })
 
-const take = (bytes: number): Place => {
+const take = (bytes: number): Allocation => {
   const place = memory.take(bytes)
   if (place === undefined) throw new Error(`there is no place for ${bytes} bytes`)
   return place
@@ -70,7 +70,7 @@ describe("callers' memory", () => {
 
   test('is plain where no instance has begun, and after the last one', () => {
     const forget = vi.spyOn(native, 'forget').mockImplementation(() => {})
-    const other = new RequestMemory(2)
+    const other = new RequestHeap(2)
     expect(other.find(other.alloc(10_000))).toBeUndefined()
     other.close()
     expect(forget).not.toHaveBeenCalled()

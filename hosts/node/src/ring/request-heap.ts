@@ -2,19 +2,19 @@
 
 import { PolyloopError } from '../common/errors.ts'
 import { native } from '../native/addon.ts'
-import { requestBytes } from './block.ts'
+import { inlineRequestBytes } from './block.ts'
 import { nudgeCollector, view } from './buffers.ts'
 
 /** Requests up to here have memory in common. */
 const sharedUpTo = 256 << 10
 const chunkBytes = 1 << 20
-/** The smallest place; what is smaller fits its carrier. */
+/** The smallest place; what is smaller fits its requestBuffer. */
 const smallest = 8 << 10
 /** Bytes of free places that are kept for the next requests: what a burst took beyond that is collected. */
 const keptBytes = 64 << 20
 
 /** Where one request after the other is copied to. */
-export interface Place {
+export interface Allocation {
   readonly bytes: Buffer
   /** Where it begins for the guest. */
   readonly address: number
@@ -24,7 +24,7 @@ export interface Place {
  * Memory that the guests of a runtime read requests in, whichever of its instances they are: what is written here need not
  * be pinned, or copied, to be sent.
  */
-export class RequestMemory {
+export class RequestHeap {
   readonly #id: number
   #isOpen = false
   /** Where memory that callers have begins for the guest. */
@@ -32,11 +32,11 @@ export class RequestMemory {
   #chunk: ArrayBuffer | undefined
   #used = chunkBytes
   /** Free places by their size, a power of two; the last one freed is the warmest. */
-  readonly #free = new Map<number, Place[]>()
+  readonly #free = new Map<number, Allocation[]>()
   /** Their bytes. */
   #kept = 0
   /** What guests that are out of reach may read. */
-  readonly #stray: (ArrayBufferLike | Place)[] = []
+  readonly #stray: (ArrayBufferLike | Allocation)[] = []
 
   /** @param id - what the add-on is to know it by */
   constructor(id: number) {
@@ -56,7 +56,7 @@ export class RequestMemory {
    * @throws overloaded where there is none
    */
   alloc(bytes: number): Buffer {
-    if (bytes <= requestBytes || !this.#isOpen) return Buffer.allocUnsafe(bytes)
+    if (bytes <= inlineRequestBytes || !this.#isOpen) return Buffer.allocUnsafe(bytes)
     if (bytes > sharedUpTo) return view(this.#lasting(bytes), 0, bytes)
     if (this.#chunk === undefined || this.#used + bytes > chunkBytes) {
       this.#chunk = this.#lasting(chunkBytes)
@@ -86,7 +86,7 @@ export class RequestMemory {
   }
 
   /** Keeps memory from serving others, as long as there are others. */
-  keep(memory: readonly (ArrayBufferLike | Place)[]): void {
+  keep(memory: readonly (ArrayBufferLike | Allocation)[]): void {
     this.#stray.push(...memory)
   }
 
@@ -111,7 +111,7 @@ export class RequestMemory {
    *
    * @throws overloaded where there is none
    */
-  take(bytes: number): Place | undefined {
+  take(bytes: number): Allocation | undefined {
     if (bytes > chunkBytes) return undefined
     const size = Math.max(smallest, 1 << (32 - Math.clz32(bytes - 1)))
     let free = this.#free.get(size)
@@ -126,16 +126,16 @@ export class RequestMemory {
   }
 
   /** Makes places of new memory: all but the first are free. */
-  #carve(size: number, free: Place[]): Place {
+  #carve(size: number, free: Allocation[]): Allocation {
     const [memory, address] = this.#map(chunkBytes)
-    const place = (start: number): Place => ({ bytes: view(memory, start, size), address: address + start })
+    const place = (start: number): Allocation => ({ bytes: view(memory, start, size), address: address + start })
     for (let start = chunkBytes - size; start > 0; start -= size) free.push(place(start))
     this.#kept += chunkBytes - size
     return place(0)
   }
 
   /** A place is free again. */
-  give(place: Place): void {
+  give(place: Allocation): void {
     const size = place.bytes.length
     if (this.#kept + size > keptBytes) return
     this.#kept += size

@@ -4,7 +4,7 @@ import { callBack } from '../common/call-back.ts'
 import type { Encoding } from '../common/codec.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
-import { type Block, flag, responseBytes, status } from './block.ts'
+import { type Block, flag, inlineResponseBytes, status } from './block.ts'
 import { Pool, view } from './buffers.ts'
 import { type SlabMemory, Slabs } from './slabs.ts'
 
@@ -57,14 +57,14 @@ export class Responses {
     // Each word is read once: another process could change it between a look and its use.
     const words = this.#block.words
     const number = words[at + 4] as number
-    const start = number === 0 ? this.#block.responses + slot * responseBytes : (words[at + 5] as number) >>> 0
+    const start = number === 0 ? this.#block.responses + slot * inlineResponseBytes : (words[at + 5] as number) >>> 0
     let slab: SlabMemory | undefined
     // The context lies behind the payload.
     const all = length + ((words[at + 2] as number) >>> 0)
     if (all > this.#longest) throw new Breach(`a response of ${all} bytes is longer than it may be`)
     if (number !== 0) slab = (flags & flag.own) === 0 ? this.slabs.shared(number) : this.slabs.own(number, all)
     const bytes = slab === undefined ? this.#block.bytes : slab.bytes
-    if (slab === undefined ? all > responseBytes : start + all > bytes.length) {
+    if (slab === undefined ? all > inlineResponseBytes : start + all > bytes.length) {
       throw new Breach(`a response of ${all} bytes does not fit its place`)
     }
     const end = start + length
@@ -77,7 +77,9 @@ export class Responses {
     }
     const own = slab === undefined ? this.#copy(slot, start, length) : fromSlab(slab, start, length)
     if ((flags & flag.bytes) !== 0 || encoding.carries === 'text') return this.#copies ? Buffer.from(own) : own
-    return this.#decodeValue(() => encoding.decode(this.#isShared && length > responseBytes ? Buffer.from(own) : own))
+    return this.#decodeValue(() =>
+      encoding.decode(this.#isShared && length > inlineResponseBytes ? Buffer.from(own) : own),
+    )
   }
 
   /**
@@ -117,7 +119,7 @@ export class Responses {
 
 /** A view; of few bytes a copy, which does not keep a whole slab. */
 function fromSlab(slab: SlabMemory, start: number, length: number): Buffer {
-  if (length > responseBytes) return view(slab.memory, start, length)
+  if (length > inlineResponseBytes) return view(slab.memory, start, length)
   return pool.copy(slab.bytes.subarray(start, start + length))
 }
 

@@ -1,59 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Input, Sink } from '../call/request-stream.ts'
-import type { Output } from '../call/response-stream.ts'
+import type { RequestStream, Sink } from '../call/request-stream.ts'
+import type { ResponseStream } from '../call/response-stream.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { type Block, flag } from './block.ts'
 import type { ControlRing } from './control.ts'
 import { Held } from './held.ts'
-import type { Carriers } from './request-buffers.ts'
+import type { RequestBuffers } from './request-buffers.ts'
 
 /** A stream gets this share of the credit that is left, so that those that come later get some, too. */
 const share = 1 / 4
 
 /** The streams of one runtime: who feeds the items under way, and how much credit is left for those of guests. */
-export class Flows {
+export class StreamCredit {
   readonly #control: ControlRing
-  readonly #carriers: Carriers
-  /** What feeds the items under way, and their bytes, by their carrier. */
-  readonly #items = new Map<number, { readonly input: Input; readonly bytes: number }>()
+  readonly #requestBuffers: RequestBuffers
+  /** What feeds the items under way, and their bytes, by their requestBuffer. */
+  readonly #items = new Map<number, { readonly requestStream: RequestStream; readonly bytes: number }>()
   readonly #held = new Held()
   /** Credit for items beyond the first of each stream. */
   #credits: number
   #isOver = false
 
-  constructor(block: Block, control: ControlRing, carriers: Carriers) {
+  constructor(block: Block, control: ControlRing, requestBuffers: RequestBuffers) {
     this.#control = control
-    this.#carriers = carriers
+    this.#requestBuffers = requestBuffers
     this.#credits = block.credits - block.slots
   }
 
   /** The first credit of a response stream, in items. */
-  lend(output: Output): number {
-    const further = Math.min(output.ahead - 1, Math.ceil(this.#credits * share))
+  lend(responseStream: ResponseStream): number {
+    const further = Math.min(responseStream.ahead - 1, Math.ceil(this.#credits * share))
     this.#credits -= further
-    output.window = 1 + further
-    return output.window
+    responseStream.window = 1 + further
+    return responseStream.window
   }
 
   /** The stream is over: others may have its credit. */
-  takeBack(output: Output): void {
-    this.#credits += output.window - 1
+  takeBack(responseStream: ResponseStream): void {
+    this.#credits += responseStream.window - 1
   }
 
   /** The way of a request stream's items into the guest; `count` hears of their bytes. */
-  sink(slot: number, generation: number, input: Input, count: (bytes: number) => void): Sink {
+  sink(slot: number, generation: number, requestStream: RequestStream, count: (bytes: number) => void): Sink {
     return {
       send: ({ flags, payload }) => {
-        const carrier = this.#carriers.take(slot)
-        if (carrier === undefined) return this.#full()
-        const bytes = this.#control.item(slot, generation, carrier, flags, payload)
-        this.#items.set(carrier, { input, bytes })
+        const requestBuffer = this.#requestBuffers.take(slot)
+        if (requestBuffer === undefined) return this.#full()
+        const bytes = this.#control.item(slot, generation, requestBuffer, flags, payload)
+        this.#items.set(requestBuffer, { requestStream, bytes })
         count(bytes)
         return bytes
       },
       end: () => this.#control.end(slot, generation),
-      whenFree: (then) => this.#carriers.whenFree(then),
+      whenFree: (then) => this.#requestBuffers.whenFree(then),
     }
   }
 
@@ -65,24 +65,24 @@ export class Flows {
   }
 
   /** The guest has given an item back. */
-  givenBack(carrier: number, flags: number): void {
-    const item = this.#items.get(carrier)
+  givenBack(requestBuffer: number, flags: number): void {
+    const item = this.#items.get(requestBuffer)
     if (item === undefined) {
       if (this.#isOver) return
       throw new Breach('it gives an item back that it was not given')
     }
-    this.#items.delete(carrier)
-    if (this.#held.answered(carrier, (flags & flag.held) !== 0)) this.#carriers.give(carrier)
-    item.input.acknowledge(item.bytes)
+    this.#items.delete(requestBuffer)
+    if (this.#held.answered(requestBuffer, (flags & flag.held) !== 0)) this.#requestBuffers.give(requestBuffer)
+    item.requestStream.acknowledge(item.bytes)
   }
 
   /** The guest has let go of an item that it held. */
-  release(carrier: number): void {
-    if (!this.#items.has(carrier) && !this.#held.has(carrier)) {
+  release(requestBuffer: number): void {
+    if (!this.#items.has(requestBuffer) && !this.#held.has(requestBuffer)) {
       if (this.#isOver) return
       throw new Breach('it lets go of an item that it does not hold')
     }
-    if (this.#held.released(carrier)) this.#carriers.give(carrier)
+    if (this.#held.released(requestBuffer)) this.#requestBuffers.give(requestBuffer)
   }
 
   /** The guest has died: nothing will be given back. */

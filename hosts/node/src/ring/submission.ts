@@ -2,14 +2,14 @@
 
 import type { Payload } from '../common/codec.ts'
 import { native } from '../native/addon.ts'
-import { type Block, entryWords, header, kind, requestBytes } from './block.ts'
-import type { Carriers } from './request-buffers.ts'
+import { type Block, entryWords, header, inlineRequestBytes, kind } from './block.ts'
+import type { RequestBuffers } from './request-buffers.ts'
 
 /** What few calls have beside their payload. */
-export interface Extras {
+export interface EntryExtras {
   /** Items that the guest may send at first. */
   readonly credit: number
-  /** JSON of the call's context, at most as long as a carrier. */
+  /** JSON of the call's context, at most as long as a requestBuffer. */
   readonly context: Uint8Array | undefined
 }
 
@@ -21,20 +21,20 @@ export class SubmissionRing {
   readonly #id: number
   readonly #block: Block
   readonly #words: Int32Array
-  readonly #carriers: Carriers
+  readonly #requestBuffers: RequestBuffers
   #tail = 0
 
-  constructor(id: number, block: Block, carriers: Carriers) {
+  constructor(id: number, block: Block, requestBuffers: RequestBuffers) {
     this.#id = id
     this.#block = block
     this.#words = block.words
-    this.#carriers = carriers
+    this.#requestBuffers = requestBuffers
   }
 
   /**
    * Publishes a call and rings the guest's doorbell if its poller sleeps.
    *
-   * @param slot - the task's slot, free until now
+   * @param slot - the call's slot, free until now
    * @param flags - `flag.*`
    * @param method - index in the manifest
    * @param deadline - nanoseconds of the monotonic clock, 0 for none
@@ -46,7 +46,7 @@ export class SubmissionRing {
     method: number,
     payload: Payload,
     deadline: number,
-    extras: Extras | undefined,
+    extras: EntryExtras | undefined,
   ): number {
     const block = this.#block
     const words = this.#words
@@ -60,14 +60,15 @@ export class SubmissionRing {
     words[at + 6] = deadline
     words[at + 7] = deadline === 0 ? 0 : deadline / 0x1_0000_0000
     const context = extras?.context?.length ?? 0
-    const length = payload === undefined ? 0 : this.#carriers.place(slot, at, payload, requestBytes - context)
+    const length =
+      payload === undefined ? 0 : this.#requestBuffers.place(slot, at, payload, inlineRequestBytes - context)
     words[at + 3] = length
     if (extras !== undefined) this.#add(at, slot, length, extras)
     this.#tail = (this.#tail + 1) | 0
     // SYNC POINT submit; SYNC POINT guest-sleep
     Atomics.store(words, header.sqTail, this.#tail)
     // STOP 5 doorbell
-    if (Atomics.load(block.porch, header.sleep) !== 0) {
+    if (Atomics.load(block.parking, header.sleep) !== 0) {
       doorbells.rung++
       native.doorbell(this.#id)
     }
@@ -75,12 +76,12 @@ export class SubmissionRing {
   }
 
   /** The context lies behind the payload, or in its place where that lies elsewhere. */
-  #add(at: number, slot: number, length: number, { credit, context }: Extras): void {
+  #add(at: number, slot: number, length: number, { credit, context }: EntryExtras): void {
     this.#words[at + 2] = credit | ((context?.length ?? 0) << 16)
     if (context === undefined) return
-    const start = this.#carriers.start(slot)
+    const start = this.#requestBuffers.start(slot)
     // The entry would say it, too; but it lies where another process may have written meanwhile.
-    const isPinned = length > requestBytes - context.length
+    const isPinned = length > inlineRequestBytes - context.length
     this.#block.bytes.set(context, isPinned ? start : start + length)
   }
 }

@@ -31,7 +31,7 @@ type Result<T, K extends keyof T> = T[K] extends (...args: never[]) => infer R ?
 type Item<T, K extends keyof T> = T[K] extends (...args: never[]) => AsyncIterable<infer I> ? I : Result<T, K>
 
 /** What every runtime has beside the guest's own functions. */
-export interface RuntimeFace<T> extends AsyncDisposable {
+export interface RuntimeHandle<T> extends AsyncDisposable {
   /**
    * Calls a function of the guest with one argument, or none.
    *
@@ -63,7 +63,7 @@ export interface RuntimeFace<T> extends AsyncDisposable {
    * @throws invalid-argument, too-large, overloaded: at once
    */
   alloc(bytes: number): Buffer
-  /** Counts since the load. */
+  /** Counters since the load. */
   stats(): Stats
   /**
    * Loads the guest's code anew: new calls go to the new code, calls in flight finish on the old. Where the guest is
@@ -81,7 +81,7 @@ export interface RuntimeFace<T> extends AsyncDisposable {
 }
 
 /** A loaded guest. */
-export type Runtime<T = Untyped> = RuntimeFace<T> & Methods<T>
+export type Runtime<T = Untyped> = RuntimeHandle<T> & Methods<T>
 
 /** Asked for by the language, by promises and by inspecting tools: not functions of a guest. */
 const foreign = new Set([
@@ -97,7 +97,7 @@ const foreign = new Set([
 
 /** A face for a runtime that has started. */
 export function face<T>(core: RuntimeCore): Runtime<T> {
-  const own: Omit<RuntimeFace<Untyped>, 'methods' | 'info'> = {
+  const own: Omit<RuntimeHandle<Untyped>, 'methods' | 'info'> = {
     call: (name, ...rest) =>
       rest[0] === undefined ? core.call(name, [], rest[1]) : core.call(name, [rest[0]], rest[1]),
     stream: (name, ...rest) => core.stream(name, rest[0] === undefined ? [] : [rest[0]], rest[1]),

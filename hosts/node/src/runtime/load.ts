@@ -4,7 +4,7 @@ import { PolyloopError } from '../common/errors.ts'
 import { differences, type LoadOptions, type Settings, settle } from '../common/options.ts'
 import { type Locator, parseLocator } from '../guests/locator.ts'
 import { interpreter, probe } from '../guests/python.ts'
-import { forget, sayFarewell } from '../instances/exit-hook.ts'
+import { forget, unloadBeforeExit } from '../instances/exit-hook.ts'
 import { nativeFile } from '../native/addon.ts'
 import { loadTracing } from '../observe/tracing.ts'
 import type { GuestStart } from '../placement/placement.ts'
@@ -66,7 +66,7 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
     throw error
   })
   loaded.set(key, { settings, core, runtime })
-  if (settings.placement === 'process') sayFarewell(core)
+  if (settings.placement === 'process') unloadBeforeExit(core)
   // Its block would stay mapped for as long as the entry stands.
   void core.closed.then(() => {
     forget(core)
@@ -87,7 +87,7 @@ async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
   const { settings } = core
   const guest = parsed.kind === 'python' ? await pythonGuest(parsed, settings) : libraryGuest(parsed.path)
   const tracing = settings.tracing ? loadTracing() : undefined
-  await core.fleet.start(guest)
+  await core.supervisor.start(guest)
   // Before the first call, which is to be traced like the others.
   await tracing
   if (settings.hotReload) watchGuest(core, parsed)

@@ -21,12 +21,12 @@ const families: readonly Family[] = [
     name: 'polyloop_errors_total',
     type: 'counter',
     help: 'Calls rejected or refused.',
-    samples: ({ lobby }, labels) =>
-      Object.entries(lobby.counts.errors).map(([code, count]) => [`${labels},code="${code}"`, count]),
+    samples: ({ dispatcher }, labels) =>
+      Object.entries(dispatcher.counts.errors).map(([code, count]) => [`${labels},code="${code}"`, count]),
   },
   counter('late_total', 'Responses that came after their call was given up.', ({ counts }) => counts.late),
-  counter('request_bytes_total', 'Bytes of requests.', ({ counts }) => counts.bytesOut),
-  counter('response_bytes_total', 'Bytes of responses.', ({ counts }) => counts.bytesIn),
+  counter('request_bytes_total', 'Bytes of requests.', ({ counts }) => counts.requestBytes),
+  counter('response_bytes_total', 'Bytes of responses.', ({ counts }) => counts.responseBytes),
   gauge('calls_in_flight', 'Calls submitted and not answered.', ({ admission }) => admission.calls),
   gauge('calls_queued', 'Calls that wait because of maxCalls or maxBytes.', ({ admission }) => admission.waiting),
   gauge('bytes_in_flight', 'Bytes of the requests in flight.', ({ admission }) => admission.bytes),
@@ -34,22 +34,27 @@ const families: readonly Family[] = [
   histogram('running', 'from then until it settled', ({ counts }) => counts.running),
 ]
 
-type Of = RuntimeCore['lobby']
+type Of = RuntimeCore['dispatcher']
 
-function counter(name: string, help: string, value: (lobby: Of) => number): Family {
-  return { name: `polyloop_${name}`, type: 'counter', help, samples: ({ lobby }, labels) => [[labels, value(lobby)]] }
+function counter(name: string, help: string, value: (dispatcher: Of) => number): Family {
+  return {
+    name: `polyloop_${name}`,
+    type: 'counter',
+    help,
+    samples: ({ dispatcher }, labels) => [[labels, value(dispatcher)]],
+  }
 }
 
-function gauge(name: string, help: string, value: (lobby: Of) => number): Family {
+function gauge(name: string, help: string, value: (dispatcher: Of) => number): Family {
   return { ...counter(name, help, value), type: 'gauge' }
 }
 
-function histogram(name: string, help: string, of: (lobby: Of) => Histogram): Family {
+function histogram(name: string, help: string, of: (dispatcher: Of) => Histogram): Family {
   return {
     name: `polyloop_call_${name}_seconds`,
     type: 'histogram',
     help: `Time of a sampled call ${help}.`,
-    samples: ({ lobby }, labels) => buckets(of(lobby), labels),
+    samples: ({ dispatcher }, labels) => buckets(of(dispatcher), labels),
   }
 }
 

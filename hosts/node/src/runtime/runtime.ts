@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { begin, type CallOptions, limit, type More, Task } from '../call/call.ts'
-import { Lobby } from '../call/dispatcher.ts'
+import { begin, Call, type CallExtras, type CallOptions, limit } from '../call/call.ts'
+import { Dispatcher } from '../call/dispatcher.ts'
 import { DuplexCall } from '../call/duplex.ts'
-import { Input, isStream } from '../call/request-stream.ts'
-import { Output, type Source } from '../call/response-stream.ts'
+import { isStream, RequestStream } from '../call/request-stream.ts'
+import { ResponseStream, type Source } from '../call/response-stream.ts'
 import { asBytes, type Encoded, encodeArguments } from '../common/codec.ts'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { PolyloopError } from '../common/errors.ts'
 import type { Manifest, Method } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
 import { CodeWatcher } from '../instances/code-watcher.ts'
-import { Fleet } from '../instances/supervisor.ts'
+import { Supervisor } from '../instances/supervisor.ts'
 import { keepAlive, nextId } from '../native/hub.ts'
-import { Counts } from '../observe/counters.ts'
+import { Counters } from '../observe/counters.ts'
 import { instanceEvents, type Observer, observe } from '../observe/diagnostics.ts'
 import { activeContext } from '../observe/tracing.ts'
 import { flag } from '../ring/block.ts'
-import { RequestMemory } from '../ring/request-heap.ts'
+import { RequestHeap } from '../ring/request-heap.ts'
 import { type Stats, statsOf } from './stats.ts'
 
 /** A runtime behind its face: what its calls go through before an instance has them. */
 export class RuntimeCore {
   readonly id: number = nextId()
   readonly name: string
-  readonly lobby: Lobby
-  readonly fleet: Fleet
+  readonly dispatcher: Dispatcher
+  readonly supervisor: Supervisor
   readonly settings: Settings
   #state: 'open' | 'unloading' | 'unloaded' = 'open'
   #unloading: Promise<void> | undefined
@@ -39,13 +39,13 @@ export class RuntimeCore {
     this.#cannotReload = cannotReload
     this.name = name
     this.settings = settings
-    this.lobby = new Lobby(settings, new Counts(settings.sample), new RequestMemory(this.id))
+    this.dispatcher = new Dispatcher(settings, new Counters(settings.sample), new RequestHeap(this.id))
     const onEvent = instanceEvents(name, this.id, settings.onEvent)
-    this.fleet = new Fleet(name, { ...settings, onEvent }, this.lobby)
+    this.supervisor = new Supervisor(name, { ...settings, onEvent }, this.dispatcher)
   }
 
   get manifest(): Manifest | undefined {
-    return this.fleet.manifest
+    return this.supervisor.manifest
   }
 
   get methods(): readonly Method[] {
@@ -59,12 +59,12 @@ export class RuntimeCore {
 
   /** Whether no call is in flight, and none waits. */
   get isIdle(): boolean {
-    return this.lobby.isIdle
+    return this.dispatcher.isIdle
   }
 
   /** Whether it takes calls, or will. */
   get open(): boolean {
-    return this.#state === 'open' && this.fleet.failure === undefined
+    return this.#state === 'open' && this.supervisor.failure === undefined
   }
 
   /** Calls a method with its arguments by position. */
@@ -73,10 +73,10 @@ export class RuntimeCore {
     const observer = observe(this, name, false)
     const method = this.manifest?.number(name)
     if (method === undefined) return this.#refuse(this.#missing(name), observer)
-    const more = observer === undefined ? undefined : { observer }
+    const extras = observer === undefined ? undefined : { observer }
     try {
-      if (args.length > 0 && isStream(args[args.length - 1])) return this.#feed(method, args, options, more).promise
-      return this.#submit(method, encodeArguments(this.settings.encoding, args), options, more).promise
+      if (args.length > 0 && isStream(args[args.length - 1])) return this.#feed(method, args, options, extras).promise
+      return this.#submit(method, encodeArguments(this.settings.encoding, args), options, extras).promise
     } catch (error) {
       return this.#refuse(error, observer)
     }
@@ -84,21 +84,23 @@ export class RuntimeCore {
 
   /** A call that was never sent. */
   #refuse(error: unknown, observer: Observer | undefined): Promise<never> {
-    if (error instanceof PolyloopError) this.lobby.counts.fail(error.code)
+    if (error instanceof PolyloopError) this.dispatcher.counts.fail(error.code)
     observer?.fail(error)
     return Promise.reject(error)
   }
 
   /** Calls a method that answers with a stream; an async iterable as the last argument is a request stream. */
-  stream(name: string, args: readonly unknown[], options?: CallOptions): Output {
+  stream(name: string, args: readonly unknown[], options?: CallOptions): ResponseStream {
     const parent = this.#parent()
-    return new Output((output) => this.#open(name, args, options, output, parent))
+    return new ResponseStream((responseStream) => this.#open(name, args, options, responseStream, parent))
   }
 
   /** Calls a method that streams both ways. */
   duplex(name: string, args: readonly unknown[], options?: CallOptions): DuplexCall {
     const parent = this.#parent()
-    return new DuplexCall((output, input) => this.#open(name, [...args, input], options, output, parent))
+    return new DuplexCall((responseStream, requestStream) =>
+      this.#open(name, [...args, requestStream], options, responseStream, parent),
+    )
   }
 
   /** What is active where a stream is asked for: whoever reads it first may be somebody else. */
@@ -110,14 +112,14 @@ export class RuntimeCore {
     name: string,
     args: readonly unknown[],
     options: CallOptions | undefined,
-    output: Output,
+    responseStream: ResponseStream,
     parent: unknown,
   ): Source {
     const observer = observe(this, name, true, parent)
     try {
       const method = this.manifest?.number(name)
       if (method === undefined) throw this.#missing(name)
-      return this.#read(this.#feed(method, args, options, { output, observer }), output, observer)
+      return this.#read(this.#feed(method, args, options, { responseStream, observer }), responseStream, observer)
     } catch (error) {
       observer?.fail(error)
       throw error
@@ -125,38 +127,43 @@ export class RuntimeCore {
   }
 
   /** Hands what comes of a call to the reader of its stream. */
-  #read(task: Task, output: Output, observer: Observer | undefined): Source {
-    task.promise.then(
+  #read(call: Call, responseStream: ResponseStream, observer: Observer | undefined): Source {
+    call.promise.then(
       (value) => {
         // A guest that knows no streams answers with a value.
-        if (value !== undefined) output.push(value, 0)
-        output.finish()
+        if (value !== undefined) responseStream.push(value, 0)
+        responseStream.finish()
       },
-      (error) => output.fail(error),
+      (error) => responseStream.fail(error),
     )
     return {
-      credit: (items, bytes) => task.at?.credit(task, items, bytes),
+      credit: (items, bytes) => call.at?.credit(call, items, bytes),
       abandon: (error) => {
         observer?.leave()
-        task.abandon(error)
+        call.abandon(error)
       },
     }
   }
 
   /** Submits a call with a response stream, a request stream (the last argument, if it is one), or both. */
-  #feed(method: number, args: readonly unknown[], options: CallOptions | undefined, more: More | undefined): Task {
+  #feed(
+    method: number,
+    args: readonly unknown[],
+    options: CallOptions | undefined,
+    extras: CallExtras | undefined,
+  ): Call {
     const { encoding } = this.settings
     const last = args[args.length - 1]
     const streams = isStream(last)
     const encoded = encodeArguments(encoding, streams ? args.slice(0, -1) : args)
-    if (!streams) return this.#submit(method, encoded, options, more)
-    const input = new Input(
+    if (!streams) return this.#submit(method, encoded, options, extras)
+    const requestStream = new RequestStream(
       last,
       (value) => encodeArguments(encoding, [value]),
-      (error) => task.abandon(error),
+      (error) => call.abandon(error),
     )
-    const task: Task = this.#submit(method, encoded, options, { ...more, input })
-    return task
+    const call: Call = this.#submit(method, encoded, options, { ...extras, requestStream })
+    return call
   }
 
   /** Sends bytes to the method `handle`, or to a guest without a manifest of methods. */
@@ -164,9 +171,9 @@ export class RuntimeCore {
     const observer = observe(this, 'handle', false)
     const handle = this.manifest?.handle
     if (handle === undefined) return this.#refuse(this.#missing('handle'), observer)
-    const more = observer === undefined ? undefined : { observer }
+    const extras = observer === undefined ? undefined : { observer }
     try {
-      return this.#submit(handle, { flags: flag.bytes, payload: toBytes(bytes) }, options, more).promise
+      return this.#submit(handle, { flags: flag.bytes, payload: toBytes(bytes) }, options, extras).promise
     } catch (error) {
       return this.#refuse(error, observer)
     }
@@ -186,31 +193,36 @@ export class RuntimeCore {
       const message = `no request may have ${bytes} bytes, maxPayload is ${maxPayload}: raise it, or send less at a time`
       throw new PolyloopError('too-large', message)
     }
-    return this.lobby.memory.alloc(bytes)
+    return this.dispatcher.memory.alloc(bytes)
   }
 
-  #submit(method: number, { flags, payload }: Encoded, options: CallOptions | undefined, more: More | undefined): Task {
+  #submit(
+    method: number,
+    { flags, payload }: Encoded,
+    options: CallOptions | undefined,
+    extras: CallExtras | undefined,
+  ): Call {
     if (!this.open) throw this.#refusal()
-    const { counts } = this.lobby
+    const { counts } = this.dispatcher
     const timed = counts.isDue()
-    const all = flags | flagsOf(more) | (timed ? flag.timed : 0)
-    const task = new Task(method, all, payload, timed, more, this.manifest)
-    if (timed) counts.begin(task)
-    if (more?.observer !== undefined) begin(task, more.observer)
-    if (options !== undefined) limit(task, options)
+    const all = flags | flagsOf(extras) | (timed ? flag.timed : 0)
+    const call = new Call(method, all, payload, timed, extras, this.manifest)
+    if (timed) counts.begin(call)
+    if (extras?.observer !== undefined) begin(call, extras.observer)
+    if (options !== undefined) limit(call, options)
     try {
-      this.lobby.run(task)
+      this.dispatcher.run(call)
     } catch (error) {
       // Refused: nobody has its promise, so its signal and timer must not reject it.
-      task.release?.()
+      call.release?.()
       throw error
     }
     keepAlive()
-    return task
+    return call
   }
 
   #refusal(): PolyloopError {
-    if (this.fleet.failure !== undefined) return this.fleet.failure()
+    if (this.supervisor.failure !== undefined) return this.supervisor.failure()
     return new PolyloopError('unloaded', `${this.name} is unloaded: load it again`)
   }
 
@@ -224,7 +236,7 @@ export class RuntimeCore {
   async reload(): Promise<void> {
     if (!this.open) throw this.#refusal()
     if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
-    await this.fleet.reloads.reload()
+    await this.supervisor.rollout.reload()
   }
 
   /** Loads the guest's code anew whenever it changes, until the unload. */
@@ -236,7 +248,7 @@ export class RuntimeCore {
     }
     const changed = (at: number): void => {
       if (this.settings.shared === false) reload()
-      else this.fleet.reloads.codeChanged(at, reload)
+      else this.supervisor.rollout.codeChanged(at, reload)
     }
     const watcher = new CodeWatcher(path, isOfGuest, changed)
     void this.closed.then(() => watcher.stop())
@@ -250,25 +262,25 @@ export class RuntimeCore {
 
   async #end(): Promise<void> {
     if (this.open) this.#state = 'unloading'
-    const idle = new Promise<void>((resolve) => this.lobby.whenIdle(resolve))
+    const idle = new Promise<void>((resolve) => this.dispatcher.whenIdle(resolve))
     keepAlive()
     await idle
     // Calls may still wait where the guest keeps requests for good: no place will be free for them.
-    this.lobby.fail(() => this.#refusal())
+    this.dispatcher.fail(() => this.#refusal())
     this.#lastStats = this.stats()
-    await this.fleet.close()
+    await this.supervisor.close()
     if (this.#state === 'unloading') this.#state = 'unloaded'
     this.#closed.resolve()
   }
 
   stats(): Stats {
-    return this.#lastStats ?? statsOf(this.lobby, this.fleet)
+    return this.#lastStats ?? statsOf(this.dispatcher, this.supervisor)
   }
 }
 
-function flagsOf(more: More | undefined): number {
-  if (more === undefined) return 0
-  return (more.output === undefined ? 0 : flag.output) | (more.input === undefined ? 0 : flag.input)
+function flagsOf(extras: CallExtras | undefined): number {
+  if (extras === undefined) return 0
+  return (extras.responseStream === undefined ? 0 : flag.output) | (extras.requestStream === undefined ? 0 : flag.input)
 }
 
 function toBytes(value: unknown): Uint8Array {

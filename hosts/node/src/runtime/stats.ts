@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { Lobby } from '../call/dispatcher.ts'
+import type { Dispatcher } from '../call/dispatcher.ts'
 import type { PolyloopErrorCode } from '../common/errors.ts'
-import type { Fleet } from '../instances/supervisor.ts'
+import type { Supervisor } from '../instances/supervisor.ts'
 import { type BindingCounts, native } from '../native/addon.ts'
-import type { Counts } from '../observe/counters.ts'
+import type { Counters } from '../observe/counters.ts'
 import type { Summary } from '../observe/histogram.ts'
 
-/** Counts of one runtime since its load. */
+/** Counters of one runtime since its load. */
 export interface Stats {
   /** Calls submitted. */
   readonly calls: number
@@ -24,7 +24,7 @@ export interface Stats {
   }
   /** Responses that came after their call was cancelled or its deadline had passed. */
   readonly late: number
-  /** Answers that the guest's instances gave to tasks that they had answered before. */
+  /** Answers that the guest's instances gave to connection that they had answered before. */
   readonly duplicates: number
   readonly inFlight: number
   /** Calls that wait because of maxCalls or maxBytes. */
@@ -32,9 +32,9 @@ export interface Stats {
   /** Bytes of the requests in flight. */
   readonly bytesInFlight: number
   /** Bytes of all requests. */
-  readonly bytesOut: number
+  readonly requestBytes: number
   /** Bytes of all responses. */
-  readonly bytesIn: number
+  readonly responseBytes: number
   /** Bytes of memory that large responses came in, in use or kept for the next. */
   readonly slabBytes: number
   /** Requests whose memory is lent to the guest. */
@@ -52,7 +52,7 @@ export interface Stats {
     readonly state: string
     readonly inFlight: number
   }[]
-  /** Counts of this thread, all runtimes together. */
+  /** Counters of this thread, all runtimes together. */
   readonly thread: {
     /** Calls into native code: doorbells, pins, slabs. */
     readonly nativeCalls: number
@@ -67,18 +67,18 @@ export interface Stats {
 }
 
 /** Errors of all codes together. */
-function errorCount({ errors }: Counts): number {
+function errorCount({ errors }: Counters): number {
   return Object.values(errors).reduce((sum, count) => sum + count, 0)
 }
 
 /** What is counted of a runtime now. */
-export function statsOf({ counts, admission }: Lobby, { instances, restarts, reloads }: Fleet): Stats {
-  const { calls, late, bytesIn, bytesOut } = counts
+export function statsOf({ counts, admission }: Dispatcher, { instances, restarts, rollout }: Supervisor): Stats {
+  const { calls, late, responseBytes, requestBytes } = counts
   const each = instances
     .filter(({ state }) => state !== 'gone')
-    .map(({ id, pid, state, tasks }) => {
+    .map(({ id, pid, state, connection }) => {
       const counted = JSON.parse(native.counts(id)) as Required<BindingCounts>
-      return { ...counted, pid, state, inFlight: tasks.calls, pinned: counted.pinned + tasks.lent }
+      return { ...counted, pid, state, inFlight: connection.calls, pinned: counted.pinned + connection.lent }
     })
   // Those of the thread are in each of them.
   const ofThread = each[0] ?? (JSON.parse(native.counts(0)) as BindingCounts)
@@ -95,13 +95,13 @@ export function statsOf({ counts, admission }: Lobby, { instances, restarts, rel
     inFlight: admission.calls,
     queued: admission.waiting,
     bytesInFlight: admission.bytes,
-    bytesOut,
-    bytesIn,
+    requestBytes,
+    responseBytes,
     slabBytes: sum('slabBytes'),
     pinned: sum('pinned'),
     wakeups: sum('wakeups'),
     restarts,
-    reloads: reloads.count,
+    reloads: rollout.count,
     instances: each.map(({ pid, state, inFlight }) => ({ ...(pid !== undefined && { pid }), state, inFlight })),
     thread: { nativeCalls, drains, doorbells, helps, turns },
   }
