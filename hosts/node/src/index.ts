@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-export type { CallOptions } from './call/call.ts'
+export type { CallOptions } from './call/call-options.ts'
 export type { Duplex } from './call/duplex.ts'
 export type { Stream } from './call/response-stream.ts'
 export type { Codec } from './common/codec.ts'

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
 import { PolyloopError } from '../common/errors.ts'
-import { Admission, type Bounds } from './admission.ts'
+import type { Bounds } from '../common/options.ts'
+import { Admission } from './admission.ts'
 import { Call } from './call.ts'
 
 const bounds: Bounds = { maxCalls: 2, maxBytes: 100, maxPayload: 1000, whenFull: 'wait' }
 const call = (size: number): Call => new Call(0, 0, new Uint8Array(size))
 
-/** Lets a call in as the runtime does. */
+/** Lets a call in as the dispatcher and its connection do. */
 function enter(admission: Admission, one: Call): boolean {
   const goes = admission.admit(one)
-  if (goes) admission.count(one.size)
+  if (goes) admission.enter(one)
   return goes
+}
+
+/** Lets in the call that may go next. */
+function next(admission: Admission): Call | undefined {
+  const one = admission.next()
+  if (one !== undefined) admission.enter(one)
+  return one
 }
 
 describe('calls', () => {
@@ -20,12 +28,11 @@ describe('calls', () => {
     const calls = [1, 2, 3, 4, 5].map(call)
     expect(calls.map((one) => enter(admission, one))).toEqual([true, true, false, false, false])
     expect(admission).toMatchObject({ calls: 2, bytes: 3, waiting: 3 })
-    expect(admission.next()).toBeUndefined()
+    expect(next(admission)).toBeUndefined()
     for (const [index, one] of calls.slice(2).entries()) {
-      admission.leave(index + 1)
-      expect(admission.next()).toBe(one)
-      admission.count(one.size)
-      expect(admission.next()).toBeUndefined()
+      admission.leave(calls[index] as Call)
+      expect(next(admission)).toBe(one)
+      expect(next(admission)).toBeUndefined()
     }
     expect(admission.waiting).toBe(0)
   })
@@ -35,18 +42,19 @@ describe('calls', () => {
     expect(enter(admission, call(90))).toBe(true)
     expect(enter(admission, call(20))).toBe(false)
     expect(enter(admission, call(1))).toBe(false)
-    expect(admission.next()).toBeUndefined()
+    expect(next(admission)).toBeUndefined()
   })
 
   test('larger than maxBytes go alone', () => {
     const admission = new Admission({ ...bounds, maxCalls: 10 })
-    expect(enter(admission, call(500))).toBe(true)
-    expect(enter(admission, call(0))).toBe(false)
-    admission.leave(500)
-    expect(admission.next()?.size).toBe(0)
-    expect(enter(admission, call(500))).toBe(false)
-    admission.leave(0)
-    expect(admission.next()?.size).toBe(500)
+    const [large, small] = [call(500), call(0)]
+    expect(enter(admission, large)).toBe(true)
+    expect(enter(admission, small)).toBe(false)
+    admission.leave(large)
+    expect(next(admission)).toBe(small)
+    expect(enter(admission, large)).toBe(false)
+    admission.leave(small)
+    expect(next(admission)).toBe(large)
   })
 
   test('that were given up while they waited are passed over', () => {
@@ -57,8 +65,8 @@ describe('calls', () => {
     enter(admission, last)
     given.promise.catch(() => undefined)
     given.abandon(new PolyloopError('cancelled', 'x'))
-    admission.leave(1)
-    expect(admission.next()).toBe(last)
+    admission.leave(first)
+    expect(next(admission)).toBe(last)
     expect(admission.waiting).toBe(0)
   })
 
@@ -78,23 +86,24 @@ describe('calls', () => {
 
   test('whose requests the guest keeps take up places until it gives them up', () => {
     const admission = new Admission({ ...bounds, maxCalls: 1 })
-    enter(admission, call(1))
-    admission.leave(1)
+    const kept = call(1)
+    enter(admission, kept)
+    admission.leave(kept)
     admission.keep()
     const waits = call(1)
     expect(enter(admission, waits)).toBe(false)
-    expect(admission.next()).toBeUndefined()
+    expect(next(admission)).toBeUndefined()
     admission.giveUp()
-    expect(admission.next()).toBe(waits)
+    expect(next(admission)).toBe(waits)
   })
 
   test('wait by the hundred thousand, and leave nothing behind', () => {
     const admission = new Admission({ ...bounds, maxCalls: 1 })
     const calls = Array.from({ length: 100_000 }, () => call(0))
     for (const one of calls) enter(admission, one)
-    for (const one of calls.slice(1)) {
-      admission.leave(0)
-      if (admission.next() !== one) throw new Error('the order is lost')
+    for (const [index, one] of calls.slice(1).entries()) {
+      admission.leave(calls[index] as Call)
+      if (next(admission) !== one) throw new Error('the order is lost')
     }
     expect(admission).toMatchObject({ calls: 1, waiting: 0 })
   })

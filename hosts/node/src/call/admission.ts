@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { PolyloopError } from '../common/errors.ts'
-import { inlineRequestBytes } from '../ring/block.ts'
+import { inlineRequestBytes } from '../common/layout.ts'
+import type { Bounds } from '../common/options.ts'
 import type { Call } from './call.ts'
 
-export interface Bounds {
-  /** Calls in flight. */
-  readonly maxCalls: number
-  /** Bytes of requests in flight. */
-  readonly maxBytes: number
-  /** Bytes of one request or response. */
-  readonly maxPayload: number
-  /** What a call beyond the bounds does. */
-  readonly whenFull: 'wait' | 'fail'
-}
-
 /**
- * Lets calls in as long as the bounds allow, the others wait in order. A request larger than
+ * Lets calls in as long as the bounds allow; the others wait in order. A request larger than
  * `maxBytes` is let in when nothing else is in flight.
  */
 export class Admission {
@@ -49,9 +39,9 @@ export class Admission {
   }
 
   /**
-   * Whether a call may go now; otherwise it waits, and {@link next} hands it out later.
+   * Whether a call may go now; otherwise the call waits, and {@link next} hands it out later.
    *
-   * @throws too-large, or overloaded where callers are not to wait
+   * @throws too-large, or overloaded if callers are not to wait
    */
   admit(call: Call): boolean {
     // STOP 3 admit
@@ -66,35 +56,11 @@ export class Admission {
         `the request has ${call.size} bytes and maxPayload is ${maxPayload}: ${advice}`,
       )
     }
-    if (this.#next === this.#queue.length && this.#fits(call.size)) {
-      this.#calls++
-      return true
-    }
+    if (this.#next === this.#queue.length && this.#fits(call.size)) return true
     if (this.#bounds.whenFull === 'fail' && (this.open || this.waiting >= this.#bounds.maxCalls))
       throw this.#overloaded()
     this.#queue.push(call)
     return false
-  }
-
-  /** An admitted call has its place: `bytes` of payload are in flight. */
-  count(bytes: number): void {
-    this.#bytes += bytes
-  }
-
-  /** A call of so many bytes is over. */
-  leave(bytes: number): void {
-    this.#calls--
-    this.#bytes -= bytes
-  }
-
-  /** The guest keeps the request of an answered call, and with it the call's place. */
-  keep(): void {
-    this.#kept++
-  }
-
-  /** It has given such requests up. */
-  giveUp(count = 1): void {
-    this.#kept -= count
   }
 
   /** The call that has waited longest and may go now. */
@@ -103,11 +69,31 @@ export class Admission {
       const call = this.#queue[this.#next] as Call
       if (!call.abandoned && !this.#fits(call.size)) return undefined
       this.#shift()
-      if (call.abandoned) continue
-      this.#calls++
-      return call
+      if (!call.abandoned) return call
     }
     return undefined
+  }
+
+  /** A call is in flight: its request has a place, and `call.size` says how many bytes it takes. */
+  enter(call: Call): void {
+    this.#calls++
+    this.#bytes += call.size
+  }
+
+  /** A call that had entered is over. */
+  leave(call: Call): void {
+    this.#calls--
+    this.#bytes -= call.size
+  }
+
+  /** The guest keeps the request of a call that has left, and with it the call's place. */
+  keep(): void {
+    this.#kept++
+  }
+
+  /** The guest has given `count` such requests up. */
+  giveUp(count = 1): void {
+    this.#kept -= count
   }
 
   /** Takes all waiting calls out. */
@@ -118,7 +104,10 @@ export class Admission {
     return calls
   }
 
-  /** Whether a text of so many UTF-16 units, of 3 bytes at most, is within every bound: then its bytes need no count. */
+  /**
+   * Whether a text of `length` UTF-16 units, which take 3 bytes each at most, is within every bound:
+   * then its bytes need not be counted.
+   */
   #isSurelyShort(length: number): boolean {
     const { maxBytes, maxPayload } = this.#bounds
     const most = length * 3

@@ -1,30 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Payload } from '../common/codec.ts'
-import { PolyloopError } from '../common/errors.ts'
+import type { PolyloopError } from '../common/errors.ts'
 import type { Manifest } from '../common/manifest.ts'
-import { longestTimer } from '../common/timers.ts'
 import type { Observer } from '../observe/diagnostics.ts'
-import type { Connection } from '../ring/connection.ts'
-import type { Context, ContextListener } from '../ring/responses.ts'
+import { beside, type ContextListener } from './context.ts'
 import type { RequestStream } from './request-stream.ts'
-import { mostAhead, type ResponseStream } from './response-stream.ts'
+import type { ResponseStream } from './response-stream.ts'
 
-/** What may be said of one call. */
-export interface CallOptions {
-  /** Rejects the call with `cancelled` when it aborts; its reason is the cause. */
-  readonly signal?: AbortSignal | undefined
-  /** When to stop waiting: milliseconds since the epoch, or a Date. The call rejects with `deadline`. */
-  readonly deadline?: number | Date | undefined
-  /** Small texts that travel with the call (a trace, say) and that the guest can read: 4,096 bytes as JSON at most. */
-  readonly context?: Context | undefined
-  /**
-   * Items that may be sent ahead of the reader of a stream, in either direction: 1 to 256. Fewer keep a producer from
-   * making what nobody may want; more let it go on while the reader is busy. By default 256 of a response stream, 64 of
-   * a request stream.
-   */
-  readonly ahead?: number | undefined
-  /** Told the context that the guest sent with its answer, just before the call settles. */
-  readonly onContext?: ContextListener | undefined
+/** Where the dispatcher gives calls: the connection to one instance. */
+export interface CallTarget {
+  /** Calls in flight, those that were abandoned included. */
+  readonly calls: number
+  /** How often the guest was asleep and was woken. */
+  readonly doorbells: number
+  /** Sends a call that was let in; what cannot be sent is rejected. */
+  submit(call: Call): void
+  /** The caller of a call in flight has given the call up. */
+  abandon(call: Call): void
+  /** Gives items that were read back to the guest as credit, if the call is still under way. */
+  credit(call: Call, items: number, bytes: number): void
+  /** Tells the hub how many calls keep the loop alive. */
+  publish(): void
+  /** Keeps the loop alive from now on until every call is answered, abandoned ones included. */
+  awaitAll(): void
 }
 
 /** What few calls have beside their request. */
@@ -47,6 +45,7 @@ type Reject = (error: PolyloopError) => void
  * initializers. */
 export class Call {
   declare readonly promise: Promise<unknown>
+  /** Of the promise: {@link succeed} and {@link fail} use it. */
   declare resolve: Resolve
   declare reject: Reject
   declare readonly flags: number
@@ -71,7 +70,7 @@ export class Call {
   /** What its number of the method is from. */
   declare readonly manifest: Manifest | undefined
   /** The instance that it was given to. */
-  declare at: Connection | undefined
+  declare at: CallTarget | undefined
 
   constructor(
     method: number,
@@ -100,20 +99,32 @@ export class Call {
     this.at = undefined
   }
 
-  /** Settles the promise before the response. */
+  /** Resolves the promise. */
+  succeed(value: unknown): void {
+    this.resolve(value)
+    if (this.extras !== undefined) this.extras.observer?.settled()
+  }
+
+  /** Rejects the promise. */
+  fail(error: PolyloopError): void {
+    this.reject(error)
+    if (this.extras !== undefined) this.extras.observer?.failed(error)
+  }
+
+  /** Rejects the promise before the response. */
   abandon(error: PolyloopError): void {
     if (this.abandoned) return
     this.abandoned = true
     this.release?.()
-    if (this.onAbandon !== undefined) this.extras?.observer?.cancel(error)
+    if (this.onAbandon !== undefined) this.extras?.observer?.cancelled(error)
     this.onAbandon?.(this, error)
-    this.reject(error)
+    this.fail(error)
   }
 }
 
 /** Has an observer tell of a call from now on; its trace travels with the call. */
 export function begin(call: Call, observer: Observer): void {
-  observer.attach(call)
+  observer.encoded(bytesOf(call.payload))
   if (observer.context === undefined) return
   // By name: spreading an object and adding to it takes V8 a microsecond.
   const { responseStream, requestStream } = call.extras ?? {}
@@ -126,142 +137,8 @@ export function begin(call: Call, observer: Observer): void {
   }
 }
 
-/**
- * Ties a call to its signal and deadline.
- *
- * @throws invalid-argument where an option is not of its type; cancelled or deadline where it is over already
- */
-export function limit(call: Call, options: CallOptions): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new PolyloopError(
-      'invalid-argument',
-      'the options of a call are not an object: pass { signal, deadline, context, ahead }',
-    )
-  }
-  const { signal, deadline, context, onContext, ahead } = options
-  if (ahead !== undefined) setAhead(call.extras, ahead)
-  if (context !== undefined || onContext !== undefined) {
-    call.extras = { ...call.extras, context: encodeContext(context, call.extras?.observer?.context), onContext }
-  }
-  const until = checkDeadline(deadline)
-  checkSignal(signal)
-  const expire = (): void => call.abandon(new PolyloopError('deadline', 'the deadline of the call has passed'))
-  if (signal !== undefined) watch(signal, call)
-  let timer: NodeJS.Timeout | undefined
-  if (until !== undefined) {
-    const left = until - Date.now()
-    call.deadline = Number(process.hrtime.bigint()) + left * 1e6
-    if (left <= longestTimer) timer = setTimeout(expire, Math.max(left, 0))
-  }
-  call.release = () => {
-    if (signal !== undefined) unwatch(signal, call)
-    clearTimeout(timer)
-    call.release = undefined
-  }
-}
-
-function setAhead(extras: CallExtras | undefined, ahead: number): void {
-  if (!Number.isInteger(ahead) || ahead < 1 || ahead > mostAhead) {
-    throw new PolyloopError('invalid-argument', `ahead is a number of items from 1 to ${mostAhead}`)
-  }
-  const { requestStream, responseStream } = extras ?? {}
-  if (requestStream === undefined && responseStream === undefined) {
-    throw new PolyloopError(
-      'invalid-argument',
-      'ahead is about streams, and the call has none: use stream() or duplex()',
-    )
-  }
-  if (requestStream !== undefined) requestStream.ahead = ahead
-  if (responseStream !== undefined) responseStream.ahead = ahead
-}
-
-/** Connection by the signal that cancels them: one listener serves all, however many calls share a signal. */
-const watched = new WeakMap<AbortSignal, Set<Call>>()
-
-function watch(signal: AbortSignal, call: Call): void {
-  const calls = watched.get(signal)
-  if (calls !== undefined) {
-    calls.add(call)
-    return
-  }
-  watched.set(signal, new Set([call]))
-  signal.addEventListener('abort', cancelWatched, { once: true })
-}
-
-function unwatch(signal: AbortSignal, call: Call): void {
-  const calls = watched.get(signal)
-  if (calls === undefined || !calls.delete(call) || calls.size > 0) return
-  watched.delete(signal)
-  signal.removeEventListener('abort', cancelWatched)
-}
-
-function cancelWatched(this: AbortSignal): void {
-  const calls = watched.get(this) ?? []
-  watched.delete(this)
-  for (const call of calls) {
-    call.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: this.reason }))
-  }
-}
-
-/** The longest context, in bytes of JSON: the place of a request. */
-const longestContext = 4096
-
-/** A context as it travels, if it is not too long. What is undefined in it does not. */
-function toBytes(context: Readonly<Record<string, string | undefined>>): Uint8Array | undefined {
-  const bytes = Buffer.from(JSON.stringify(context))
-  return bytes.length <= longestContext ? bytes : undefined
-}
-
-/** A context with a trace beside it. No call fails because of its trace: what is too long of it is left out. */
-function beside(context: Context | undefined, trace: Context): Uint8Array | undefined {
-  return toBytes(join(trace, context)) ?? toBytes(join({ ...trace, baggage: undefined }, context))
-}
-
-function join<T extends Readonly<Record<string, string | undefined>>>(trace: T, context: Context | undefined): T {
-  if (context === undefined) return trace
-  // The state of a trace belongs to its parent: to the caller's, where there is one.
-  return context.traceparent === undefined ? { ...trace, ...context } : { ...trace, tracestate: undefined, ...context }
-}
-
-/**
- * Writes a context down.
- *
- * @param trace - what travels beside it
- * @throws invalid-argument where it is not an object of texts; too-large where it is too long
- */
-function encodeContext(context: CallOptions['context'], trace: Context | undefined): Uint8Array | undefined {
-  if (context === undefined) return trace === undefined ? undefined : beside(undefined, trace)
-  if (
-    typeof context !== 'object' ||
-    context === null ||
-    Object.values(context).some((one) => typeof one !== 'string')
-  ) {
-    throw new PolyloopError('invalid-argument', "context is not an object of texts: pass { name: 'value' }")
-  }
-  const bytes = (trace === undefined ? undefined : beside(context, trace)) ?? toBytes(context)
-  if (bytes !== undefined) return bytes
-  const length = Buffer.byteLength(JSON.stringify(context))
-  const message = `the context has ${length} bytes of JSON and may have ${longestContext}: send less`
-  throw new PolyloopError('too-large', message)
-}
-
-function checkSignal(signal: unknown): void {
-  if (signal === undefined) return
-  if (!(signal instanceof AbortSignal)) {
-    throw new PolyloopError('invalid-argument', 'signal is not an AbortSignal: pass new AbortController().signal')
-  }
-  if (signal.aborted) {
-    throw new PolyloopError('cancelled', 'the signal had aborted before the call', { cause: signal.reason })
-  }
-}
-
-function checkDeadline(deadline: unknown): number | undefined {
-  if (deadline === undefined) return undefined
-  const until = deadline instanceof Date ? deadline.getTime() : deadline
-  if (typeof until !== 'number' || !Number.isFinite(until)) {
-    const message = 'deadline is not a time: pass a Date or milliseconds since the epoch, such as Date.now() + 50'
-    throw new PolyloopError('invalid-argument', message)
-  }
-  if (until <= Date.now()) throw new PolyloopError('deadline', 'the deadline had passed before the call')
-  return until
+/** Bytes of a payload. A text has its bytes counted: it may not have a place yet. */
+function bytesOf(payload: Payload): number {
+  if (payload === undefined) return 0
+  return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length
 }

@@ -2,7 +2,7 @@
 import { types } from 'node:util'
 import type { Encoded } from '../common/codec.ts'
 import { PolyloopError } from '../common/errors.ts'
-import { windowBytes } from '../ring/block.ts'
+import { windowBytes } from '../common/layout.ts'
 
 /** The call that a request stream belongs to, once it is submitted. */
 export interface Sink {

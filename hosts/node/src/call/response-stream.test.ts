@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest'
 import { PolyloopError } from '../common/errors.ts'
-import { windowBytes } from '../ring/block.ts'
+import { windowBytes } from '../common/layout.ts'
 import { ResponseStream } from './response-stream.ts'
 
 /** An responseStream with a source that notes what it is told. */

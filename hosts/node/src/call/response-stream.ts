@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { Breach, PolyloopError } from '../common/errors.ts'
-import { windowBytes } from '../ring/block.ts'
+import { windowBytes } from '../common/layout.ts'
 
 /**
  * What a guest's generator yields: read it once, with `for await`. Leaving the loop, `return()`, and disposing of it end

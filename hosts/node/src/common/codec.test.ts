@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
-import { flag } from '../ring/block.ts'
 import { asBytes, encodeArguments, toEncoding } from './codec.ts'
+import { flag } from './layout.ts'
 
 const json = toEncoding('json')
 

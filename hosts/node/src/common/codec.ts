@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
-import { flag } from '../ring/block.ts'
 import { PolyloopError } from './errors.ts'
+import { flag } from './layout.ts'
 
 /** Turns values into bytes and back; the guest's kit must know it by the same name. */
 export interface Codec {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { rawMethod } from '../ring/block.ts'
+import { rawMethod } from './layout.ts'
 
 /** A function of the guest, as its manifest declares it. */
 export interface Method {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Bounds } from '../call/admission.ts'
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import type { RuntimeEvent } from './events.ts'
@@ -77,6 +76,18 @@ export interface RestartOptions {
   readonly maxDelay?: number
   /** A process that has lived so many milliseconds has died for the first time; 60,000 by default. */
   readonly resetAfter?: number
+}
+
+/** What a runtime admits at once. */
+export interface Bounds {
+  /** Calls in flight. */
+  readonly maxCalls: number
+  /** Bytes of requests in flight. */
+  readonly maxBytes: number
+  /** Bytes of one request or response. */
+  readonly maxPayload: number
+  /** What a call beyond the bounds does. */
+  readonly whenFull: 'wait' | 'fail'
 }
 
 /** Options with their defaults in place. */

@@ -4,17 +4,41 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { PolyloopError } from '../common/errors.ts'
+import type { Settings } from '../common/options.ts'
 import { nativeFile } from '../native/addon.ts'
+import type { Locator } from './locator.ts'
+import type { GuestStart } from './start.ts'
 
 const run = promisify(execFile)
 
 const advice = 'install Python 3.9 to 3.14, or name one by the option python or venv'
 
 /** What an interpreter says of itself, as `_probe.py` of the Python kit prints it; the loader reads it. */
-export type Probe = Readonly<Record<string, unknown>>
+type Probe = Readonly<Record<string, unknown>>
+
+/**
+ * A Python module: in a process of its own that is the interpreter itself, on threads by the loader, which has to know
+ * where the interpreter's library is.
+ *
+ * @throws not-found, init-failed
+ */
+export async function startPython(locator: Locator & { kind: 'python' }, settings: Settings): Promise<GuestStart> {
+  const { module = null, file = null } = locator
+  if (file !== null && !existsSync(file)) {
+    const message = `there is no Python file at ${file}: correct the path, which is relative to the working directory`
+    throw new PolyloopError('not-found', message)
+  }
+  const program = interpreter(settings)
+  const how = settings.placement === 'process' ? { running: true } : { probe: await probe(program) }
+  return {
+    library: nativeFile('libpolyloop_python.so'),
+    loader: JSON.stringify({ module, file, ...how }),
+    command: [program, nativeFile('python_process.py'), nativeFile('libpolyloop_guest_process.so')],
+  }
+}
 
 /** The interpreter that the options name. */
-export function interpreter(options: { python?: string | undefined; venv?: string | undefined }): string {
+function interpreter(options: { python?: string | undefined; venv?: string | undefined }): string {
   const { python, venv } = options
   if (python !== undefined) return python.includes('/') ? resolve(python) : python
   const folder = venv ?? process.env.VIRTUAL_ENV
@@ -32,7 +56,7 @@ export function interpreter(options: { python?: string | undefined; venv?: strin
  *
  * @throws not-found where there is no such interpreter, init-failed where it cannot serve
  */
-export async function probe(executable: string): Promise<Probe> {
+async function probe(executable: string): Promise<Probe> {
   let text: string
   try {
     text = (await run(executable, [nativeFile('python_probe.py')])).stdout

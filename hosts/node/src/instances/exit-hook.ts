@@ -18,8 +18,8 @@ export function unloadBeforeExit(guest: Guest): void {
   guests.add(guest)
 }
 
-/** It is unloaded. */
-export function forget(guest: Guest): void {
+/** A guest is unloaded: the end of the program is no affair of it. */
+export function keepFromExit(guest: Guest): void {
   if (guests.delete(guest) && guests.size === 0) process.off('beforeExit', onBeforeExit)
 }
 

@@ -5,84 +5,85 @@ import { type Deferred, deferred } from '../common/deferred.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { Manifest } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
+import type { GuestStart } from '../guests/start.ts'
 import { type BindingEvent, native } from '../native/addon.ts'
 import { type HubMember, join, leave, nextId, open } from '../native/hub.ts'
 import { OwnProcess } from '../placement/own-process.ts'
-import type { GuestStart, Placement, Tenant } from '../placement/placement.ts'
-import { type GuestProcess, ProcessPlacement, type Witness } from '../placement/process.ts'
+import { fromAddon, type InstanceEvent, type OnInstanceEvent, type Placement } from '../placement/placement.ts'
+import { Printer } from '../placement/printer.ts'
+import { type GuestProcess, ProcessPlacement } from '../placement/process.ts'
 import { SharedProcess } from '../placement/shared-process.ts'
 import { ThreadPlacement } from '../placement/threads.ts'
 import { Block } from '../ring/block.ts'
-import { Connection } from '../ring/connection.ts'
+import { Connection, type ConnectionListener } from '../ring/connection.ts'
+import type { RequestHeap } from '../ring/request-heap.ts'
 
-/** `dead`: it takes no more calls, and is still there, because threads cannot be ended from outside. */
+/** `dead`: it takes no more calls, and still exists, because threads cannot be ended from outside. */
 type State = 'starting' | 'ready' | 'dead' | 'closing' | 'gone'
 
-/** Who is told what becomes of an instance. */
-export interface Landlord {
-  /** Why it died, after its calls were rejected; not where it was closed. */
-  died(error: PolyloopError): void
-  /** Other hosts have a newer one: {@link Instance.hasMoved}. */
-  moved(): void
-  /** This host is the one to act on changes of its code: {@link Instance.firstSince}. */
-  first(): void
+/** What the instances of a runtime have in common. */
+export interface Common {
+  /** The runtime's name, for messages. */
+  readonly name: string
+  readonly settings: Settings
+  readonly dispatcher: Dispatcher
+  readonly requests: RequestHeap
 }
 
 /** One guest with its rings: a runtime has one, or several, and others after it. */
-export class Instance implements HubMember, Tenant {
+export class Instance implements HubMember, ConnectionListener {
   readonly id: number
   readonly connection: Connection
-  /** Resolves when its process is known, where it is to have one, and when it will not start. */
+  /** Resolves when its process is known, if it is to have one, and when it will not start. */
   readonly placed: Deferred<void> = deferred()
   readonly started: Deferred<Manifest> = deferred()
   /** Resolves when the guest is gone, whatever the reason. */
   readonly gone: Deferred<void> = deferred()
   /** Whether a newer guest is in the place of this one, which is shared. */
   hasMoved = false
-  /** When its code was read at the earliest, where this host is the one to act on changes of it. */
+  /** When its code was read at the earliest, if this host is the one to act on changes of it. */
   firstSince: number | undefined
   readonly #name: string
+  readonly #block: Block
   readonly #placement: Placement
   readonly #dispatcher: Dispatcher
   readonly #known: Manifest | undefined
-  readonly #landlord: Landlord
+  readonly #tell: OnInstanceEvent
   #state: State = 'starting'
   /** It has broken a rule of the rings. */
   #broken = false
-  /** Made once: a drain is as frequent as a call. */
-  readonly #onLog = (): void => this.flushLog()
 
   /**
    * @param index - its number in the runtime
    * @param known - the manifest of an earlier instance: the same one is one object
+   * @param tell - told `died`, after its calls were rejected and not if it was closed, and `moved` and `first`
    */
   constructor(
-    name: string,
+    { name, settings, dispatcher, requests }: Common,
     index: number,
     guest: GuestStart,
-    settings: Settings,
-    dispatcher: Dispatcher,
     known: Manifest | undefined,
-    landlord: Landlord,
+    tell: OnInstanceEvent,
   ) {
     this.#name = name
     this.#dispatcher = dispatcher
     this.#known = known
-    this.#landlord = landlord
+    this.#tell = tell
     open()
     this.id = nextId()
     const { maxCalls, maxPayload, spin, placement, shared, drainTimeout } = settings
     const isRemote = placement === 'process'
-    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: dispatcher.memory.open() }
-    const block = new Block(native.create(this.id, JSON.stringify(options)))
-    this.connection = new Connection(this.id, block, settings, dispatcher, (error) => this.breach(error))
-    const toProcess = (witness: Witness): GuestProcess =>
+    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: requests.open() }
+    this.#block = new Block(native.createConnection(this.id, JSON.stringify(options)))
+    this.connection = new Connection(this.id, this.#block, settings, dispatcher, requests, this)
+    const printer = new Printer(name, settings.log)
+    const toProcess = (onEvent: OnInstanceEvent): GuestProcess =>
       shared === false
-        ? new OwnProcess(this.id, guest.command, drainTimeout, witness)
-        : new SharedProcess(this.id, block, guest, settings, index, witness)
+        ? new OwnProcess(this.id, guest.command, drainTimeout, printer, onEvent)
+        : new SharedProcess(this.id, guest, settings, index, printer, onEvent)
     this.#placement = isRemote
-      ? new ProcessPlacement(this.id, name, guest, settings, this, toProcess)
-      : new ThreadPlacement(this.id, name, guest, settings, known !== undefined)
+      ? new ProcessPlacement(this.id, guest, settings, (event) => this.onEvent(event), toProcess)
+      : new ThreadPlacement(this.id, guest, settings, printer, known !== undefined)
     join(this.id, this)
   }
 
@@ -94,10 +95,10 @@ export class Instance implements HubMember, Tenant {
     return this.#state
   }
 
-  /** Starts it. `anew`: where others share one, not that one. */
-  begin(anew: boolean): void {
+  /** Starts it. `fresh`: a new one with the current code, even if others share one. */
+  begin(fresh: boolean): void {
     try {
-      const settled = this.#placement.begin(anew)
+      const settled = this.#placement.begin(fresh)
       const over = (): void => {
         settled()
         this.placed.resolve()
@@ -105,57 +106,46 @@ export class Instance implements HubMember, Tenant {
       this.started.promise.then(over, over)
       if (!this.#placement.isRemote) this.placed.resolve()
     } catch (error) {
-      native.remove(this.id, 0)
+      native.removeConnection(this.id, 0)
       this.#leave()
       throw error
     }
   }
 
-  /** Where others share one, puts this one in its place: they are told. */
+  /** If others share one, puts this one in its place: they are told. */
   takeOver(): Promise<void> {
     return this.#placement.takeOver()
   }
 
-  reached(): void {
-    this.placed.resolve()
-  }
-
-  moved(): void {
-    this.hasMoved = true
-    this.#landlord.moved()
-  }
-
-  first(since: number): void {
-    this.firstSince = since
-    this.#landlord.first()
-  }
-
   drain(limit: number): boolean {
-    if (this.#broken) return this.connection.skip()
+    if (this.#broken) {
+      this.connection.skip()
+      return false
+    }
     try {
-      return this.connection.drain(limit, this.#onLog)
+      return this.connection.drain(limit)
     } catch (error) {
       // What cannot be drained is the doing of whoever wrote it.
-      if (error instanceof Breach) this.breach(error)
+      if (error instanceof Breach) this.breached(error)
       else if (this.#placement.isRemote)
-        this.breach(new Breach(`it cannot be read: ${(error as Error).message}`, error))
+        this.breached(new Breach(`it cannot be read: ${(error as Error).message}`, error))
       else throw error
       return false
     }
   }
 
-  flushLog(): void {
+  logged(): void {
     this.#placement.flushLog()
   }
 
   /** Tells what it printed last. A process ends with its host by itself, unless it does not want to. */
   exit(): void {
-    this.flushLog()
+    this.#placement.flushLog()
     this.#placement.abandon(new Error('its host has ended'))
   }
 
-  /** Nothing that it says is believed any more: its calls are rejected, and where it can be ended it is. */
-  breach(error: Error): void {
+  /** Nothing that it says is believed any more: its calls are rejected, and if it can be ended it is. */
+  breached(error: Error): void {
     if (this.#broken) return
     this.#broken = true
     this.#placement.kill(error)
@@ -181,11 +171,23 @@ export class Instance implements HubMember, Tenant {
     await this.gone.promise
   }
 
+  /** What the add-on tells of a guest on threads. */
   event(kind: BindingEvent, rc: number, payload: string): void {
-    if (kind === 'ready') this.#ready(payload)
-    else if (kind === 'failed') this.#failed(rc, payload)
-    else if (kind === 'died') this.#died(payload)
-    else this.#leave()
+    this.onEvent(fromAddon(kind, rc, payload))
+  }
+
+  onEvent(event: InstanceEvent): void {
+    if (event.type === 'reached') this.placed.resolve()
+    else if (event.type === 'ready') this.#ready(event.manifest)
+    else if (event.type === 'failed') this.#failed(event.error)
+    else if (event.type === 'died') this.#died(event.error)
+    else if (event.type === 'closed') this.#leave()
+    else if (event.type === 'breach') this.breached(event.error)
+    else {
+      if (event.type === 'moved') this.hasMoved = true
+      if (event.type === 'first') this.firstSince = event.since
+      this.#tell(event)
+    }
   }
 
   #ready(text: string): void {
@@ -198,25 +200,26 @@ export class Instance implements HubMember, Tenant {
       this.started.reject(new PolyloopError('protocol', message, { cause }))
       return
     }
+    this.#block.parkOn(this.#placement.parkingWords())
     this.#state = 'ready'
     this.started.resolve(this.connection.manifest)
   }
 
-  #failed(rc: number, payload: string): void {
-    const error = PolyloopError.fromGuest('init-failed', payload, rc)
+  #failed(error: PolyloopError): void {
     error.message = `${this.#name} could not be loaded: ${error.message}`
     this.#leave()
     this.started.reject(error)
   }
 
-  #died(payload: string): void {
+  #died(error: PolyloopError): void {
     // What it answered before its death counts.
     while (this.drain(Number.POSITIVE_INFINITY));
-    this.#die(PolyloopError.fromGuest('guest-crashed', payload))
+    this.#die(error)
   }
 
   #die(failure: PolyloopError): void {
     if (this.#state === 'gone' || this.#state === 'dead') return
+    // DEATH 2 reject
     const { message, guest, exit } = failure
     const error = (): PolyloopError =>
       new PolyloopError('guest-crashed', `${this.#name} has died: ${message}`, {
@@ -228,7 +231,7 @@ export class Instance implements HubMember, Tenant {
     this.connection.fail(error)
     if (this.#placement.isRemote) this.#leave()
     else this.#state = 'dead'
-    this.#landlord.died(error())
+    this.#tell({ type: 'died', error: error() })
   }
 
   #leave(): void {

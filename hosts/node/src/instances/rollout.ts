@@ -16,8 +16,8 @@ interface Change {
 export interface Supervised {
   readonly replicas: readonly Replica[]
   readonly isClosing: boolean
-  /** Starts an instance, and waits until it is ready. `anew`: where others share one, not that one. */
-  launch(replica: Replica, anew: boolean): Promise<Instance>
+  /** Starts an instance, and waits until it is ready. `fresh`: with the current code, even if others share one. */
+  launch(replica: Replica, fresh: boolean): Promise<Instance>
   /** A ready one takes calls in the place of another, which ends when its last call is answered. */
   replace(replica: Replica, instance: Instance): void
   /** Lets an instance finish what it has in flight, and ends it. */

@@ -6,9 +6,11 @@ import { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import type { Manifest } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
-import type { GuestStart } from '../placement/placement.ts'
+import type { GuestStart } from '../guests/start.ts'
+import type { InstanceEvent } from '../placement/placement.ts'
+import type { RequestHeap } from '../ring/request-heap.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { Instance } from './instance.ts'
+import { type Common, Instance } from './instance.ts'
 import { Replica } from './replica.ts'
 import { Rollout, type Supervised } from './rollout.ts'
 
@@ -23,15 +25,15 @@ export class Supervisor implements Supervised {
   /** Puts newer instances in their place. */
   readonly rollout: Rollout
   readonly replicas: readonly Replica[]
-  readonly #name: string
+  readonly #common: Common
   readonly #settings: Settings
   readonly #dispatcher: Dispatcher
   #guest: GuestStart | undefined
   /** Those that are in no replica: they start, or have been replaced and have calls in flight still. */
   readonly #others = new Set<Instance>()
 
-  constructor(name: string, settings: Settings, dispatcher: Dispatcher) {
-    this.#name = name
+  constructor(name: string, settings: Settings, dispatcher: Dispatcher, requests: RequestHeap) {
+    this.#common = { name, settings, dispatcher, requests }
     this.#settings = settings
     this.#dispatcher = dispatcher
     this.replicas = Array.from({ length: settings.instances }, (_, index) => new Replica(index, settings.restart))
@@ -69,26 +71,17 @@ export class Supervisor implements Supervised {
     else this.#others.delete(instance)
   }
 
-  async launch(replica: Replica, anew: boolean): Promise<Instance> {
-    const instance: Instance = new Instance(
-      this.#name,
-      replica.index,
-      this.#guest as GuestStart,
-      this.#settings,
-      this.#dispatcher,
-      this.manifest,
-      {
-        died: (error) => this.#died(replica, instance, error),
-        moved: () => this.rollout.follow(),
-        first: () => this.rollout.act(),
-      },
+  async launch(replica: Replica, fresh: boolean): Promise<Instance> {
+    const { index } = replica
+    const instance: Instance = new Instance(this.#common, index, this.#guest as GuestStart, this.manifest, (event) =>
+      this.#onEvent(replica, instance, event),
     )
     replica.instance ??= instance
     this.#others.add(instance)
     try {
-      instance.begin(anew)
+      instance.begin(fresh)
       await instance.placed.promise
-      this.emit({ type: 'starting', instance: replica.index, pid: instance.pid })
+      this.emit({ type: 'starting', instance: index, pid: instance.pid })
       await instance.started.promise
       return instance
     } catch (error) {
@@ -127,6 +120,12 @@ export class Supervisor implements Supervised {
       if (whenHung === 'kill') instance.kill(new Error(message))
     })
     void instance.gone.promise.then(() => beats.stop())
+  }
+
+  #onEvent(replica: Replica, instance: Instance, event: InstanceEvent): void {
+    if (event.type === 'died') this.#died(replica, instance, event.error)
+    else if (event.type === 'moved') this.rollout.follow()
+    else if (event.type === 'first') this.rollout.act()
   }
 
   #died(replica: Replica, instance: Instance, error: PolyloopError): void {
@@ -185,7 +184,7 @@ export class Supervisor implements Supervised {
     this.isClosing = true
     for (const replica of this.replicas) replica.stop()
     await Promise.all(this.instances.map((instance) => instance.close()))
-    this.#dispatcher.memory.close()
+    this.#common.requests.close()
   }
 
   emit(event: RuntimeEvent): void {

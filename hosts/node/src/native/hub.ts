@@ -19,7 +19,7 @@ const joiners = new Map<number, (kind: JoinEvent, payload: string) => void>()
 /** The same members, for the hot path. */
 let serving: HubMember[] = []
 /** `words[0]`: 1 while the add-on keeps the loop alive; `words[1]`: 1 while it drains, reactions of promises included. */
-let words: Int32Array | undefined
+export let words: Int32Array | undefined
 
 /** Called by the add-on in the loop's prepare phase while completions wait. */
 function drain(): void {
@@ -28,7 +28,7 @@ function drain(): void {
 }
 
 function onEvent(id: number, kind: BindingEvent | JoinEvent, rc: number, payload: string): void {
-  if (kind === 'found' || kind === 'joined' || kind === 'refused') joiners.get(id)?.(kind, payload)
+  if (kind === 'absent' || kind === 'joined' || kind === 'refused') joiners.get(id)?.(kind, payload)
   else members.get(id)?.event(kind, rc, payload)
 }
 
@@ -39,8 +39,8 @@ export function joinShared(
   told: (kind: JoinEvent, payload: string) => void,
 ): void {
   joiners.set(id, told)
-  if (name === undefined) native.found(id)
-  else native.join(id, name)
+  if (name === undefined) native.startBroker(id)
+  else native.joinSharedGuest(id, name)
 }
 
 let lastId = 0
@@ -66,7 +66,7 @@ export function join(id: number, member: HubMember): void {
 /** Opens the hub of this thread, once. */
 export function open(): void {
   if (words !== undefined) return
-  words = new Int32Array(native.open(drain, onEvent))
+  words = new Int32Array(native.openHub(drain, onEvent))
   // No turn of the loop will come any more.
   process.on('exit', () => {
     for (const member of members.values()) member.exit()
@@ -76,9 +76,4 @@ export function open(): void {
 /** Whether the add-on drains, and will act on the control rings afterwards. */
 export function isDraining(): boolean {
   return words !== undefined && words[1] !== 0
-}
-
-/** Keeps the loop alive while calls are outstanding; the add-on lets go by itself. */
-export function keepAlive(): void {
-  if (words !== undefined && words[0] === 0) native.hold()
 }

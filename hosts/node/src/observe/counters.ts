@@ -8,6 +8,14 @@ function now(): number {
   return seconds * 1e9 + nanoseconds
 }
 
+/** Times of a timed call, in milliseconds. */
+export interface CallTimes {
+  /** Until a guest thread took the call. */
+  readonly waited: number
+  /** From then until now. */
+  readonly ran: number
+}
+
 /** Counters of one runtime since its load. */
 export class Counters {
   calls = 0
@@ -48,8 +56,8 @@ export class Counters {
     this.running.add(now() - taken)
   }
 
-  /** Milliseconds that a timed call waited, and ran until now; undefined where they are not known. */
-  times(call: object, taken: number): { readonly waited: number; readonly ran: number } | undefined {
+  /** How long a timed call waited, and ran until now; undefined if that is not known. */
+  times(call: object, taken: number): CallTimes | undefined {
     const began = this.#began.get(call)
     if (began === undefined || taken === 0) return undefined
     return { waited: (taken - began) / 1e6, ran: (now() - taken) / 1e6 }

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens to calls and instances, for whoever subscribes to the channels of node:diagnostics_channel.
 import { channel } from 'node:diagnostics_channel'
-import type { Call } from '../call/call.ts'
-import type { Dispatcher } from '../call/dispatcher.ts'
-import type { Payload } from '../common/codec.ts'
 import type { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import type { Settings } from '../common/options.ts'
-import type { Connection } from '../ring/connection.ts'
-import { doorbells } from '../ring/submission.ts'
-import type { Counters } from './counters.ts'
+import type { CallTimes } from './counters.ts'
 import { isTracing, Trace } from './tracing.ts'
 
 /**
@@ -87,13 +82,12 @@ interface Observed {
   readonly id: number
   readonly name: string
   readonly settings: Pick<Settings, 'tracing'>
-  readonly dispatcher: Dispatcher
 }
 
 /**
- * What tells of a call that has begun; undefined where nobody listens, which costs a call these checks and nothing else.
+ * What tells of a call that has begun; undefined if nobody listens, which costs a call these checks and nothing else.
  *
- * @param parent - what was active when the call was asked for, where that was earlier
+ * @param parent - what was active when the call was asked for, if that was earlier
  */
 export function observe(runtime: Observed, name: string, isStreamed: boolean, parent?: unknown): Observer | undefined {
   const isTraced = runtime.settings.tracing && isTracing()
@@ -106,16 +100,15 @@ export function observe(runtime: Observed, name: string, isStreamed: boolean, pa
 
 let lastCall = 0
 
-/** Tells subscribers of one call, and ends its span. */
+/** Is told of one call, stop by stop, and tells subscribers; ends the call's span. It acts on nothing. */
 export class Observer {
   readonly #message: { -readonly [K in keyof CallMessage]: CallMessage[K] }
-  readonly #counts: Counters
   readonly #trace: Trace | undefined
   #isOver = false
   #isCancelled = false
   #hasLeft = false
 
-  constructor({ id, name, dispatcher }: Observed, method: string, stream: boolean, trace: Trace | undefined) {
+  constructor({ id, name }: Observed, method: string, stream: boolean, trace: Trace | undefined) {
     this.#message = {
       id: ++lastCall,
       runtime: name,
@@ -131,7 +124,6 @@ export class Observer {
       ran: undefined,
       error: undefined,
     }
-    this.#counts = dispatcher.counts
     this.#trace = trace
     started.publish(this.#message)
   }
@@ -141,61 +133,50 @@ export class Observer {
     return this.#trace?.context
   }
 
-  /** The call is a call from now on. */
-  attach(call: Call): void {
-    const { resolve, reject } = call
-    call.resolve = (value) => {
-      resolve(value)
-      this.#settle()
-    }
-    call.reject = (error) => {
-      reject(error)
-      this.fail(error)
-    }
-    this.#message.requestBytes = bytesOf(call.payload)
+  /** Its arguments are `bytes` long. */
+  encoded(bytes: number): void {
+    this.#message.requestBytes = bytes
     encoded.publish(this.#message)
   }
 
-  /** It waits. */
-  queue(waiting: number): void {
+  /** It waits, one of `waiting` calls. */
+  queued(waiting: number): void {
     this.#message.queued = waiting
     queued.publish(this.#message)
   }
 
-  /** It was let in: gives it to an instance. */
-  submit(call: Call, to: Connection): void {
-    const { rung } = doorbells
-    to.submit(call)
-    // Where it found no place it was rejected, and its subscribers have heard that.
+  /** It was let in and an instance has it. `doorbell`: whether the guest slept and was woken. */
+  submitted(doorbell: boolean): void {
+    // If it found no place it was rejected, and its subscribers have heard that.
     if (this.#isOver) return
-    this.#message.doorbell = doorbells.rung !== rung
+    this.#message.doorbell = doorbell
     submitted.publish(this.#message)
   }
 
-  /** Its response was drained. `taken`: when a guest thread took it, where it is timed; 0 where none did. */
-  answer(call: Call, bytes: number, taken: number): void {
+  /** Its response was drained. `late`: the call was given up before. */
+  answered(bytes: number, late: boolean, times: CallTimes | undefined): void {
     const message = this.#message
     message.responseBytes = bytes
-    message.late = call.abandoned
-    const times = call.timed ? this.#counts.times(call, taken) : undefined
+    message.late = late
     message.waited = times?.waited
     message.ran = times?.ran
     answered.publish(message)
   }
 
   /** It is given up. */
-  cancel(error: PolyloopError): void {
+  cancelled(error: PolyloopError): void {
     this.#isCancelled = true
     this.#message.error = error
     cancelled.publish(this.#message)
   }
 
   /** Its reader has left: a loop that breaks is nobody's mistake. */
-  leave(): void {
+  left(): void {
     this.#hasLeft = true
   }
 
-  #settle(): void {
+  /** Its promise has resolved, or its stream has ended. */
+  settled(): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#trace?.end()
@@ -203,19 +184,13 @@ export class Observer {
   }
 
   /** It is rejected, or refused before it was sent. */
-  fail(error: unknown): void {
+  failed(error: unknown): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#trace?.end({ error, cancelled: this.#isCancelled, left: this.#hasLeft })
     this.#message.error = error
     failed.publish(this.#message)
   }
-}
-
-/** A text has its bytes counted here: it may not have a place yet. */
-function bytesOf(payload: Payload): number {
-  if (payload === undefined) return 0
-  return typeof payload === 'string' ? Buffer.byteLength(payload) : payload.length
 }
 
 /** What is told of the events of instances: the channel, and then the caller's function. */

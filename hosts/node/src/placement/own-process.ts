@@ -3,13 +3,16 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { native } from '../native/addon.ts'
+import { hold, release } from '../native/keep-alive.ts'
+import { howOf, unkillableAfter, unrunnable } from './ending.ts'
 import { lines, streamsEnd } from './lines.ts'
-import type { StreamName } from './printer.ts'
-import { type GuestProcess, howOf, unkillableAfter, unrunnable, type Witness } from './process.ts'
+import type { OnInstanceEvent } from './placement.ts'
+import type { Printer, StreamName } from './printer.ts'
+import type { GuestProcess } from './process.ts'
 
 /** Lines that a guest wrote last, which tell of its death. */
 const lastLines = 20
-/** Units of text of one such line. */
+/** UTF-16 units of one such line. */
 const lastLineLength = 500
 
 /** The process of one guest of one host, which is its parent. */
@@ -17,17 +20,25 @@ export class OwnProcess implements GuestProcess {
   readonly #id: number
   readonly #command: readonly [string, ...string[]]
   readonly #drainTimeout: number
-  readonly #witness: Witness
+  readonly #printer: Printer
+  readonly #tell: OnInstanceEvent
   readonly #last: string[] = []
   #child: ChildProcess | undefined
   #killing: NodeJS.Timeout | undefined
   #over = false
 
-  constructor(id: number, command: readonly [string, ...string[]], drainTimeout: number, witness: Witness) {
+  constructor(
+    id: number,
+    command: readonly [string, ...string[]],
+    drainTimeout: number,
+    printer: Printer,
+    tell: OnInstanceEvent,
+  ) {
     this.#id = id
     this.#command = command
     this.#drainTimeout = drainTimeout
-    this.#witness = witness
+    this.#printer = printer
+    this.#tell = tell
   }
 
   get pid(): number | undefined {
@@ -36,7 +47,7 @@ export class OwnProcess implements GuestProcess {
 
   begin(): void {
     const [program, ...args] = this.#command
-    const files = JSON.parse(native.files(this.#id)) as number[]
+    const files = JSON.parse(native.childDescriptors(this.#id)) as number[]
     try {
       const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', ...files, 'pipe'] })
       this.#child = child
@@ -45,40 +56,33 @@ export class OwnProcess implements GuestProcess {
       // Told later, as what fails later is.
       process.nextTick(() => this.#failed(error as Error))
     } finally {
-      native.spawned(this.#id)
+      native.closeChildDescriptors(this.#id)
     }
   }
 
   #watch(child: ChildProcess): void {
     child.on('error', (error) => {
-      // Where there is a process, it could not be killed or told something: its end comes by itself.
+      // If there is a process, it could not be killed or told something: its end comes by itself.
       if (child.pid === undefined) this.#failed(error)
     })
     if (child.pid === undefined) return
+    for (const handle of [child, ...streamsOf(child)]) handle.unref()
     // A guest that is gone reads nothing more; its end is told of by itself.
     for (const stream of streamsOf(child)) stream.on('error', () => {})
-    lines(lifeOf(child), (line) => this.#witness.said(line))
+    lines(lifelineOf(child), (line) => this.#tell({ type: 'line', line }))
     for (const name of ['stdout', 'stderr'] as const) {
       lines(child[name] as Readable, (line) => this.#print(line, name))
     }
     child.once('exit', (code, signal) => void this.#exited(code, signal))
-    this.#witness.reached()
+    this.#tell({ type: 'reached' })
   }
 
   write(text: string): void {
-    if (this.#child !== undefined) lifeOf(this.#child).write(text)
+    if (this.#child !== undefined) lifelineOf(this.#child).write(text)
   }
 
-  hold(on: boolean): void {
-    const child = this.#child
-    if (child === undefined) return
-    for (const handle of [child, ...streamsOf(child)]) {
-      if (on) handle.ref()
-      else handle.unref()
-    }
-  }
-
-  started(): void {}
+  /** Its idle threads park on words of the block. */
+  started(): undefined {}
 
   /** Nobody else has one. */
   async takeOver(): Promise<void> {}
@@ -94,7 +98,7 @@ export class OwnProcess implements GuestProcess {
 
   expectEnd(): void {
     if (this.#child === undefined) return
-    const timer = setTimeout(() => this.kill(), this.#drainTimeout)
+    const timer = setTimeout(() => this.kill(), this.#drainTimeout).unref()
     this.#child.once('exit', () => clearTimeout(timer))
   }
 
@@ -108,7 +112,8 @@ export class OwnProcess implements GuestProcess {
       // It has made no group yet.
       child.kill('SIGKILL')
     }
-    this.#killing ??= setTimeout(() => void this.#exited(null, null), unkillableAfter)
+    hold(this, 'a guest process ends')
+    this.#killing ??= setTimeout(() => void this.#exited(null, null), unkillableAfter).unref()
   }
 
   abandon(): void {
@@ -118,7 +123,7 @@ export class OwnProcess implements GuestProcess {
   #print(text: string, name: StreamName): Promise<void> | undefined {
     this.#last.push(text.trimEnd().slice(0, lastLineLength))
     if (this.#last.length > lastLines) this.#last.shift()
-    return this.#witness.printed(text, name)
+    return this.#printer.line(text, name, this.pid)
   }
 
   async #exited(code: number | null, signal: string | null): Promise<void> {
@@ -126,27 +131,27 @@ export class OwnProcess implements GuestProcess {
     this.kill()
     this.#over = true
     clearTimeout(this.#killing)
-    this.hold(true)
+    hold(this, 'a guest process is to be read to its end')
     await streamsEnd(this.#child === undefined ? [] : streamsOf(this.#child))
-    this.hold(false)
+    release(this)
     const exit = { code, signal, lines: this.#last }
-    this.#witness.ended(howOf(exit), exit)
+    this.#tell({ type: 'ended', how: howOf(exit), exit })
   }
 
   /** There is no process. */
   #failed(error: Error): void {
     if (this.#child !== undefined) for (const stream of streamsOf(this.#child)) stream?.destroy()
-    const { code } = error as NodeJS.ErrnoException
-    this.#witness.refused(...unrunnable(this.#command[0], code === 'ENOENT', error.message))
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    this.#tell({ type: 'refused', ...unrunnable(this.#command[0], isMissing, error.message) })
   }
 }
 
-/** The line of life, the last descriptor that a process is started with. */
-function lifeOf(child: ChildProcess): Socket {
+/** The lifeline, the last descriptor that a process is started with. */
+function lifelineOf(child: ChildProcess): Socket {
   return (child.stdio as readonly unknown[])[7] as Socket
 }
 
 /** What the host reads of a process. */
 function streamsOf(child: ChildProcess): Socket[] {
-  return [child.stdout as unknown as Socket, child.stderr as unknown as Socket, lifeOf(child)]
+  return [child.stdout as unknown as Socket, child.stderr as unknown as Socket, lifelineOf(child)]
 }

@@ -18,8 +18,8 @@ export class Printer {
   /**
    * Prints whole lines.
    *
-   * @param pid - the process that wrote them, where that is another one: on this process's own streams its lines are labelled
-   * @returns false where the stream would rather wait
+   * @param pid - the process that wrote them, if that is another one: on this process's own streams its lines are labelled
+   * @returns false if the stream would rather wait
    */
   print(text: string, stream: StreamName, pid?: number): boolean {
     if (this.#log === undefined)
@@ -27,5 +27,11 @@ export class Printer {
     const log = this.#log
     callBack(() => log(text, stream, pid === undefined ? {} : { pid }))
     return true
+  }
+
+  /** Prints a line of another process. Returns a promise if the next one has to wait. */
+  line(text: string, stream: StreamName, pid: number | undefined): Promise<void> | undefined {
+    if (this.print(text, stream, pid)) return undefined
+    return new Promise((resolve) => process[stream].once('drain', resolve))
   }
 }

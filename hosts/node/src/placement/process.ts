@@ -1,32 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Breach, type GuestExit, type PolyloopErrorCode } from '../common/errors.ts'
+import { Breach, type GuestExit, PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
-import { type BindingEvent, native } from '../native/addon.ts'
-import type { GuestStart, Placement, Tenant } from './placement.ts'
-import { Printer, type StreamName } from './printer.ts'
+import type { GuestStart } from '../guests/start.ts'
+import { native } from '../native/addon.ts'
+import { hold, release } from '../native/keep-alive.ts'
+import type { InstanceEvent, OnInstanceEvent, Placement } from './placement.ts'
 
 /** Milliseconds in which a process must have greeted: a program that is something else never does. */
 const greetingWithin = 20_000
-/** Milliseconds after which a process that cannot be ended (it runs a program of another user) is given up. */
-export const unkillableAfter = 10_000
 
 const strange = `it does not speak as a guest's process does: is it the interpreter that was meant?`
 
-/** How a process has ended of which nobody knows it. */
-export const unknownExit: GuestExit = { code: null, signal: null, lines: [] }
-
-/** The process that a guest lives in: one of its own, or one that serves other hosts, too. */
+/** The process that a guest runs in: one of its own, or one that serves other hosts, too. */
 export interface GuestProcess {
   /** Its number, once that is known. */
   readonly pid: number | undefined
-  /** Starts it, or finds it. `anew`: not one that others have. */
-  begin(anew: boolean): void
-  /** Says something over the line of life. */
+  /** Starts it, or finds it. `fresh`: not one that others have. */
+  begin(fresh: boolean): void
+  /** Says something over the lifeline. */
   write(text: string): void
-  /** Whether it keeps the loop alive: not while it only waits. */
-  hold(on: boolean): void
-  /** It has told how its start went. */
-  started(): void
+  /** It has told how its start went. Returns the words that its idle threads park on, if it shares them with others. */
+  started(): ArrayBuffer | undefined
   /** Puts it in the place of the one that other hosts have. */
   takeOver(): Promise<void>
   /** Has it serve this host no more. */
@@ -41,94 +35,101 @@ export interface GuestProcess {
   abandon(): void
 }
 
-/** What a guest's process tells of itself. */
-export interface Witness {
-  /** There is a line of life; a new one, where another process is tried. */
-  reached(): void
-  /** It has said a line there. */
-  said(line: string): void
-  /** Other hosts have a newer one. */
-  moved(): void
-  /** This host is the one to act on changes of its code, which is that of this time, or newer. */
-  first(since: number): void
-  /** It has printed a line. Returns a promise where the next one has to wait. */
-  printed(text: string, stream: StreamName): Promise<void> | undefined
-  /** It has ended, or is out of reach, and what it wrote before was read. Once. */
-  ended(how: string, exit: GuestExit): void
-  /** There is none. Once, and nothing else. */
-  refused(code: PolyloopErrorCode, message: string): void
-}
-
-/** A line of life, as `crates/guest-process/src/life.rs` writes it. */
+/** A line over the lifeline, as `crates/guest-process/src/child/lifeline.rs` writes it. */
 interface Said {
   readonly event?: unknown
   readonly rc?: unknown
   readonly payload?: unknown
 }
 
-/** A guest in another process: what they say to each other over the line of life. */
-export class ProcessPlacement implements Placement, Witness {
+/** A guest in another process: what they say to each other over the lifeline. */
+export class ProcessPlacement implements Placement {
   readonly isRemote = true
   mayRead = true
   readonly #id: number
   readonly #guest: GuestStart
   readonly #settings: Settings
-  readonly #tenant: Tenant
-  readonly #printer: Printer
+  readonly #tell: OnInstanceEvent
   readonly #process: GuestProcess
   /** Why it was killed, or says that it dies. */
   #reason: Error | string | undefined
   /** What it has said of its start. */
   #state: 'starting' | 'ready' | 'failed' = 'starting'
+  #parkingWords: ArrayBuffer | undefined
   #greeting: NodeJS.Timeout | undefined
   #hasGreeted = false
   #closing = false
 
+  /** @param toProcess - makes the process, which tells what happens to it */
   constructor(
     id: number,
-    name: string,
     guest: GuestStart,
     settings: Settings,
-    tenant: Tenant,
-    toProcess: (witness: Witness) => GuestProcess,
+    tell: OnInstanceEvent,
+    toProcess: (onEvent: OnInstanceEvent) => GuestProcess,
   ) {
     this.#id = id
     this.#guest = guest
     this.#settings = settings
-    this.#tenant = tenant
-    this.#printer = new Printer(name, settings.log)
-    this.#process = toProcess(this)
+    this.#tell = tell
+    this.#process = toProcess((event) => this.#onEvent(event))
   }
 
   get pid(): number | undefined {
     return this.#process.pid
   }
 
-  begin(anew: boolean): () => void {
-    this.#process.begin(anew)
+  begin(fresh: boolean): () => void {
+    hold(this, 'a guest process starts')
+    try {
+      this.#process.begin(fresh)
+    } catch (error) {
+      release(this)
+      throw error
+    }
     return () => {}
+  }
+
+  parkingWords(): ArrayBuffer | undefined {
+    return this.#parkingWords
   }
 
   takeOver(): Promise<void> {
     return this.#process.takeOver()
   }
 
-  moved(): void {
-    this.#tenant.moved()
+  #onEvent(event: InstanceEvent): void {
+    switch (event.type) {
+      case 'line':
+        this.#said(event.line)
+        break
+      case 'ended':
+        this.#ended(event.how, event.exit)
+        break
+      case 'refused':
+        this.#refused(new PolyloopError(event.code, event.message))
+        break
+      case 'reached':
+        this.#reached()
+        this.#tell(event)
+        break
+      default:
+        this.#tell(event)
+    }
   }
 
-  first(since: number): void {
-    this.#tenant.first(since)
+  #refused(error: PolyloopError): void {
+    this.#state = 'failed'
+    release(this)
+    this.#end({ type: 'failed', error })
   }
 
-  reached(): void {
+  #reached(): void {
     this.#stopWaiting()
     this.#hasGreeted = false
     // A loop that was busy for so long reads what has come before it judges.
     this.#greeting = setTimeout(() => setImmediate(() => this.#missGreeting()), greetingWithin)
     this.#process.write(`${this.#start()}\n`)
-    this.#process.hold(true)
-    this.#tenant.reached()
   }
 
   #missGreeting(): void {
@@ -150,7 +151,7 @@ export class ProcessPlacement implements Placement, Witness {
 
   close(): void {
     this.#closing = true
-    this.#process.hold(true)
+    hold(this, 'a guest process ends')
     this.#process.close()
   }
 
@@ -167,93 +168,80 @@ export class ProcessPlacement implements Placement, Witness {
   /** What it printed comes by itself. */
   flushLog(): void {}
 
-  printed(text: string, name: StreamName): Promise<void> | undefined {
-    if (this.#printer.print(text, name, this.pid)) return undefined
-    return new Promise((resolve) => process[name].once('drain', resolve))
-  }
-
   /** Each event is told once, at its time: a guest that says another has broken the protocol. */
-  said(line: string): void {
+  #said(line: string): void {
     // It is being ended already.
     if (this.#reason !== undefined) return
-    let said: Said
-    try {
-      said = (JSON.parse(line) ?? {}) as Said
-    } catch {
-      said = {}
-    }
-    const { event, rc, payload } = said
+    const { event, rc, payload } = parse(line)
     const text = typeof payload === 'string' ? payload : ''
     this.#stopWaiting()
     if (event === 'hello' && !this.#hasGreeted) this.#hasGreeted = true
     else if ((event === 'ready' || event === 'failed') && this.#state === 'starting') {
-      this.#startedOr(event, typeof rc === 'number' ? rc : 0, text)
+      this.#started(event, typeof rc === 'number' ? rc : 0, text)
     } else if (event === 'died' && this.#state !== 'failed') {
       this.#reason = text
       this.#process.kill()
     } else if (event === 'closed' && this.#closing) {
       this.#process.closed()
     } else {
-      this.#tenant.breach(new Breach(`its process says '${line.slice(0, 200).trimEnd()}'`))
+      this.#tell({ type: 'breach', error: new Breach(`its process says '${line.slice(0, 200).trimEnd()}'`) })
     }
   }
 
-  #startedOr(event: 'ready' | 'failed', rc: number, payload: string): void {
+  #started(event: 'ready' | 'failed', rc: number, payload: string): void {
     this.#state = event
-    this.#process.started()
+    this.#parkingWords = this.#process.started()
     if (event === 'ready') {
-      this.#process.hold(false)
-      this.#tenant.event('ready', rc, payload)
+      release(this)
+      this.#tell({ type: 'ready', manifest: payload })
       return
     }
     this.#process.expectEnd()
-    this.#tell('failed', payload, rc)
+    this.#end({ type: 'failed', error: PolyloopError.fromGuest('init-failed', payload, rc) })
   }
 
-  ended(how: string, exit: GuestExit): void {
+  #ended(how: string, exit: GuestExit): void {
     this.#stopWaiting()
     this.mayRead = exit.code === null && exit.signal === null
-    if (this.#state === 'failed') return
+    if (this.#state === 'failed') release(this)
     // It was told to end, and has; or had to be ended, which nobody waits for.
-    if (this.#closing && this.#reason === undefined) this.#tell('closed', '')
+    else if (this.#closing && this.#reason === undefined) this.#end({ type: 'closed' })
     else this.#gone(how, exit)
   }
 
   /** The process has ended and was not to. */
   #gone(how: string, exit: GuestExit): void {
-    const [event, when] = this.#state === 'ready' ? (['died', ''] as const) : (['failed', ' while it started'] as const)
+    const wasReady = this.#state === 'ready'
     const reason = this.#reason
     const why = reason instanceof Error ? `: ${reason.message}` : ''
     const last = exit.lines.length === 0 ? '' : `; it wrote last:\n${exit.lines.join('\n')}`
     const process = this.pid === undefined ? 'its process' : `its process ${this.pid}`
-    const message = `${process} ${how}${when}${why}${last}`
-    this.#tell(event, isSaid(reason) ? reason : JSON.stringify({ type: '', message, exit }))
+    const message = `${process} ${how}${wasReady ? '' : ' while it started'}${why}${last}`
+    const code = wasReady ? 'guest-crashed' : 'init-failed'
+    const error = isSaid(reason)
+      ? PolyloopError.fromGuest(code, reason, wasReady ? undefined : 0)
+      : new PolyloopError(code, message, { exit })
+    this.#end({ type: wasReady ? 'died' : 'failed', error })
   }
 
-  refused(code: PolyloopErrorCode, message: string): void {
-    this.#state = 'failed'
-    this.#tell('failed', JSON.stringify({ type: 'PolyloopError', code, message }))
+  /** The last event of this instance. */
+  #end(event: InstanceEvent): void {
+    // A process whose start has failed is waited for until it has ended.
+    if (this.#state !== 'failed') release(this)
+    this.#tell(event)
+    native.removeConnection(this.#id, this.mayRead ? 1 : 0)
   }
+}
 
-  #tell(event: BindingEvent, payload: string, rc = 0): void {
-    this.#tenant.event(event, rc, payload)
-    native.remove(this.#id, this.mayRead ? 1 : 0)
+function parse(line: string): Said {
+  try {
+    return (JSON.parse(line) ?? {}) as Said
+  } catch {
+    return {}
   }
 }
 
 /** Whether the guest itself has said why it dies, as an error object. */
 function isSaid(reason: Error | string | undefined): reason is string {
   return typeof reason === 'string' && reason !== ''
-}
-
-/** How a process has ended, in words. */
-export function howOf({ code, signal }: GuestExit): string {
-  if (signal !== null) return `was killed by ${signal}`
-  return code === null ? 'cannot be ended' : `exited with code ${code}`
-}
-
-/** The code and the message for a program that cannot be run. */
-export function unrunnable(program: string, isMissing: boolean, message: string): [PolyloopErrorCode, string] {
-  const what = isMissing ? `there is no program '${program}'` : `'${program}' cannot be run: ${message}`
-  return [isMissing ? 'not-found' : 'init-failed', `${what}: correct the path, or the option python or venv`]
 }

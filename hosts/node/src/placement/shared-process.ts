@@ -1,30 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { type GuestExit, PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
+import type { GuestStart } from '../guests/start.ts'
 import { type JoinEvent, native, nativeFile } from '../native/addon.ts'
 import { joinShared } from '../native/hub.ts'
-import { type Block, version } from '../ring/block.ts'
+import { hold, release } from '../native/keep-alive.ts'
+import { howOf, unkillableAfter, unknownExit, unrunnable } from './ending.ts'
 import { lines, streamsEnd } from './lines.ts'
-import type { GuestStart } from './placement.ts'
-import { type GuestProcess, howOf, unkillableAfter, unknownExit, unrunnable, type Witness } from './process.ts'
+import type { OnInstanceEvent } from './placement.ts'
+import type { Printer } from './printer.ts'
+import type { GuestProcess } from './process.ts'
+import { shareName } from './share-name.ts'
 
-/** What `native.lines` returns, as JSON: descriptors of the lines to the keeper and to the guest, and its process. */
-interface Allocation {
-  readonly keeper: number
-  readonly life: number
+/** What `native.sharedGuestSockets` returns, as JSON: descriptors of the sockets to the broker and to the guest. */
+interface Sockets {
+  readonly broker: number
+  readonly lifeline: number
+  /** The guest's process. */
   readonly pid: number
 }
 
 /** Milliseconds in which the guest's place must be taken: whoever has it may not answer. */
 const takenWithin = 10_000
 
-/** A line of the keeper, as `crates/guest-process/src/keeper.rs` writes it. */
+/** A line of the broker, as `crates/guest-process/src/broker.rs` writes it. */
 interface News {
   readonly event?: unknown
   readonly stream?: unknown
@@ -39,107 +42,125 @@ interface News {
 const ended = 'it has ended'
 
 /**
- * A process that serves several hosts. None of them is its parent: it has a keeper, a process that the first of them
+ * `looking`: the add-on looks for the guest that others have, or a broker is being started.
+ * `joined`: there are sockets to the broker and to the guest.
+ * `draining`: the guest's end was told, and what the guest said before is being read.
+ * `over`: this host has told how it ended, or has left it.
+ *
+ * looking -> joined, over; joined -> draining, looking (the guest was about to end), over; draining -> looking, over
+ */
+type State = 'looking' | 'joined' | 'draining' | 'over'
+
+/**
+ * A process that serves several hosts. None of them is its parent: it has a broker, a process that the first of them
  * starts, and the others find.
  */
 export class SharedProcess implements GuestProcess {
   pid: number | undefined
   readonly #id: number
-  readonly #block: Block
   readonly #name: string
   readonly #command: readonly [string, ...string[]]
   readonly #drainTimeout: number
   /** Whether this host is to hear whether it is the one to act on changes of the code. One instance tells it of all. */
   readonly #watches: boolean
-  readonly #witness: Witness
-  #isAnew = false
-  #keeper: Socket | undefined
-  #life: Socket | undefined
+  readonly #printer: Printer
+  readonly #tell: OnInstanceEvent
+  #state: State = 'looking'
+  #isFresh = false
+  #broker: Socket | undefined
+  #lifeline: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #taking: Deferred<void> | undefined
-  /** It has ended, and what it said before is read. */
-  #ending = false
-  /** How often another one is looked for where this one ends by itself: it was about to when this host came. */
+  /** How often another one is looked for if this one ends by itself: it was about to when this host came. */
   #triesLeft = 5
-  #over = false
 
   /** @param index - which of the runtime's instances it serves */
-  constructor(id: number, block: Block, guest: GuestStart, settings: Settings, index: number, witness: Witness) {
+  constructor(
+    id: number,
+    guest: GuestStart,
+    settings: Settings,
+    index: number,
+    printer: Printer,
+    tell: OnInstanceEvent,
+  ) {
     this.#id = id
-    this.#block = block
-    this.#name = nameOf(guest, settings, index)
+    this.#name = shareName(guest, settings, index)
     this.#command = guest.command
     this.#drainTimeout = settings.drainTimeout
     this.#watches = settings.hotReload && index === 0
-    this.#witness = witness
+    this.#printer = printer
+    this.#tell = tell
   }
 
-  begin(anew: boolean): void {
-    this.#isAnew = anew
+  begin(fresh: boolean): void {
+    this.#isFresh = fresh
     // Nobody else has it, so nobody was about to leave it.
-    if (anew) this.#triesLeft = 0
+    if (fresh) this.#triesLeft = 0
     this.#look()
   }
 
   #look(): void {
-    const name = this.#isAnew ? undefined : this.#name
+    this.#state = 'looking'
+    const name = this.#isFresh ? undefined : this.#name
     joinShared(this.#id, name, (event, payload) => this.#heard(event, payload))
   }
 
   #heard(event: JoinEvent, payload: string): void {
-    if (event === 'found') this.#found(Number(payload))
+    if (event === 'absent') this.#startBroker(Number(payload))
     else if (event === 'joined') this.#joined()
     else this.#refused(JSON.parse(payload) as { missing?: boolean; message: string })
   }
 
-  /** Nobody serves it yet: starts the keeper, which does. */
-  #found(socket: number): void {
-    const args = ['keep', String(this.#drainTimeout), this.#name, ...this.#command]
+  /** Nobody serves it yet: starts the broker, which does. */
+  #startBroker(socket: number): void {
+    const args = ['broker', String(this.#drainTimeout), this.#name, ...this.#command]
     const failed = ({ message }: Error): void => this.#refused({ message })
     try {
       const stdio = ['ignore', 'ignore', 'ignore', socket] as const
-      const keeper = spawn(nativeFile('polyloop-guest-process'), args, { detached: true, stdio: [...stdio] })
-      keeper.on('error', failed).unref()
+      const broker = spawn(nativeFile('polyloop-guest-process'), args, { detached: true, stdio: [...stdio] })
+      broker.on('error', failed).unref()
       // It may outlive what this host has of the guest, which is not to be kept for its sake.
-      keeper.once('spawn', () => keeper.off('error', failed))
+      broker.once('spawn', () => broker.off('error', failed))
     } catch (error) {
       process.nextTick(failed, error as Error)
     }
   }
 
   #joined(): void {
-    const place = JSON.parse(native.lines(this.#id)) as Allocation
-    const [keeper, life] = [new Socket({ fd: place.keeper }), new Socket({ fd: place.life })]
-    this.pid = place.pid
-    this.#keeper = keeper
-    this.#life = life
+    const sockets = JSON.parse(native.sharedGuestSockets(this.#id)) as Sockets
+    const [broker, lifeline] = [new Socket({ fd: sockets.broker }), new Socket({ fd: sockets.lifeline })]
+    this.#state = 'joined'
+    this.pid = sockets.pid
+    this.#broker = broker
+    this.#lifeline = lifeline
     // Who is gone reads nothing more; its end is told of by itself.
-    for (const line of [keeper, life]) line.on('error', () => {})
-    lines(life, (line) => this.#witness.said(line))
-    lines(keeper, (line) => this.#news(line))
-    keeper.once('close', () => {
-      if (this.#keeper === keeper) void this.#exited('has ended with its keeper', unknownExit)
+    for (const socket of [broker, lifeline]) socket.on('error', () => {}).unref()
+    lines(lifeline, (line) => this.#tell({ type: 'line', line }))
+    lines(broker, (line) => this.#news(line))
+    broker.once('close', () => {
+      if (this.#broker === broker) void this.#exited('has ended with its broker', unknownExit)
     })
-    life.once('close', () => {
-      if (this.#life === life) this.#end('has hung up')
+    lifeline.once('close', () => {
+      if (this.#lifeline === lifeline) this.#expect('has hung up', unkillableAfter)
     })
-    if (this.#watches) keeper.write('watch\n')
-    this.#witness.reached()
+    if (this.#watches) broker.write('watch\n')
+    this.#tell({ type: 'reached' })
   }
 
-  started(): void {
+  started(): ArrayBuffer {
     this.#triesLeft = 0
-    this.#block.parking = new Int32Array(native.porch(this.#id))
+    return native.parkingWords(this.#id)
   }
 
   async takeOver(): Promise<void> {
     const taking = deferred<void>()
     this.#taking = taking
-    const slow = `the one that has it does not answer within ${takenWithin} ms: end its keeper`
+    hold(taking, 'a guest process starts')
+    const slow = `the one that has it does not answer within ${takenWithin} ms: end its broker`
     // A loop that was busy for so long reads what has come before it judges.
     const timer = setTimeout(() => setImmediate(() => taking.reject(new Error(slow))), takenWithin)
-    if (this.#keeper === undefined) taking.reject(new Error(ended))
-    else this.#keeper.write('take\n')
+    if (this.#broker === undefined) taking.reject(new Error(ended))
+    else this.#broker.write('take\n')
     try {
       await taking.promise
     } catch (cause) {
@@ -147,37 +168,36 @@ export class SharedProcess implements GuestProcess {
       throw new PolyloopError('init-failed', message, { cause })
     } finally {
       clearTimeout(timer)
+      release(taking)
     }
   }
 
   #refused({ missing, message }: { missing?: boolean; message: string }): void {
-    if (this.#over) return
+    if (this.#state === 'over') return
     this.#part()
-    if (missing === undefined) this.#witness.refused('init-failed', `the shared guest cannot be reached: ${message}`)
-    else this.#witness.refused(...unrunnable(this.#command[0], missing, message))
+    const why =
+      missing === undefined
+        ? ({ code: 'init-failed', message: `the shared guest cannot be reached: ${message}` } as const)
+        : unrunnable(this.#command[0], missing, message)
+    this.#tell({ type: 'refused', ...why })
   }
 
   #news(line: string): Promise<void> | undefined {
-    const { event, stream, text, code = null, signal = null, lines: last = [], ...more } = JSON.parse(line) as News
-    if (event === 'output') return this.#witness.printed(String(text), stream === 'stderr' ? 'stderr' : 'stdout')
-    const exit = { code, signal: signal === null ? null : signalName(signal), lines: last }
+    const { event, stream, text, code = null, signal = null, ...more } = JSON.parse(line) as News
+    if (event === 'output') {
+      return this.#printer.line(String(text), stream === 'stderr' ? 'stderr' : 'stdout', this.pid)
+    }
+    const exit = { code, signal: signal === null ? null : signalName(signal), lines: more.lines ?? [] }
     if (event === 'exit') void this.#exited(howOf(exit), exit)
-    else if (event === 'moved') this.#witness.moved()
-    else if (event === 'first') this.#witness.first(Number(more.since))
+    else if (event === 'moved') this.#tell({ type: 'moved' })
+    else if (event === 'first') this.#tell({ type: 'first', since: Number(more.since) })
     else if (event === 'taken') this.#taking?.resolve()
     else if (event === 'untaken') this.#taking?.reject(new Error(more.message))
     return undefined
   }
 
   write(text: string): void {
-    this.#life?.write(text)
-  }
-
-  hold(on: boolean): void {
-    for (const line of [this.#keeper, this.#life]) {
-      if (on) line?.ref()
-      else line?.unref()
-    }
+    this.#lifeline?.write(text)
   }
 
   close(): void {
@@ -191,49 +211,50 @@ export class SharedProcess implements GuestProcess {
   }
 
   expectEnd(): void {
-    this.#end('was left', this.#drainTimeout)
+    this.#expect('was left', this.#drainTimeout)
   }
 
   kill(): void {
     this.#triesLeft = 0
-    if (this.#keeper === undefined) this.abandon()
-    else if (!this.#ending && !this.#over) {
-      this.#keeper.write('kill\n')
-      this.#end('cannot be ended')
+    if (this.#state === 'looking') this.abandon()
+    else if (this.#state === 'joined') {
+      this.#broker?.write('kill\n')
+      this.#expect('cannot be ended', unkillableAfter)
     }
   }
 
   /** Leaves it to the others. */
   abandon(): void {
-    if (this.#over) return
+    if (this.#state === 'over') return
     this.#part()
-    process.nextTick(() => this.#witness.ended('was left', unknownExit))
+    process.nextTick(() => this.#tell({ type: 'ended', how: 'was left', exit: unknownExit }))
   }
 
-  /** Its end is told soon, or nobody waits for it any more. */
-  #end(how: string, within: number = unkillableAfter): void {
-    if (!this.#over) this.#timer ??= setTimeout(() => this.#leave(how, unknownExit), within)
+  /** Its end is told within some milliseconds, or nobody waits for it any more. */
+  #expect(how: string, within: number): void {
+    if (this.#state === 'over') return
+    hold(this, 'a guest process ends')
+    this.#timer ??= setTimeout(() => this.#leave(how, unknownExit), within).unref()
   }
 
+  /** The broker has told how it ended, or has ended itself. */
   async #exited(how: string, exit: GuestExit): Promise<void> {
-    if (this.#ending || this.#over) return
-    this.#ending = true
-    this.hold(true)
-    if (this.#life !== undefined) await streamsEnd([this.#life])
+    if (this.#state !== 'joined') return
+    this.#state = 'draining'
+    hold(this, 'a guest process is to be read to its end')
+    if (this.#lifeline !== undefined) await streamsEnd([this.#lifeline])
     this.#leave(how, exit)
   }
 
   #leave(how: string, exit: GuestExit): void {
-    if (this.#over) return
-    const wasEnding = this.#life?.bytesRead === 0 || exit.code === 0
+    if (this.#state === 'over') return
+    const wasEnding = this.#lifeline?.bytesRead === 0 || exit.code === 0
     this.#part()
-    if (wasEnding && this.#triesLeft-- > 0) this.#retry()
-    else this.#witness.ended(how, exit)
+    if (!wasEnding || this.#triesLeft-- <= 0) this.#tell({ type: 'ended', how, exit })
+    else this.#retry()
   }
 
   #retry(): void {
-    this.#over = false
-    this.#ending = false
     try {
       this.#look()
     } catch (error) {
@@ -242,40 +263,19 @@ export class SharedProcess implements GuestProcess {
   }
 
   #part(): void {
-    this.#over = true
+    this.#state = 'over'
+    release(this)
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#taking?.reject(new Error(ended))
-    this.#keeper?.destroy()
-    this.#life?.destroy()
-    this.#keeper = undefined
-    this.#life = undefined
+    this.#broker?.destroy()
+    this.#lifeline?.destroy()
+    this.#broker = undefined
+    this.#lifeline = undefined
   }
 }
 
 function signalName(number: number): string {
   const name = Object.entries(constants.signals).find(([, signal]) => signal === number)?.[0]
   return name ?? `signal ${number}`
-}
-
-/** The name by which those find each other who share a guest: they have said the same. */
-function nameOf({ command, library, loader }: GuestStart, settings: Settings, index: number): string {
-  const { config, threads, encoding, maxPayload, maxMemory, heartbeat, drainTimeout, shared } = settings
-  const group = typeof shared === 'string' ? shared : [...primary()]
-  const guest = [command, library, loader, config, threads, encoding.name]
-  const all = [version, process.getuid?.(), group, index, guest, maxPayload, maxMemory, heartbeat, drainTimeout]
-  return `polyloop-${createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 40)}`
-}
-
-/**
- * The process whose workers share a guest, and when it began, for its number may be another's later: the primary of a
- * cluster, or this one.
- */
-function primary(): readonly [pid: number, since: string | undefined] {
-  // What this process was started with: threads of a cluster's worker are not told that they are.
-  const isOfCluster = /(^|\0)NODE_UNIQUE_ID=/.test(readFileSync('/proc/self/environ', 'latin1'))
-  const pid = isOfCluster ? process.ppid : process.pid
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  // The name may hold anything, but ends with the last parenthesis.
-  return [pid, stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]]
 }

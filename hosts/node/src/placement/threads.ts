@@ -3,9 +3,10 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { Settings } from '../common/options.ts'
+import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
-import type { GuestStart, Placement } from './placement.ts'
-import { Printer } from './printer.ts'
+import type { Placement } from './placement.ts'
+import type { Printer } from './printer.ts'
 
 /** A guest on threads of this process. */
 export class ThreadPlacement implements Placement {
@@ -16,26 +17,29 @@ export class ThreadPlacement implements Placement {
   readonly #guest: GuestStart
   readonly #settings: Settings
   readonly #printer: Printer
-  readonly #isAnew: boolean
+  readonly #isFresh: boolean
 
-  /** @param isAnew - whether older code of the same guest may be loaded still */
-  constructor(id: number, name: string, guest: GuestStart, settings: Settings, isAnew: boolean) {
+  /** @param isFresh - whether older code of the same guest may still be loaded */
+  constructor(id: number, guest: GuestStart, settings: Settings, printer: Printer, isFresh: boolean) {
     this.#id = id
     this.#guest = guest
     this.#settings = settings
-    this.#printer = new Printer(name, settings.log)
-    this.#isAnew = isAnew
+    this.#printer = printer
+    this.#isFresh = isFresh
   }
 
   begin(): () => void {
     const { threads, config, encoding } = this.#settings
     const { loader } = this.#guest
-    // A process opens a library of one path once, and never anew.
-    const copied = this.#isAnew && loader === '' ? copy(this.#guest.library) : undefined
+    // A process opens a library of one path once, and never again.
+    const copied = this.#isFresh && loader === '' ? copy(this.#guest.library) : undefined
     const library = copied?.path ?? this.#guest.library
     native.start(this.#id, JSON.stringify({ library, loader, threads, config, codec: encoding.name }))
     return () => copied?.remove()
   }
+
+  /** They park on words of the block. */
+  parkingWords(): undefined {}
 
   /** Nobody else has one. */
   async takeOver(): Promise<void> {}

@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { inRoot } from '../../test/support/paths.ts'
 import {
-  Block,
   entryWords,
   flag,
   generations,
@@ -15,7 +14,8 @@ import {
   magic,
   version,
   windowBytes,
-} from './block.ts'
+} from '../common/layout.ts'
+import { Block } from './block.ts'
 import { RequestBuffers } from './request-buffers.ts'
 import { RequestHeap } from './request-heap.ts'
 import { SubmissionRing } from './submission.ts'

@@ -11,9 +11,10 @@ import { RequestStream } from '../call/request-stream.ts'
 import { ResponseStream } from '../call/response-stream.ts'
 import { toEncoding } from '../common/codec.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
+import { entryWords, flag, header, kind, privatePins, slabBytes, windowBytes } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
 import { Counters } from '../observe/counters.ts'
-import { Block, entryWords, flag, header, kind, ownPins, slabBytes, windowBytes } from './block.ts'
+import { Block } from './block.ts'
 import { Connection } from './connection.ts'
 import { RequestHeap } from './request-heap.ts'
 import { Slabs } from './slabs.ts'
@@ -34,8 +35,8 @@ const unit = arena.slice(0, slabBytes)
 let lent: Set<number>
 
 beforeEach(() => {
-  vi.spyOn(native, 'own').mockImplementation(() => new ArrayBuffer(ownPins + (layout.carriers as number)))
-  vi.spyOn(native, 'control').mockImplementation(() => {})
+  vi.spyOn(native, 'privateMemory').mockImplementation(() => new ArrayBuffer(privatePins + (layout.carriers as number)))
+  vi.spyOn(native, 'actOnControlRing').mockImplementation(() => {})
   vi.spyOn(native, 'doorbell').mockImplementation(() => {})
   vi.spyOn(native, 'pin').mockImplementation(() => {})
   vi.spyOn(native, 'alloc').mockImplementation((_id, bytes) => [new ArrayBuffer(bytes), slabBytes])
@@ -121,7 +122,6 @@ class Case {
     this.dispatcher = new Dispatcher(
       { maxCalls: 8, maxBytes: 2 ** 20, maxPayload: 2 ** 22, whenFull: 'wait' },
       new Counters(2),
-      new RequestHeap(0),
     )
     const options = {
       encoding: toEncoding('json'),
@@ -129,8 +129,11 @@ class Case {
       placement: 'process',
       copyBytes: false,
     } as const
-    this.connection = new Connection(0, this.block, options, this.dispatcher, (error) => {
-      this.breach ??= error
+    this.connection = new Connection(0, this.block, options, this.dispatcher, new RequestHeap(0), {
+      breached: (error) => {
+        this.breach ??= error
+      },
+      logged: () => {},
     })
     this.dispatcher.add(this.connection)
   }
@@ -296,7 +299,7 @@ class Case {
   drain(): void {
     const before = this.#guests()
     try {
-      this.connection.drain(1 + this.#random.below(300), () => {})
+      this.connection.drain(1 + this.#random.below(300))
     } catch (error) {
       check(error instanceof Breach, `only a Breach is thrown: ${error}`)
       this.breach ??= error as Breach

@@ -2,9 +2,10 @@
 
 import type { Payload } from '../common/codec.ts'
 import { Breach } from '../common/errors.ts'
+import { entryWords, header, inlineRequestBytes, kind } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
 import { isDraining } from '../native/hub.ts'
-import { type Block, entryWords, header, inlineRequestBytes, kind } from './block.ts'
+import type { Block } from './block.ts'
 import type { RequestBuffers } from './request-buffers.ts'
 
 /**
@@ -77,7 +78,7 @@ export class ControlRing {
   /** In this process the ring is emptied by this thread. In another one it never fills up, while the guest is sound. */
   #makeRoom(): void {
     if (this.#isRemote) throw new Breach('it does not act on the control ring')
-    native.control(this.#id)
+    native.actOnControlRing(this.#id)
   }
 
   #publish(atOnce: boolean): void {
@@ -85,6 +86,6 @@ export class ControlRing {
     // SYNC POINT control; SYNC POINT control-sleep
     Atomics.store(this.#words, header.controlTail, this.#tail)
     if (this.#isRemote && Atomics.load(this.#words, header.controlSleep) === 0) return
-    if (atOnce || !isDraining()) native.control(this.#id)
+    if (atOnce || !isDraining()) native.actOnControlRing(this.#id)
   }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { PolyloopError } from '../common/errors.ts'
+import { inlineRequestBytes } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
-import { type Block, inlineRequestBytes } from './block.ts'
+import type { Block } from './block.ts'
 import type { Allocation, RequestHeap } from './request-heap.ts'
 
 /** Memory whose end may become unreadable, by `resize`, while it is pinned. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { PolyloopError } from '../common/errors.ts'
+import { inlineRequestBytes } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
-import { inlineRequestBytes } from './block.ts'
 import { nudgeCollector, view } from './buffers.ts'
 
 /** Requests up to here have memory in common. */
@@ -92,7 +92,7 @@ export class RequestHeap {
 
   /** No request will be sent any more. What callers have stays theirs. */
   close(): void {
-    if (this.#isOpen) native.forget(this.#id)
+    if (this.#isOpen) native.releaseRequestHeap(this.#id)
     this.#isOpen = false
     // Whoever holds the runtime still is not to keep its memory.
     this.#chunk = undefined

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import type { Context, ContextListener } from '../call/context.ts'
 import { callBack } from '../common/call-back.ts'
 import type { Encoding } from '../common/codec.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
+import { flag, inlineResponseBytes, status } from '../common/layout.ts'
 import type { Settings } from '../common/options.ts'
-import { type Block, flag, inlineResponseBytes, status } from './block.ts'
+import type { Block } from './block.ts'
 import { Pool, view } from './buffers.ts'
 import { type SlabMemory, Slabs } from './slabs.ts'
 
 const pool = new Pool()
-
-/** Small texts that travel with a call. */
-export type Context = Readonly<Record<string, string>>
-export type ContextListener = (context: Context) => void
 
 /** An error may be so long whatever the limit of payloads, and a context: as crates/connection has it. */
 const errorBytes = 1 << 20

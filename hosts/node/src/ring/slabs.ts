@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { Breach } from '../common/errors.ts'
+import { slabBytes } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
-import { type Block, slabBytes } from './block.ts'
+import type { Block } from './block.ts'
 import { nudgeCollector } from './buffers.ts'
 
 /** Memory that responses lie in, as bytes to decode and as what views are made of. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { Payload } from '../common/codec.ts'
+import { entryWords, header, inlineRequestBytes, kind } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
-import { type Block, entryWords, header, inlineRequestBytes, kind } from './block.ts'
+import type { Block } from './block.ts'
 import type { RequestBuffers } from './request-buffers.ts'
 
 /** What few calls have beside their payload. */
@@ -13,15 +14,14 @@ export interface EntryExtras {
   readonly context: Uint8Array | undefined
 }
 
-/** Doorbells of this thread that found a guest asleep. */
-export const doorbells: { rung: number } = { rung: 0 }
-
 /** The host's end of the submission ring. */
 export class SubmissionRing {
   readonly #id: number
   readonly #block: Block
   readonly #words: Int32Array
   readonly #requestBuffers: RequestBuffers
+  /** How often the guest was asleep and was woken. */
+  doorbells = 0
   #tail = 0
 
   constructor(id: number, block: Block, requestBuffers: RequestBuffers) {
@@ -69,7 +69,7 @@ export class SubmissionRing {
     Atomics.store(words, header.sqTail, this.#tail)
     // STOP 5 doorbell
     if (Atomics.load(block.parking, header.sleep) !== 0) {
-      doorbells.rung++
+      this.doorbells++
       native.doorbell(this.#id)
     }
     return length

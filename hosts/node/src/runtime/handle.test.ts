@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
-import { face } from './handle.ts'
+import { toHandle } from './handle.ts'
 import type { RuntimeCore } from './runtime.ts'
 
 /** What the face asks of its runtime, written down. */
@@ -21,7 +21,7 @@ function recorder(...names: string[]): {
     stats: note('stats'),
     unload: note('unload'),
   }
-  return { asked, runtime: face(core as unknown as RuntimeCore) as never }
+  return { asked, runtime: toHandle(core as unknown as RuntimeCore) as never }
 }
 
 describe('a face', () => {

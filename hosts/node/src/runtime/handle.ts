@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import type { CallOptions } from '../call/call.ts'
+import type { CallOptions } from '../call/call-options.ts'
 import type { Duplex } from '../call/duplex.ts'
 import type { Stream } from '../call/response-stream.ts'
 import type { Method } from '../common/manifest.ts'
@@ -95,8 +95,8 @@ const foreign = new Set([
   'asymmetricMatch',
 ])
 
-/** A face for a runtime that has started. */
-export function face<T>(core: RuntimeCore): Runtime<T> {
+/** The handle of a runtime that has started. */
+export function toHandle<T>(core: RuntimeCore): Runtime<T> {
   const own: Omit<RuntimeHandle<Untyped>, 'methods' | 'info'> = {
     call: (name, ...rest) =>
       rest[0] === undefined ? core.call(name, [], rest[1]) : core.call(name, [rest[0]], rest[1]),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Histogram } from '../observe/histogram.ts'
-import { runtimes } from './load.ts'
+import { runtimes } from './registry.ts'
 import type { RuntimeCore } from './runtime.ts'
 
 /** Upper ends of the buckets: 2 to these powers, in nanoseconds; from a microsecond to 17 seconds. */
@@ -16,22 +16,22 @@ interface Family {
 }
 
 const families: readonly Family[] = [
-  counter('calls_total', 'Calls submitted.', ({ counts }) => counts.calls),
+  counter('calls_total', 'Calls submitted.', ({ counters }) => counters.calls),
   {
     name: 'polyloop_errors_total',
     type: 'counter',
     help: 'Calls rejected or refused.',
     samples: ({ dispatcher }, labels) =>
-      Object.entries(dispatcher.counts.errors).map(([code, count]) => [`${labels},code="${code}"`, count]),
+      Object.entries(dispatcher.counters.errors).map(([code, count]) => [`${labels},code="${code}"`, count]),
   },
-  counter('late_total', 'Responses that came after their call was given up.', ({ counts }) => counts.late),
-  counter('request_bytes_total', 'Bytes of requests.', ({ counts }) => counts.requestBytes),
-  counter('response_bytes_total', 'Bytes of responses.', ({ counts }) => counts.responseBytes),
+  counter('late_total', 'Responses that came after their call was given up.', ({ counters }) => counters.late),
+  counter('request_bytes_total', 'Bytes of requests.', ({ counters }) => counters.requestBytes),
+  counter('response_bytes_total', 'Bytes of responses.', ({ counters }) => counters.responseBytes),
   gauge('calls_in_flight', 'Calls submitted and not answered.', ({ admission }) => admission.calls),
   gauge('calls_queued', 'Calls that wait because of maxCalls or maxBytes.', ({ admission }) => admission.waiting),
   gauge('bytes_in_flight', 'Bytes of the requests in flight.', ({ admission }) => admission.bytes),
-  histogram('waiting', 'until a guest thread took it', ({ counts }) => counts.waiting),
-  histogram('running', 'from then until it settled', ({ counts }) => counts.running),
+  histogram('waiting', 'until a guest thread took it', ({ counters }) => counters.waiting),
+  histogram('running', 'from then until it settled', ({ counters }) => counters.running),
 ]
 
 type Of = RuntimeCore['dispatcher']

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { begin, Call, type CallExtras, type CallOptions, limit } from '../call/call.ts'
+import { begin, Call, type CallExtras } from '../call/call.ts'
+import { type CallOptions, limit } from '../call/call-options.ts'
 import { Dispatcher } from '../call/dispatcher.ts'
 import { DuplexCall } from '../call/duplex.ts'
 import { isStream, RequestStream } from '../call/request-stream.ts'
@@ -8,15 +9,16 @@ import { ResponseStream, type Source } from '../call/response-stream.ts'
 import { asBytes, type Encoded, encodeArguments } from '../common/codec.ts'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { PolyloopError } from '../common/errors.ts'
+import { flag } from '../common/layout.ts'
 import type { Manifest, Method } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
 import { CodeWatcher } from '../instances/code-watcher.ts'
 import { Supervisor } from '../instances/supervisor.ts'
-import { keepAlive, nextId } from '../native/hub.ts'
+import { nextId } from '../native/hub.ts'
+import { holdForCalls } from '../native/keep-alive.ts'
 import { Counters } from '../observe/counters.ts'
 import { instanceEvents, type Observer, observe } from '../observe/diagnostics.ts'
 import { activeContext } from '../observe/tracing.ts'
-import { flag } from '../ring/block.ts'
 import { RequestHeap } from '../ring/request-heap.ts'
 import { type Stats, statsOf } from './stats.ts'
 
@@ -25,6 +27,8 @@ export class RuntimeCore {
   readonly id: number = nextId()
   readonly name: string
   readonly dispatcher: Dispatcher
+  /** Memory beside the rings that requests are read in. */
+  readonly requests: RequestHeap
   readonly supervisor: Supervisor
   readonly settings: Settings
   #state: 'open' | 'unloading' | 'unloaded' = 'open'
@@ -39,9 +43,10 @@ export class RuntimeCore {
     this.#cannotReload = cannotReload
     this.name = name
     this.settings = settings
-    this.dispatcher = new Dispatcher(settings, new Counters(settings.sample), new RequestHeap(this.id))
+    this.dispatcher = new Dispatcher(settings, new Counters(settings.sample))
+    this.requests = new RequestHeap(this.id)
     const onEvent = instanceEvents(name, this.id, settings.onEvent)
-    this.supervisor = new Supervisor(name, { ...settings, onEvent }, this.dispatcher)
+    this.supervisor = new Supervisor(name, { ...settings, onEvent }, this.dispatcher, this.requests)
   }
 
   get manifest(): Manifest | undefined {
@@ -84,8 +89,8 @@ export class RuntimeCore {
 
   /** A call that was never sent. */
   #refuse(error: unknown, observer: Observer | undefined): Promise<never> {
-    if (error instanceof PolyloopError) this.dispatcher.counts.fail(error.code)
-    observer?.fail(error)
+    if (error instanceof PolyloopError) this.dispatcher.counters.fail(error.code)
+    observer?.failed(error)
     return Promise.reject(error)
   }
 
@@ -121,7 +126,7 @@ export class RuntimeCore {
       if (method === undefined) throw this.#missing(name)
       return this.#read(this.#feed(method, args, options, { responseStream, observer }), responseStream, observer)
     } catch (error) {
-      observer?.fail(error)
+      observer?.failed(error)
       throw error
     }
   }
@@ -139,7 +144,7 @@ export class RuntimeCore {
     return {
       credit: (items, bytes) => call.at?.credit(call, items, bytes),
       abandon: (error) => {
-        observer?.leave()
+        observer?.left()
         call.abandon(error)
       },
     }
@@ -193,7 +198,7 @@ export class RuntimeCore {
       const message = `no request may have ${bytes} bytes, maxPayload is ${maxPayload}: raise it, or send less at a time`
       throw new PolyloopError('too-large', message)
     }
-    return this.dispatcher.memory.alloc(bytes)
+    return this.requests.alloc(bytes)
   }
 
   #submit(
@@ -203,11 +208,11 @@ export class RuntimeCore {
     extras: CallExtras | undefined,
   ): Call {
     if (!this.open) throw this.#refusal()
-    const { counts } = this.dispatcher
-    const timed = counts.isDue()
+    const { counters } = this.dispatcher
+    const timed = counters.isDue()
     const all = flags | flagsOf(extras) | (timed ? flag.timed : 0)
     const call = new Call(method, all, payload, timed, extras, this.manifest)
-    if (timed) counts.begin(call)
+    if (timed) counters.begin(call)
     if (extras?.observer !== undefined) begin(call, extras.observer)
     if (options !== undefined) limit(call, options)
     try {
@@ -217,7 +222,7 @@ export class RuntimeCore {
       call.release?.()
       throw error
     }
-    keepAlive()
+    holdForCalls()
     return call
   }
 
@@ -263,7 +268,7 @@ export class RuntimeCore {
   async #end(): Promise<void> {
     if (this.open) this.#state = 'unloading'
     const idle = new Promise<void>((resolve) => this.dispatcher.whenIdle(resolve))
-    keepAlive()
+    holdForCalls()
     await idle
     // Calls may still wait where the guest keeps requests for good: no place will be free for them.
     this.dispatcher.fail(() => this.#refusal())

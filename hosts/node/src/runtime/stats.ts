@@ -24,7 +24,7 @@ export interface Stats {
   }
   /** Responses that came after their call was cancelled or its deadline had passed. */
   readonly late: number
-  /** Answers that the guest's instances gave to connection that they had answered before. */
+  /** Answers that the guest's instances gave to calls that they had answered before. */
   readonly duplicates: number
   readonly inFlight: number
   /** Calls that wait because of maxCalls or maxBytes. */
@@ -72,8 +72,8 @@ function errorCount({ errors }: Counters): number {
 }
 
 /** What is counted of a runtime now. */
-export function statsOf({ counts, admission }: Dispatcher, { instances, restarts, rollout }: Supervisor): Stats {
-  const { calls, late, responseBytes, requestBytes } = counts
+export function statsOf({ counters, admission }: Dispatcher, { instances, restarts, rollout }: Supervisor): Stats {
+  const { calls, late, responseBytes, requestBytes } = counters
   const each = instances
     .filter(({ state }) => state !== 'gone')
     .map(({ id, pid, state, connection }) => {
@@ -87,9 +87,9 @@ export function statsOf({ counts, admission }: Dispatcher, { instances, restarts
     each.reduce((total, counted) => total + counted[of], 0)
   return {
     calls,
-    errors: errorCount(counts),
-    errorsByCode: { ...counts.errors },
-    latency: { waiting: counts.waiting.summary(), running: counts.running.summary() },
+    errors: errorCount(counters),
+    errorsByCode: { ...counters.errors },
+    latency: { waiting: counters.waiting.summary(), running: counters.running.summary() },
     late,
     duplicates: sum('duplicates'),
     inFlight: admission.calls,

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { LoadOptions } from '../../src/common/options.ts'
-import { runtimes } from '../../src/runtime/load.ts'
+import { runtimes } from '../../src/runtime/registry.ts'
 import { rejection, until } from '../support/calls.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
