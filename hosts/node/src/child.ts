@@ -36,7 +36,7 @@ export class OwnProcess implements GuestProcess {
 
   begin(): void {
     const [program, ...args] = this.#command
-    const files = JSON.parse(native.files(this.#id)) as number[]
+    const files = JSON.parse(native.childDescriptors(this.#id)) as number[]
     try {
       const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', ...files, 'pipe'] })
       this.#child = child
@@ -45,7 +45,7 @@ export class OwnProcess implements GuestProcess {
       // Told later, as what fails later is.
       process.nextTick(() => this.#failed(error as Error))
     } finally {
-      native.spawned(this.#id)
+      native.closeChildDescriptors(this.#id)
     }
   }
 

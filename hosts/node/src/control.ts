@@ -75,7 +75,7 @@ export class ControlRing {
   /** In this process the ring is emptied by this thread. In another one it never fills up, while the guest is sound. */
   #makeRoom(): void {
     if (this.#isRemote) throw new Breach('it does not act on the control ring')
-    native.control(this.#id)
+    native.actOnControlRing(this.#id)
   }
 
   #publish(atOnce: boolean): void {
@@ -83,6 +83,6 @@ export class ControlRing {
     // SYNC POINT control; SYNC POINT control-sleep
     Atomics.store(this.#words, header.controlTail, this.#tail)
     if (this.#isRemote && Atomics.load(this.#words, header.controlSleep) === 0) return
-    if (atOnce || !isDraining()) native.control(this.#id)
+    if (atOnce || !isDraining()) native.actOnControlRing(this.#id)
   }
 }

@@ -28,7 +28,7 @@ function drain(): void {
 }
 
 function onEvent(id: number, kind: BindingEvent | JoinEvent, rc: number, payload: string): void {
-  if (kind === 'found' || kind === 'joined' || kind === 'refused') joiners.get(id)?.(kind, payload)
+  if (kind === 'absent' || kind === 'joined' || kind === 'refused') joiners.get(id)?.(kind, payload)
   else members.get(id)?.event(kind, rc, payload)
 }
 
@@ -39,8 +39,8 @@ export function joinShared(
   told: (kind: JoinEvent, payload: string) => void,
 ): void {
   joiners.set(id, told)
-  if (name === undefined) native.found(id)
-  else native.join(id, name)
+  if (name === undefined) native.startBroker(id)
+  else native.joinSharedGuest(id, name)
 }
 
 let lastId = 0
@@ -66,7 +66,7 @@ export function join(id: number, member: HubMember): void {
 /** Opens the hub of this thread, once. */
 export function open(): void {
   if (words !== undefined) return
-  words = new Int32Array(native.open(drain, onEvent))
+  words = new Int32Array(native.openHub(drain, onEvent))
   // No turn of the loop will come any more.
   process.on('exit', () => {
     for (const member of members.values()) member.exit()
@@ -80,5 +80,5 @@ export function isDraining(): boolean {
 
 /** Keeps the loop alive while calls are outstanding; the add-on lets go by itself. */
 export function keepAlive(): void {
-  if (words !== undefined && words[0] === 0) native.hold()
+  if (words !== undefined && words[0] === 0) native.refLoop()
 }

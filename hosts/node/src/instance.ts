@@ -73,7 +73,7 @@ export class Instance implements HubMember, Tenant {
     const { maxCalls, maxPayload, spin, placement, shared, drainTimeout } = settings
     const isRemote = placement === 'process'
     const options = { maxCalls, maxPayload, spin, process: isRemote, requests: lobby.memory.open() }
-    const block = new Block(native.create(this.id, JSON.stringify(options)))
+    const block = new Block(native.createConnection(this.id, JSON.stringify(options)))
     this.tasks = new Tasks(this.id, block, settings, lobby, (error) => this.breach(error))
     const toProcess = (witness: Witness): GuestProcess =>
       shared === false
@@ -104,7 +104,7 @@ export class Instance implements HubMember, Tenant {
       this.started.promise.then(over, over)
       if (!this.#home.isRemote) this.placed.resolve()
     } catch (error) {
-      native.remove(this.id, 0)
+      native.removeConnection(this.id, 0)
       this.#leave()
       throw error
     }

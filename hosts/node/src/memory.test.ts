@@ -69,7 +69,7 @@ describe("callers' memory", () => {
   })
 
   test('is plain where no instance has begun, and after the last one', () => {
-    const forget = vi.spyOn(native, 'forget').mockImplementation(() => {})
+    const forget = vi.spyOn(native, 'releaseRequestHeap').mockImplementation(() => {})
     const other = new RequestMemory(2)
     expect(other.find(other.alloc(10_000))).toBeUndefined()
     other.close()

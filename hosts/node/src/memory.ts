@@ -91,7 +91,7 @@ export class RequestMemory {
 
   /** No request will be sent any more. What callers have stays theirs. */
   close(): void {
-    if (this.#isOpen) native.forget(this.#id)
+    if (this.#isOpen) native.releaseRequestHeap(this.#id)
     this.#isOpen = false
     // Whoever holds the runtime still is not to keep its memory.
     this.#chunk = undefined

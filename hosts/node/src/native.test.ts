@@ -10,13 +10,13 @@ test('the memory of a pinned request is held, or copied on Node 22, whose transf
 
 test('an environment has one hub', () => {
   open()
-  expect(() => native.open(console.log, console.log)).toThrow('called before')
+  expect(() => native.openHub(console.log, console.log)).toThrow('called before')
 })
 
 test('wrong arguments throw and crash nothing', () => {
   open()
   expect(() => native.doorbell('x' as unknown as number)).toThrow('a number')
-  expect(() => native.doorbell(4_000_000)).toThrow('there is no runtime')
-  expect(() => native.create(5, '{}')).toThrow('missing field')
+  expect(() => native.doorbell(4_000_000)).toThrow('there is no connection')
+  expect(() => native.createConnection(5, '{}')).toThrow('missing field')
   expect(() => native.start(4_000_000, '{}')).toThrow('missing field')
 })

@@ -4,28 +4,28 @@ import { fileURLToPath } from 'node:url'
 
 /** The Node-API add-on: `hosts/node/addon/src/exports.rs`. One instance a thread. */
 export interface BindingNative {
-  open(
+  openHub(
     drain: () => void,
     onEvent: (id: number, kind: BindingEvent | JoinEvent, rc: number, payload: string) => void,
   ): ArrayBuffer
-  create(id: number, options: string): ArrayBuffer
-  own(id: number): ArrayBuffer
+  createConnection(id: number, options: string): ArrayBuffer
+  privateMemory(id: number): ArrayBuffer
   start(id: number, options: string): void
   close(id: number): void
-  files(id: number): string
-  spawned(id: number): void
-  join(id: number, name: string): void
-  found(id: number): void
-  lines(id: number): string
-  porch(id: number): ArrayBuffer
-  remove(id: number, mayRead: 0 | 1): void
+  childDescriptors(id: number): string
+  closeChildDescriptors(id: number): void
+  joinSharedGuest(id: number, name: string): void
+  startBroker(id: number): void
+  sharedGuestSockets(id: number): string
+  parkingWords(id: number): ArrayBuffer
+  removeConnection(id: number, mayRead: 0 | 1): void
   doorbell(id: number): void
-  hold(): void
-  pin(id: number, carrier: number, word: number, view: Uint8Array): void
-  control(id: number): void
+  refLoop(): void
+  pin(id: number, requestBuffer: number, word: number, view: Uint8Array): void
+  actOnControlRing(id: number): void
   slab(id: number, slab: number, bytes: number): ArrayBuffer
   alloc(requests: number, bytes: number): [ArrayBuffer, number]
-  forget(requests: number): void
+  releaseRequestHeap(requests: number): void
   takeLog(id: number): string
   counts(id: number): string
 }
@@ -34,7 +34,7 @@ export interface BindingNative {
 export type BindingEvent = 'ready' | 'failed' | 'died' | 'closed'
 
 /** What it tells of a runtime on its way to a guest that others have, too. */
-export type JoinEvent = 'found' | 'joined' | 'refused'
+export type JoinEvent = 'absent' | 'joined' | 'refused'
 
 /** What `counts` returns, as JSON; the last four only for a runtime. */
 export interface BindingCounts {

@@ -59,7 +59,7 @@ export interface Witness {
   refused(code: PolyloopErrorCode, message: string): void
 }
 
-/** A line of life, as `crates/guest-process/src/life.rs` writes it. */
+/** A line of life, as `crates/guest-process/src/child/lifeline.rs` writes it. */
 interface Said {
   readonly event?: unknown
   readonly rc?: unknown
@@ -237,7 +237,7 @@ export class RemoteHome implements Home, Witness {
 
   #tell(event: BindingEvent, payload: string, rc = 0): void {
     this.#tenant.event(event, rc, payload)
-    native.remove(this.#id, this.mayRead ? 1 : 0)
+    native.removeConnection(this.#id, this.mayRead ? 1 : 0)
   }
 }
 

@@ -14,17 +14,17 @@ import type { Settings } from './options.ts'
 import { lines, streamsEnd } from './reading.ts'
 import { type GuestProcess, howOf, unkillableAfter, unknownExit, unrunnable, type Witness } from './remote.ts'
 
-/** What `native.lines` returns, as JSON: descriptors of the lines to the keeper and to the guest, and its process. */
+/** What `native.sharedGuestSockets` returns, as JSON: descriptors of the lines to the keeper and to the guest, and its process. */
 interface Place {
-  readonly keeper: number
-  readonly life: number
+  readonly broker: number
+  readonly lifeline: number
   readonly pid: number
 }
 
 /** Milliseconds in which the guest's place must be taken: whoever has it may not answer. */
 const takenWithin = 10_000
 
-/** A line of the keeper, as `crates/guest-process/src/keeper.rs` writes it. */
+/** A line of the keeper, as `crates/guest-process/src/broker.rs` writes it. */
 interface News {
   readonly event?: unknown
   readonly stream?: unknown
@@ -87,14 +87,14 @@ export class SharedProcess implements GuestProcess {
   }
 
   #heard(event: JoinEvent, payload: string): void {
-    if (event === 'found') this.#found(Number(payload))
+    if (event === 'absent') this.#found(Number(payload))
     else if (event === 'joined') this.#joined()
     else this.#refused(JSON.parse(payload) as { missing?: boolean; message: string })
   }
 
   /** Nobody serves it yet: starts the keeper, which does. */
   #found(socket: number): void {
-    const args = ['keep', String(this.#drainTimeout), this.#name, ...this.#command]
+    const args = ['broker', String(this.#drainTimeout), this.#name, ...this.#command]
     const failed = ({ message }: Error): void => this.#refused({ message })
     try {
       const stdio = ['ignore', 'ignore', 'ignore', socket] as const
@@ -108,8 +108,8 @@ export class SharedProcess implements GuestProcess {
   }
 
   #joined(): void {
-    const place = JSON.parse(native.lines(this.#id)) as Place
-    const [keeper, life] = [new Socket({ fd: place.keeper }), new Socket({ fd: place.life })]
+    const place = JSON.parse(native.sharedGuestSockets(this.#id)) as Place
+    const [keeper, life] = [new Socket({ fd: place.broker }), new Socket({ fd: place.lifeline })]
     this.pid = place.pid
     this.#keeper = keeper
     this.#life = life
@@ -129,7 +129,7 @@ export class SharedProcess implements GuestProcess {
 
   started(): void {
     this.#triesLeft = 0
-    this.#block.porch = new Int32Array(native.porch(this.#id))
+    this.#block.porch = new Int32Array(native.parkingWords(this.#id))
   }
 
   async takeOver(): Promise<void> {

@@ -34,8 +34,8 @@ const unit = arena.slice(0, slabBytes)
 let lent: Set<number>
 
 beforeEach(() => {
-  vi.spyOn(native, 'own').mockImplementation(() => new ArrayBuffer(ownPins + (layout.carriers as number)))
-  vi.spyOn(native, 'control').mockImplementation(() => {})
+  vi.spyOn(native, 'privateMemory').mockImplementation(() => new ArrayBuffer(ownPins + (layout.carriers as number)))
+  vi.spyOn(native, 'actOnControlRing').mockImplementation(() => {})
   vi.spyOn(native, 'doorbell').mockImplementation(() => {})
   vi.spyOn(native, 'pin').mockImplementation(() => {})
   vi.spyOn(native, 'alloc').mockImplementation((_id, bytes) => [new ArrayBuffer(bytes), slabBytes])

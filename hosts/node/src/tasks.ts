@@ -58,7 +58,7 @@ export class Tasks {
     this.#counts = lobby.counts
     this.#block = block
     const isRemote = options.placement === 'process'
-    const own = isRemote ? native.own(id) : undefined
+    const own = isRemote ? native.privateMemory(id) : undefined
     this.#outstanding = own === undefined ? new Int32Array(1) : new Int32Array(own, 0, 1)
     this.#carriers = new Carriers(id, block, lobby.memory, isRemote || !canPin(), own && new Uint8Array(own, ownPins))
     this.#ring = new SubmissionRing(id, block, this.#carriers)
