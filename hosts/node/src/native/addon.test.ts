@@ -16,7 +16,7 @@ test('an environment has one hub', () => {
 test('wrong arguments throw and crash nothing', () => {
   open()
   expect(() => native.doorbell('x' as unknown as number)).toThrow('a number')
-  expect(() => native.doorbell(4_000_000)).toThrow('there is no runtime')
+  expect(() => native.doorbell(4_000_000)).toThrow('there is no connection')
   expect(() => native.createConnection(5, '{}')).toThrow('missing field')
   expect(() => native.start(4_000_000, '{}')).toThrow('missing field')
 })

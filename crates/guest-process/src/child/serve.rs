@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use polyloop_connection::{Desk, Event, Guest, Host, Runtime, Shared, StartOptions, load, unload};
+use polyloop_connection::{Connection, Event, Guest, Host, Shared, StartOptions, TaskSource, load, unload};
 use polyloop_ring::{
     arena::GuestEnd,
     region::{Access, Block, Mapping},
@@ -20,8 +20,11 @@ use polyloop_ring::{
 };
 
 use crate::{
-    life::{Line, Speaker, Start, asks_for_end, take},
-    shared,
+    child::{
+        lifeline::{Lifeline, Speaker, Start, asks_for_end},
+        shared,
+    },
+    descriptors::{FIRST, take},
 };
 
 /// The host's event loop, in its own process.
@@ -53,22 +56,16 @@ pub fn serve() -> io::Result<()> {
     if is_socket(FIRST) { shared::serve() } else { serve_one() }
 }
 
-/// The first descriptor beyond the standard streams.
-pub const FIRST: RawFd = 3;
-
-/// Where the process of a guest that several hosts share finds its porch.
-pub const PORCH: RawFd = FIRST + 1;
-
 fn serve_one() -> io::Result<()> {
     // SAFETY: this process was started with these descriptors for this.
-    let [block, requests, responses, bell, life] = [0, 1, 2, 3, 4].map(|at| unsafe { take(FIRST + at) });
+    let [block, requests, responses, bell, lifeline] = [0, 1, 2, 3, 4].map(|at| unsafe { take(FIRST + at) });
     let memory = [block?, requests?, responses?];
     let (sender, events) = mpsc::channel();
-    let (runtime, start, hears) = attach(&memory, bell?, life?, Some(sender))?;
+    let (connection, start, hears) = attach(&memory, bell?, lifeline?, Some(sender))?;
     let guest = Kept::default();
-    guest.begin(&runtime, start, beat_of_one)?;
-    let listens = Arc::clone(&runtime);
-    thread::Builder::new().name("polyloop-life".into()).spawn(move || {
+    guest.begin(&connection, start, beat_of_one)?;
+    let listens = Arc::clone(&connection);
+    thread::Builder::new().name("polyloop-line".into()).spawn(move || {
         listen(hears, || guest.end(&listens));
         end_group();
     })?;
@@ -81,14 +78,14 @@ pub fn wait(events: &Receiver<Event>) {
     while let Ok(Event::Ready(_) | Event::Died(_)) = events.recv() {}
 }
 
-/// The runtime of a host, what it wants loaded, and what it says from then on. `events`: who else is told of them.
+/// The connection of a host, what it wants loaded, and what it says from then on. `events`: who else is told of them.
 pub fn attach(
     [block, requests, responses]: &[OwnedFd; 3],
     bell: OwnedFd,
-    life: OwnedFd,
+    lifeline: OwnedFd,
     events: Option<Sender<Event>>,
-) -> io::Result<(Arc<Runtime>, Start, impl BufRead + Send + use<>)> {
-    let mut line = Line::new(life)?;
+) -> io::Result<(Arc<Connection>, Start, impl BufRead + Send + use<>)> {
+    let mut line = Lifeline::new(lifeline)?;
     let start = line.start()?;
     let shared = Shared {
         block: Block::attach(block.as_fd())?,
@@ -97,10 +94,10 @@ pub fn attach(
     };
     let (hears, speaker) = line.split();
     let host = Box::new(Loop { bell, line: speaker, events: events.map(Mutex::new) });
-    let runtime = Arc::new(Runtime::attach(shared, start.max_payload, host));
-    let acts = Arc::clone(&runtime);
+    let connection = Arc::new(Connection::attach(shared, start.max_payload, host));
+    let acts = Arc::clone(&connection);
     thread::Builder::new().name("polyloop-control".into()).spawn(move || acts.act())?;
-    Ok((runtime, start, hears))
+    Ok((connection, start, hears))
 }
 
 /// Reads what a host says, until it has gone.
@@ -121,28 +118,28 @@ pub fn end_group() {
 }
 
 /// Keeps the guest once it has started, and its heartbeat.
-pub struct Kept<D>(Arc<Mutex<Option<Started<D>>>>);
+pub struct Kept<S>(Arc<Mutex<Option<Started<S>>>>);
 
-struct Started<D> {
-    guest: Box<dyn Guest<D>>,
+struct Started<S> {
+    guest: Box<dyn Guest<S>>,
     pulse: Option<Pulse>,
 }
 
-impl<D> Default for Kept<D> {
+impl<S> Default for Kept<S> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<D: Desk> Kept<D> {
-    /// Loads the guest; the desk hears how it went. `count`: counts a heartbeat.
-    pub fn begin(&self, desk: &Arc<D>, start: Start, count: fn(&D)) -> io::Result<()> {
+impl<S: TaskSource> Kept<S> {
+    /// Loads the guest; the source hears how it went. `count`: counts a heartbeat.
+    pub fn begin(&self, source: &Arc<S>, start: Start, count: fn(&S)) -> io::Result<()> {
         let Start { library, threads, config, codec, loader, beat, max_memory, .. } = start;
         limit_memory(max_memory)?;
         let options = StartOptions { threads, config, codec, loader };
-        let (beats, started) = (Arc::clone(desk), Arc::clone(&self.0));
+        let (beats, started) = (Arc::clone(source), Arc::clone(&self.0));
         let open = move || polyloop_guest_library::open(&library);
-        load(Arc::clone(desk), options, open, move |guest| {
+        load(Arc::clone(source), options, open, move |guest| {
             // A host that set no interval wants no heartbeat; a guest without one cannot hang unseen by the rest.
             let feel = guest.beat().filter(|_| beat > 0);
             let pulse = feel.map(|feel| {
@@ -156,21 +153,21 @@ impl<D: Desk> Kept<D> {
         })
     }
 
-    /// Unloads it; the desk hears when it has ended.
-    pub fn end(&self, desk: &Arc<D>) {
+    /// Unloads it; the source hears when it has ended.
+    pub fn end(&self, source: &Arc<S>) {
         let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let guest = taken.map(|Started { guest, pulse }| {
             drop(pulse);
             guest
         });
-        if let Err(error) = unload(Arc::clone(desk), guest, ()) {
+        if let Err(error) = unload(Arc::clone(source), guest, ()) {
             eprintln!("polyloop: the guest cannot be ended: {error}");
         }
     }
 }
 
-fn beat_of_one(runtime: &Runtime) {
-    runtime.block().rings().header.beats.count();
+fn beat_of_one(connection: &Connection) {
+    connection.block().rings().header.beats.count();
 }
 
 fn is_socket(descriptor: RawFd) -> bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where hosts come in: the socket that listens at the name of a guest.
 //!
-//! A keeper that is started for a reload does not have it at first. Once its guest is ready it asks the keeper that has
+//! A broker that is started for a reload does not have it at first. Once its guest is ready it asks the broker that has
 //! it, and gets it as it is, with those who wait there: nobody who comes meanwhile is refused.
 
 use std::{
@@ -26,22 +26,22 @@ use rustix::{
     },
 };
 
-/// What a keeper says to the one that has the name.
+/// What a broker says to the one that has the name.
 pub const YIELD: &[u8] = b"yield\n";
 /// What it hears, with the socket.
 const YIELDED: &[u8] = b"yielded\n";
 /// Before it asks again, where somebody has the name and does not listen yet, or is about to end.
 const PAUSE: Duration = Duration::from_millis(1);
 
-pub struct Door {
+pub struct Listener {
     name: SocketAddrUnix,
     state: State,
 }
 
 enum State {
-    /// Nobody comes in but the host that has this keeper started.
+    /// Nobody comes in but the host that has this broker started.
     Private,
-    /// The keeper that has the name was asked for the socket.
+    /// The broker that has the name was asked for the socket.
     Asks(UnixStream),
     /// It is to be asked again, at this time.
     AsksAgain(Instant),
@@ -51,8 +51,8 @@ enum State {
     Closed,
 }
 
-impl Door {
-    /// The door that a keeper is started with: the socket that listens at the name, or the one host that it is for.
+impl Listener {
+    /// The listener that a broker is started with: the socket that listens at the name, or the one host that it is for.
     pub fn new(socket: OwnedFd, name: &OsStr) -> io::Result<(Self, Option<UnixStream>)> {
         let name = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
         if socket_acceptconn(&socket)? {
@@ -84,7 +84,7 @@ impl Door {
     pub fn file(&self) -> Option<BorrowedFd<'_>> {
         match &self.state {
             State::Open(listener) => Some(listener.as_fd()),
-            State::Asks(keeper) => Some(keeper.as_fd()),
+            State::Asks(broker) => Some(broker.as_fd()),
             _ => None,
         }
     }
@@ -97,11 +97,11 @@ impl Door {
     /// Goes on taking the name: whether it has it.
     ///
     /// # Errors
-    /// Why it cannot have it; the door is private again.
+    /// Why it cannot have it; the listener is private again.
     pub fn take(&mut self) -> io::Result<bool> {
         let next = match std::mem::replace(&mut self.state, State::Private) {
             State::Private | State::AsksAgain(_) => self.reach()?,
-            State::Asks(keeper) => hear(keeper)?,
+            State::Asks(broker) => hear(broker)?,
             state @ (State::Open(_) | State::Closed) => state,
         };
         self.state = next;
@@ -129,7 +129,7 @@ impl Door {
         }
     }
 
-    /// Gives the name to another keeper, and closes. `false`: it is not there to be given, or the other one has gone.
+    /// Gives the name to another broker, and closes. `false`: it is not there to be given, or the other one has gone.
     pub fn hand_over(&mut self, to: BorrowedFd<'_>) -> bool {
         let State::Open(listener) = &self.state else { return false };
         let sent = packet::send(to, YIELDED, &[listener.as_fd()]);
@@ -165,12 +165,12 @@ fn ask(socket: OwnedFd) -> io::Result<State> {
     Ok(if is_asked { State::Asks(socket.into()) } else { again() })
 }
 
-/// What the keeper that was asked says.
-fn hear(keeper: UnixStream) -> io::Result<State> {
+/// What the broker that was asked says.
+fn hear(broker: UnixStream) -> io::Result<State> {
     let mut text = [0; YIELDED.len()];
-    let (read, mut files) = match packet::receive(&keeper, &mut text) {
+    let (read, mut files) = match packet::receive(&broker, &mut text) {
         Ok(received) => received,
-        Err(error) if packet::is_not_yet(&error) => return Ok(State::Asks(keeper)),
+        Err(error) if packet::is_not_yet(&error) => return Ok(State::Asks(broker)),
         Err(_) => (0, Vec::new()),
     };
     match (&text[..read], files.pop()) {
@@ -193,15 +193,15 @@ mod tests {
         format!("polyloop-test-{of}-{}", std::process::id())
     }
 
-    fn private(name: &str) -> Door {
+    fn private(name: &str) -> Listener {
         let (near, _) = UnixStream::pair().unwrap();
-        let (door, host) = Door::new(near.into(), OsStr::new(name)).unwrap();
-        assert!(host.is_some() && !door.is_open());
-        door
+        let (listener, host) = Listener::new(near.into(), OsStr::new(name)).unwrap();
+        assert!(host.is_some() && !listener.is_open());
+        listener
     }
 
-    /// The door at the name, one that wants the name, and the connection over which it has asked.
-    fn asked(name: &str) -> (Door, Door, UnixStream) {
+    /// The listener at the name, one that wants the name, and the connection over which it has asked.
+    fn asked(name: &str) -> (Listener, Listener, UnixStream) {
         let (mut old, mut new) = (private(name), private(name));
         assert!(old.take().unwrap());
         assert!(!new.take().unwrap());
@@ -216,15 +216,15 @@ mod tests {
     #[test]
     fn nobody_comes_in_before_the_name_is_taken_and_nobody_has_it_before() {
         let name = name("free");
-        let mut door = private(&name);
-        assert!(door.accept().is_empty() && door.file().is_none());
-        assert!(door.take().unwrap());
+        let mut listener = private(&name);
+        assert!(listener.accept().is_empty() && listener.file().is_none());
+        assert!(listener.take().unwrap());
         let _host = connected(&name);
-        assert_eq!(door.accept().len(), 1);
+        assert_eq!(listener.accept().len(), 1);
     }
 
     #[test]
-    fn those_who_wait_at_a_door_that_is_handed_over_come_in_at_the_other() {
+    fn those_who_wait_at_a_listener_that_is_handed_over_come_in_at_the_other() {
         let name = name("handed");
         let (mut old, mut new, asks) = asked(&name);
         let _host = connected(&name);

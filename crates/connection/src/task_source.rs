@@ -6,16 +6,16 @@ use std::{cell::RefCell, thread::LocalKey};
 use polyloop_ring::{Taken, Taker};
 
 use crate::{
+    connection::{Connection, Event, Task},
     error::ErrorObject,
-    runtime::{Event, Runtime, Task},
 };
 
-/// What the threads of a guest come to: a [`Runtime`], or a [`crate::Hall`] of several.
-pub trait Desk: Send + Sync + Sized + 'static {
+/// What the threads of a guest come to: a [`Connection`], or a [`crate::HostTable`] of several.
+pub trait TaskSource: Send + Sync + Sized + 'static {
     /// How a thread waits here.
     type Waiter: Default;
 
-    /// The calling thread's, with the address of the desk that it is for: threads seldom serve two.
+    /// The calling thread's, with the address of the source that it is for: threads seldom serve two.
     fn waiters() -> &'static LocalKey<RefCell<(usize, Self::Waiter)>>;
 
     /// Takes the next task for a guest thread; `Err` is what it got instead.
@@ -24,10 +24,10 @@ pub trait Desk: Send + Sync + Sized + 'static {
     /// [`Taken::Empty`] or [`Taken::Stopped`].
     fn take(&self, waiter: &mut Self::Waiter, wait: bool) -> Result<Task, Taken>;
 
-    /// The runtime that a task or an item is of, and what it is called there. `None`: there is none.
-    fn with<R>(&self, task: u64, act: impl FnOnce(&Runtime, u64) -> R) -> Option<R>;
+    /// The connection that a task or an item is of, and what it is called there. `None`: there is none.
+    fn with<R>(&self, task: u64, act: impl FnOnce(&Connection, u64) -> R) -> Option<R>;
 
-    /// What an item of a task's runtime is called here.
+    /// What an item of a task's connection is called here.
     fn beside(&self, task: u64, item: u64) -> u64;
 
     /// The guest is initialised. `false`: it was before.
@@ -51,19 +51,19 @@ pub trait Desk: Send + Sync + Sized + 'static {
     /// Has guest threads leave once nothing waits.
     fn stop(&self);
 
-    /// Whether the guest still uses memory of a request: then it must outlive the desk.
+    /// Whether the guest still uses memory of a request: then it must outlive the source.
     fn lends(&self) -> bool;
 }
 
 thread_local! {
-    static OF_RUNTIMES: RefCell<(usize, Taker)> = RefCell::default();
+    static OF_CONNECTIONS: RefCell<(usize, Taker)> = RefCell::default();
 }
 
-impl Desk for Runtime {
+impl TaskSource for Connection {
     type Waiter = Taker;
 
     fn waiters() -> &'static LocalKey<RefCell<(usize, Taker)>> {
-        &OF_RUNTIMES
+        &OF_CONNECTIONS
     }
 
     fn take(&self, taker: &mut Taker, wait: bool) -> Result<Task, Taken> {
@@ -71,7 +71,7 @@ impl Desk for Runtime {
     }
 
     #[inline]
-    fn with<R>(&self, task: u64, act: impl FnOnce(&Runtime, u64) -> R) -> Option<R> {
+    fn with<R>(&self, task: u64, act: impl FnOnce(&Connection, u64) -> R) -> Option<R> {
         Some(act(self, task))
     }
 

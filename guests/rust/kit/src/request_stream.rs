@@ -177,7 +177,7 @@ impl<T> Input<T> {
     }
 
     /// Whether this thread runs the call's function: then it is not answered before that returns.
-    fn is_at_home(&self) -> bool {
+    fn runs_the_call(&self) -> bool {
         let own = |call: &Call<'static>| call.watched().is_some_and(|it| Arc::ptr_eq(it, &self.watch));
         current::with(own).unwrap_or(false)
     }
@@ -188,17 +188,17 @@ impl<T> Iterator for Input<T> {
 
     /// Blocks until there is an item.
     fn next(&mut self) -> Option<Result<T, Error>> {
-        let home = self.is_at_home();
-        let waker = if home { Waker::noop().clone() } else { Arc::new(Unpark(thread::current())).into() };
+        let here = self.runs_the_call();
+        let waker = if here { Waker::noop().clone() } else { Arc::new(Unpark(thread::current())).into() };
         loop {
-            let polled = if home {
+            let polled = if here {
                 self.receive_from_host(true)
             } else {
                 self.poll_receive(&mut Context::from_waker(&waker))
             };
             match polled {
                 Poll::Ready(item) => return item,
-                Poll::Pending if home => {}
+                Poll::Pending if here => {}
                 Poll::Pending => thread::park(),
             }
         }

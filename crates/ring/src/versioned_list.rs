@@ -4,7 +4,7 @@
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering, add_before_looking};
 
 /// The list, and how often it has changed.
-pub struct Roster<T> {
+pub struct VersionedList<T> {
     list: Mutex<Arc<Vec<T>>>,
     changes: AtomicU32,
 }
@@ -15,13 +15,13 @@ pub struct Seen<T> {
     changes: u32,
 }
 
-impl<T> Default for Roster<T> {
+impl<T> Default for VersionedList<T> {
     fn default() -> Self {
         Self { list: Mutex::new(Arc::new(Vec::new())), changes: AtomicU32::new(0) }
     }
 }
 
-impl<T: Clone> Roster<T> {
+impl<T: Clone> VersionedList<T> {
     /// The list of now.
     ///
     /// # Panics
@@ -42,7 +42,7 @@ impl<T: Clone> Roster<T> {
 
     /// Whether the list is still what was seen.
     pub fn is(&self, seen: &Seen<T>) -> bool {
-        // SYNC POINT roster
+        // SYNC POINT versioned-list
         self.changes.load(Ordering::SeqCst) == seen.changes
     }
 
@@ -56,7 +56,7 @@ impl<T: Clone> Roster<T> {
         let result = edit(&mut next);
         *list = Arc::new(next);
         drop(list);
-        // SYNC POINT roster
+        // SYNC POINT versioned-list
         add_before_looking(&self.changes, 1);
         result
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The runtime: what host and guest share.
+//! The connection: what one host and one guest share.
 
 use std::{
     io,
@@ -29,7 +29,7 @@ const STATUS_HOST_ERROR: u16 = 2;
 /// lost because it takes more words than the answer.
 const ERROR_BYTES: usize = 1 << 20;
 
-/// What a runtime tells its host outside the rings.
+/// What a connection tells its host outside the rings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The guest is initialised; its manifest in JSON.
@@ -42,7 +42,7 @@ pub enum Event {
     Closed,
 }
 
-/// The event loop that a runtime answers to. Both are called from any thread.
+/// The event loop that a connection answers to. Both are called from any thread.
 pub trait Host: Send + Sync {
     /// Wakes the loop: completions wait and it sleeps.
     fn wake(&self);
@@ -50,7 +50,7 @@ pub trait Host: Send + Sync {
     fn event(&self, event: Event);
 }
 
-/// Bounds of a runtime.
+/// Bounds of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Calls in flight, 1 to 65,536.
@@ -84,8 +84,8 @@ pub struct Shared {
     pub requests: Mapping,
 }
 
-/// One library with one configuration.
-pub struct Runtime {
+/// What joins a host to the guest that takes its tasks: a block, the tasks in it, memory for responses, a log.
+pub struct Connection {
     block: Block,
     pub(crate) tasks: Tasks,
     completer: completion::Completer,
@@ -103,8 +103,8 @@ pub struct Runtime {
     manifest: OnceLock<String>,
 }
 
-impl Runtime {
-    /// A runtime without a guest yet.
+impl Connection {
+    /// A connection without a guest yet.
     ///
     /// # Errors
     /// Where its block cannot be mapped.
@@ -116,13 +116,13 @@ impl Runtime {
         Ok(Self::with(block, Slabs::default(), None, limits, host))
     }
 
-    /// The guest's end of a runtime whose host is another process. What is printed goes to this process's streams.
+    /// The guest's end of a connection whose host is another process. What is printed goes to this process's streams.
     pub fn attach(shared: Shared, payload: usize, host: Box<dyn Host>) -> Self {
         let Shared { block, slabs, requests } = shared;
         let limits = Limits { calls: block.constants().slots as usize, payload };
-        let runtime = Self::with(block, slabs, Some(requests), limits, host);
-        runtime.log.close();
-        runtime
+        let connection = Self::with(block, slabs, Some(requests), limits, host);
+        connection.log.close();
+        connection
     }
 
     fn with(
@@ -133,7 +133,7 @@ impl Runtime {
         host: Box<dyn Host>,
     ) -> Self {
         Self {
-            tasks: Tasks::new(block.constants().carriers as usize),
+            tasks: Tasks::new(block.constants().request_buffers as usize),
             block,
             completer: completion::Completer::default(),
             slabs,
@@ -192,17 +192,17 @@ impl Runtime {
     }
 
     fn task(&self, id: u64, submission: Submission) -> Task {
-        let carrier = self.block.request(submission.task).cast_const();
+        let buffer = self.block.request(submission.task).cast_const();
         let (data, context) = match submission.address {
-            // SAFETY: the host placed the context behind the payload, both in the carrier.
-            0 => (carrier, unsafe { carrier.add(submission.length as usize) }),
-            address => (self.pinned(address), carrier),
+            // SAFETY: the host placed the context behind the payload, both in the request buffer.
+            0 => (buffer, unsafe { buffer.add(submission.length as usize) }),
+            address => (self.pinned(address), buffer),
         };
         let submission = Submission { flags: submission.flags & !entry::FLAG_TIMED, ..submission };
         Task { id, submission, data, context, context_length: submission.stream >> 16 }
     }
 
-    /// Where a payload lies that is not in its carrier.
+    /// Where a payload lies that is not in its request buffer.
     pub(crate) fn pinned(&self, address: u64) -> *const u8 {
         match &self.requests {
             None => address as *const u8,
@@ -328,7 +328,7 @@ impl Runtime {
         }
     }
 
-    /// Whether the guest still uses memory of a request: then it must outlive the runtime.
+    /// Whether the guest still uses memory of a request: then it must outlive the connection.
     pub fn lends(&self) -> bool {
         self.tasks.in_use()
     }
@@ -351,7 +351,7 @@ impl Runtime {
         self.manifest.set(text).is_ok()
     }
 
-    /// What the guest declared in [`Runtime::ready`].
+    /// What the guest declared in [`Connection::ready`].
     pub(crate) fn manifest(&self) -> Option<&str> {
         self.manifest.get().map(String::as_str)
     }
@@ -384,7 +384,7 @@ impl Runtime {
 
     /// Raises the stop: guest threads leave once the submission ring is empty.
     pub fn stop(&self) {
-        submission::stop(self.block.rings().porch);
+        submission::stop(self.block.rings().parking);
     }
 
     /// The host's loop has ended: nobody drains any more, and what no guest thread has taken yet is
@@ -404,7 +404,7 @@ impl Runtime {
         control::wake(self.block.rings().header);
     }
 
-    /// Whether its host has left, as a thread sees it that has just taken a task: else who ends the runtime sees the
+    /// Whether its host has left, as a thread sees it that has just taken a task: else who ends the connection sees the
     /// task.
     pub(crate) fn has_left(&self) -> bool {
         self.tasks.is_retired()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The host's end of a runtime whose guest has a process of its own.
+//! The host's end of a connection whose guest has a process of its own.
 //!
-//! What the guest writes is not believed: a slab is lent by [`Remote::lend`] only where it lies in the arena and is not
+//! What the guest writes is not believed: a slab is lent by [`RemoteConnection::lend`] only where it lies in the arena and is not
 //! lent already, and the payload of an entry is read within it.
 
 use std::{
@@ -13,28 +13,28 @@ use std::{
 use polyloop_ring::{
     Layout,
     arena::HostEnd,
-    parcel::{Parcel, Parcels},
     region::Block,
+    request_heap::{Allocation, RequestHeap},
     submission,
 };
 
-/// A runtime as its host sees it.
-pub struct Remote {
+/// A connection as its host sees it.
+pub struct RemoteConnection {
     block: Block,
-    requests: Arc<Parcels>,
+    requests: Arc<RequestHeap>,
     responses: HostEnd,
     files: Mutex<Option<[OwnedFd; 3]>>,
 }
 
-impl Remote {
-    /// A runtime for so many calls in flight, without a guest yet, whose requests lie in memory that others may read, too.
+impl RemoteConnection {
+    /// A connection for so many calls in flight, without a guest yet, whose requests lie in memory that others may read, too.
     ///
     /// # Errors
     /// Where its memory cannot be had.
     ///
     /// # Panics
     /// Where `calls` is out of range.
-    pub fn new(calls: usize, (requests, of_requests): (Arc<Parcels>, OwnedFd)) -> io::Result<Self> {
+    pub fn new(calls: usize, (requests, of_requests): (Arc<RequestHeap>, OwnedFd)) -> io::Result<Self> {
         let (block, file) = Block::shared(Layout::new(calls))?;
         let (responses, of_responses) = HostEnd::new()?;
         let files = Mutex::new(Some([file, of_requests, of_responses]));
@@ -72,7 +72,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where there is no place for it.
-    pub fn place(&self, request: &[u8]) -> io::Result<Parcel> {
+    pub fn place(&self, request: &[u8]) -> io::Result<Allocation> {
         self.requests.place(request)
     }
 
@@ -83,6 +83,6 @@ impl Remote {
 
     /// Raises the stop: guest threads leave once the submission ring is empty.
     pub fn stop(&self) {
-        submission::stop(self.block.rings().porch);
+        submission::stop(self.block.rings().parking);
     }
 }

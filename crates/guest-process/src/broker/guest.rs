@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's process, as its keeper sees it.
+//! The guest's process, as its broker sees it.
 
 use std::{
     ffi::OsString,
@@ -17,7 +17,7 @@ use polyloop_connection::packet;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::output::Output;
-use crate::serve::{FIRST, PORCH};
+use crate::descriptors::{FIRST, PARKING};
 
 /// A process, until its end was told.
 pub struct Guest {
@@ -30,7 +30,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Starts it, and what it prints. The porch is this process's descriptor [`PORCH`]. It ends with the thread that
+    /// Starts it, and what it prints. The parking words are this process's descriptor [`PARKING`]. It ends with the thread that
     /// starts it.
     pub fn start(command: &[OsString]) -> io::Result<(Self, [Output; 2])> {
         let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("no program"))?;
@@ -95,14 +95,14 @@ impl Guest {
     }
 }
 
-/// Between fork and exec: the process goes with its keeper, leads a group, and has its two descriptors.
+/// Between fork and exec: the process goes with its broker, leads a group, and has its two descriptors.
 fn prepare(socket: RawFd) -> io::Result<()> {
     // SAFETY: system calls on this process alone, and on descriptors of its own.
     let done = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
             && libc::setpgid(0, 0) == 0
             && libc::dup2(socket, FIRST) == FIRST
-            && libc::fcntl(PORCH, libc::F_SETFD, 0) == 0
+            && libc::fcntl(PARKING, libc::F_SETFD, 0) == 0
     };
     if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

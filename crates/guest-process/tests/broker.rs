@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What hosts and keepers say to each other, word by word. The guest is a program that says nothing.
+//! What hosts and brokers say to each other, word by word. The guest is a program that says nothing.
 
 use std::{
     fs::File,
@@ -31,11 +31,11 @@ fn name(of: &str) -> String {
     format!("polyloop-test-{of}-{}", std::process::id())
 }
 
-/// A keeper with its descriptor 3, whose guest has no time to end.
-fn keeper(name: &str, socket: impl Into<OwnedFd>) -> Child {
+/// A broker with its descriptor 3, whose guest has no time to end.
+fn broker(name: &str, socket: impl Into<OwnedFd>) -> Child {
     let socket = socket.into();
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyloop-guest-process"));
-    command.args(["keep", "0", name, "sleep", "1000"]);
+    command.args(["broker", "0", name, "sleep", "1000"]);
     let number = socket.as_raw_fd();
     // SAFETY: system calls alone, between fork and exec; the socket is open until the child is there.
     unsafe {
@@ -54,18 +54,18 @@ fn listening(name: &str) -> UnixListener {
     UnixListener::bind_addr(&address(name)).unwrap()
 }
 
-/// The keeper that has the name.
+/// The broker that has the name.
 fn known(name: &str) -> Child {
-    keeper(name, listening(name))
+    broker(name, listening(name))
 }
 
-/// A keeper that nobody finds by the name, and the host that it was started for, which has joined; the guest's process.
+/// A broker that nobody finds by the name, and the host that it was started for, which has joined; the guest's process.
 fn fresh(name: &str) -> (Child, Host, u64) {
     let (near, far) = UnixStream::pair().unwrap();
-    let keeper = keeper(name, far);
+    let broker = broker(name, far);
     let mut host = Host::of(near);
     let pid = host.join();
-    (keeper, host, pid)
+    (broker, host, pid)
 }
 
 struct Host {
@@ -80,7 +80,7 @@ impl Host {
         Self { stream, lines }
     }
 
-    /// One that is at the door, and has said nothing.
+    /// One that is at the listener, and has said nothing.
     fn at(name: &str) -> Self {
         Self::of(UnixStream::connect_addr(&address(name)).unwrap())
     }
@@ -121,9 +121,9 @@ fn event(name: &str) -> Value {
 }
 
 #[test]
-fn who_is_at_the_door_when_the_name_is_given_away_is_sent_on_and_who_is_in_is_told() {
+fn who_waits_at_the_listener_when_the_name_is_given_away_is_sent_on_and_who_is_in_is_told() {
     let name = name("yield");
-    let mut keeper = known(&name);
+    let mut broker = known(&name);
     let mut silent = Host::at(&name);
     let mut inside = Host::at(&name);
     inside.join();
@@ -135,18 +135,18 @@ fn who_is_at_the_door_when_the_name_is_given_away_is_sent_on_and_who_is_in_is_to
     let (read, files) = packet::receive(&taker.stream, &mut text).unwrap();
     assert_eq!((&text[..read], files.len()), (&b"yielded\n"[..], 1));
     drop(inside);
-    assert!(keeper.wait().unwrap().success());
+    assert!(broker.wait().unwrap().success());
 }
 
 #[test]
 fn who_joins_at_the_moment_when_the_name_is_given_away_is_sent_on() {
     let name = name("moment");
-    let mut keeper = known(&name);
+    let mut broker = known(&name);
     let (taker, mut joins) = (Host::at(&name), Host::at(&name));
     let mut inside = Host::at(&name);
-    // All that came before it are in the keeper's list now.
+    // All that came before it are in the broker's list now.
     inside.join();
-    let pid = keeper.id().cast_signed();
+    let pid = broker.id().cast_signed();
     // SAFETY: system calls about a child of this process. It hears both at once when it goes on.
     unsafe {
         assert_eq!(libc::kill(pid, libc::SIGSTOP), 0);
@@ -161,11 +161,11 @@ fn who_joins_at_the_moment_when_the_name_is_given_away_is_sent_on() {
     inside.expect(&event("moved"));
     assert_eq!(joins.hear(), None);
     drop(inside);
-    assert!(keeper.wait().unwrap().success());
+    assert!(broker.wait().unwrap().success());
 }
 
 #[test]
-fn the_keeper_of_a_newer_guest_takes_the_name_when_its_host_says_so() {
+fn the_broker_of_a_newer_guest_takes_the_name_when_its_host_says_so() {
     let name = name("take");
     let mut old = known(&name);
     let mut stays = Host::at(&name);
@@ -190,7 +190,7 @@ fn the_keeper_of_a_newer_guest_takes_the_name_when_its_host_says_so() {
 }
 
 #[test]
-fn a_keeper_whose_host_goes_before_it_has_the_name_leaves_it_to_the_old_one() {
+fn a_broker_whose_host_goes_before_it_has_the_name_leaves_it_to_the_old_one() {
     let name = name("leaves");
     let mut old = known(&name);
     let mut stays = Host::at(&name);
@@ -207,7 +207,7 @@ fn a_keeper_whose_host_goes_before_it_has_the_name_leaves_it_to_the_old_one() {
 fn a_name_that_something_else_has_is_not_taken_and_the_host_hears_why() {
     let name = name("strange");
     let strange = listening(&name);
-    let (mut keeper, mut reloads, _) = fresh(&name);
+    let (mut broker, mut reloads, _) = fresh(&name);
     reloads.say("take");
     let mut asks = BufReader::new(strange.accept().unwrap().0);
     let mut line = String::new();
@@ -222,13 +222,13 @@ fn a_name_that_something_else_has_is_not_taken_and_the_host_hears_why() {
     reloads.say("take");
     reloads.expect(&event("taken"));
     drop(reloads);
-    assert!(keeper.wait().unwrap().success());
+    assert!(broker.wait().unwrap().success());
 }
 
 #[test]
 fn of_those_who_watch_the_first_is_told_and_the_next_one_when_it_leaves() {
     let name = name("watch");
-    let mut keeper = known(&name);
+    let mut broker = known(&name);
     let mut hosts = [Host::at(&name), Host::at(&name), Host::at(&name)];
     for host in &mut hosts {
         host.join();
@@ -246,5 +246,5 @@ fn of_those_who_watch_the_first_is_told_and_the_next_one_when_it_leaves() {
     drop(first);
     third.expect(&told);
     drop(third);
-    assert!(keeper.wait().unwrap().success());
+    assert!(broker.wait().unwrap().success());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A host, as its keeper sees it.
+//! A host, as its broker sees it.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use std::{
 use polyloop_connection::packet;
 use serde_json::{Value, json};
 
-use super::door::YIELD;
+use super::listener::YIELD;
 
 /// Bytes that wait for a host to read them before another gets what is printed.
 const BACKLOG: usize = 1 << 16;
@@ -22,7 +22,7 @@ const LONGEST: usize = 64;
 pub enum Wish {
     /// To be served: its descriptors.
     Join(Vec<OwnedFd>),
-    /// The name: it is no host, but the keeper of a newer guest.
+    /// The name: it is no host, but the broker of a newer guest.
     Yield,
     /// That others find this guest by the name from now on.
     Take,
@@ -103,10 +103,10 @@ impl Host {
         Ok(lines.split(|byte| *byte == b'\n').filter_map(wish).collect())
     }
 
-    /// It is served from now on: tells it the guest's process, and gives it the porch.
-    pub fn welcome(&mut self, pid: u32, porch: BorrowedFd<'_>) {
+    /// It is served from now on: tells it the guest's process, and gives it the parking words.
+    pub fn welcome(&mut self, pid: u32, parking: BorrowedFd<'_>) {
         let line = format!("{}\n", json!({ "event": "welcome", "pid": pid }));
-        let sent = packet::send(&self.stream, line.as_bytes(), &[porch]);
+        let sent = packet::send(&self.stream, line.as_bytes(), &[parking]);
         self.is_in = sent.is_ok_and(|sent| sent == line.len());
         self.has_left = !self.is_in;
     }

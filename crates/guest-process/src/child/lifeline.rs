@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The line of life between the host and this process.
+//! The lifeline between the host and this process.
 
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Write},
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd},
     sync::{Mutex, PoisonError},
 };
 
@@ -35,7 +35,7 @@ pub struct Start {
 }
 
 /// What the host says, and this process.
-pub struct Line {
+pub struct Lifeline {
     from: BufReader<File>,
     to: Speaker,
 }
@@ -43,24 +43,7 @@ pub struct Line {
 /// This process's end, to speak.
 pub struct Speaker(Mutex<File>);
 
-/// Takes a descriptor over; programs that this process starts do not get it.
-///
-/// # Errors
-/// Where there is none.
-///
-/// # Safety
-/// Nothing else in this process uses it.
-pub unsafe fn take(descriptor: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: a system call on a number; the caller promises that the descriptor is nobody else's.
-    unsafe {
-        if libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) != 0 {
-            return Err(io::Error::other(format!("descriptor {descriptor} was not inherited")));
-        }
-        Ok(OwnedFd::from_raw_fd(descriptor))
-    }
-}
-
-impl Line {
+impl Lifeline {
     pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
         // SAFETY: system calls on our own descriptor. Hosts read and write their end in their own way.
         unsafe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One guest that serves several hosts, all ends in one process: each host has a `Remote`, the guest a hall with a
-//! runtime that is attached to each.
+//! One guest that serves several hosts, all ends in one process: each host has a `RemoteConnection`, the guest a table with a
+//! connection that is attached to each.
 
 use std::{
     os::fd::BorrowedFd,
@@ -13,14 +13,16 @@ use std::{
 };
 
 use polyloop_abi::{FLAG_BYTES, KIND_CALL, STATUS_OK};
-use polyloop_connection::{Desk, Event, Hall, Host, Remote, Rounds, Runtime, Shared, Task};
+use polyloop_connection::{
+    Connection, Event, Host, HostTable, RemoteConnection, Rounds, Shared, Task, TaskSource,
+};
 use polyloop_ring::{
     Completion, Submission, Taken,
     arena::GuestEnd,
     completion::Drainer,
     entry::{FLAG_HELD, RELEASE},
-    parcel::Parcels,
-    region::{Access, Block, Mapping, Porch},
+    region::{Access, Block, Mapping, ParkingWords},
+    request_heap::RequestHeap,
     slab::Slabs,
     submission::{self, Submitter},
 };
@@ -28,9 +30,9 @@ use polyloop_ring::{
 mod support;
 use support::{PATIENCE, PAYLOAD};
 
-struct Ear(Sender<Event>);
+struct Events(Sender<Event>);
 
-impl Host for Ear {
+impl Host for Events {
     fn wake(&self) {}
     fn event(&self, event: Event) {
         // A host that has gone hears nothing.
@@ -38,21 +40,21 @@ impl Host for Ear {
     }
 }
 
-/// A host, as its own process has it, and its seat.
-struct Guested {
-    remote: Remote,
-    seat: Arc<Runtime>,
+/// A host, as its own process has it, and its slot in the table.
+struct TestHost {
+    remote: RemoteConnection,
+    slot: Arc<Connection>,
     events: Receiver<Event>,
 }
 
-fn hall() -> Arc<Hall> {
-    let (porch, _file) = Porch::new().unwrap();
-    Arc::new(Hall::new(Arc::new(porch), |_| {}))
+fn table() -> Arc<HostTable> {
+    let (parking, _file) = ParkingWords::new().unwrap();
+    Arc::new(HostTable::new(Arc::new(parking), |_| {}))
 }
 
-/// A host that comes. Its end of the porch is the guest's, as there is one process here.
-fn come(hall: &Arc<Hall>) -> Guested {
-    let remote = Remote::new(4, Parcels::new().unwrap()).unwrap();
+/// A host that comes. Its end of the parking words is the guest's, as there is one process here.
+fn come(table: &Arc<HostTable>) -> TestHost {
+    let remote = RemoteConnection::new(4, RequestHeap::new().unwrap()).unwrap();
     let files = remote.files().unwrap();
     // SAFETY: they stay open until close_files(), which nobody calls meanwhile.
     let [block, requests, responses] = files.map(|file| unsafe { BorrowedFd::borrow_raw(file) });
@@ -62,22 +64,22 @@ fn come(hall: &Arc<Hall>) -> Guested {
         requests: Mapping::of(requests, Access::Read).unwrap(),
     };
     let (sender, events) = channel();
-    let seat = Arc::new(Runtime::attach(shared, PAYLOAD, Box::new(Ear(sender))));
-    assert!(remote.block().wait_at(Arc::clone(hall.porch())));
-    hall.seat(&seat).unwrap();
-    Guested { remote, seat, events }
+    let slot = Arc::new(Connection::attach(shared, PAYLOAD, Box::new(Events(sender))));
+    assert!(remote.block().park_at(Arc::clone(table.parking())));
+    table.add(&slot).unwrap();
+    TestHost { remote, slot, events }
 }
 
-impl Guested {
+impl TestHost {
     fn submit(&self, slot: u32, payload: &[u8]) {
         let start = self.remote.block().request(slot);
-        // SAFETY: the carrier is free and the payload fits it.
+        // SAFETY: the request buffer is free and the payload fits it.
         unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), start, payload.len()) };
         let (task, length) = (slot, payload.len() as u32);
         let call = Submission { task, kind: KIND_CALL, length, ..Submission::default() };
         let rings = self.remote.block().rings();
         if Submitter::new(rings).push(call).unwrap() {
-            submission::ring(rings.porch);
+            submission::ring(rings.parking);
         }
     }
 
@@ -112,39 +114,41 @@ fn request(task: &Task) -> Vec<u8> {
     unsafe { std::slice::from_raw_parts(task.data, task.submission.length as usize) }.to_vec()
 }
 
-fn respond(hall: &Hall, task: u64, data: &[u8]) -> bool {
-    hall.with(task, |runtime, task| runtime.respond(task, STATUS_OK, FLAG_BYTES, data)).unwrap_or(false)
+fn respond(table: &HostTable, task: u64, data: &[u8]) -> bool {
+    table
+        .with(task, |connection, task| connection.respond(task, STATUS_OK, FLAG_BYTES, data))
+        .unwrap_or(false)
 }
 
 /// A guest thread that answers with the request, until the end.
-fn echo(hall: &Arc<Hall>) -> JoinHandle<()> {
-    let hall = Arc::clone(hall);
+fn echo(table: &Arc<HostTable>) -> JoinHandle<()> {
+    let table = Arc::clone(table);
     thread::spawn(move || {
         let mut rounds = Rounds::default();
-        while let Ok(task) = hall.take(&mut rounds, true) {
-            respond(&hall, task.id, &request(&task));
+        while let Ok(task) = table.take(&mut rounds, true) {
+            respond(&table, task.id, &request(&task));
         }
     })
 }
 
-fn take(hall: &Hall) -> Task {
-    hall.take(&mut Rounds::default(), true).unwrap()
+fn take(table: &HostTable) -> Task {
+    table.take(&mut Rounds::default(), true).unwrap()
 }
 
-/// Whether a seat is free, and its memory given back.
-fn is_freed(seat: &Weak<Runtime>) -> bool {
+/// Whether a slot is free, and its memory given back.
+fn is_freed(slot: &Weak<Connection>) -> bool {
     let start = Instant::now();
-    while seat.strong_count() > 0 && start.elapsed() < PATIENCE {
+    while slot.strong_count() > 0 && start.elapsed() < PATIENCE {
         thread::yield_now();
     }
-    seat.strong_count() == 0
+    slot.strong_count() == 0
 }
 
 #[test]
 fn each_host_gets_the_answers_to_its_own_calls() {
-    let hall = hall();
-    let threads = [echo(&hall), echo(&hall), echo(&hall)];
-    let hosts = [come(&hall), come(&hall), come(&hall)];
+    let table = table();
+    let threads = [echo(&table), echo(&table), echo(&table)];
+    let hosts = [come(&table), come(&table), come(&table)];
     for round in 0..2000u32 {
         for (at, host) in hosts.iter().enumerate() {
             host.submit(round % 4, format!("{round} of host {at}").as_bytes());
@@ -153,7 +157,7 @@ fn each_host_gets_the_answers_to_its_own_calls() {
             assert_eq!(host.answer(), (round % 4, format!("{round} of host {at}").into_bytes()));
         }
     }
-    hall.stop();
+    table.stop();
     for thread in threads {
         thread.join().unwrap();
     }
@@ -161,17 +165,17 @@ fn each_host_gets_the_answers_to_its_own_calls() {
 
 #[test]
 fn the_names_of_two_hosts_calls_differ_even_where_one_comes_when_the_other_has_gone() {
-    let hall = hall();
+    let table = table();
     let mut names = Vec::new();
     for _ in 0..3 {
-        let host = come(&hall);
+        let host = come(&table);
         host.submit(0, b"");
-        let task = take(&hall);
-        assert!(respond(&hall, task.id, b"") && !respond(&hall, task.id, b""));
+        let task = take(&table);
+        assert!(respond(&table, task.id, b"") && !respond(&table, task.id, b""));
         names.push(task.id);
-        hall.close(&host.seat);
+        table.close(&host.slot);
         assert_eq!(host.event(), Event::Closed);
-        assert!(!respond(&hall, task.id, b""), "its host has gone");
+        assert!(!respond(&table, task.id, b""), "its host has gone");
     }
     names.sort_unstable();
     names.dedup();
@@ -180,113 +184,113 @@ fn the_names_of_two_hosts_calls_differ_even_where_one_comes_when_the_other_has_g
 
 #[test]
 fn a_host_with_many_calls_leaves_others_their_turn() {
-    let hall = hall();
-    let (busy, other) = (come(&hall), come(&hall));
+    let table = table();
+    let (busy, other) = (come(&table), come(&table));
     for slot in 0..4 {
         busy.submit(slot, b"busy");
     }
     other.submit(0, b"other");
     let mut rounds = Rounds::default();
-    let first: Vec<_> = (0..2).map(|_| request(&hall.take(&mut rounds, true).unwrap())).collect();
+    let first: Vec<_> = (0..2).map(|_| request(&table.take(&mut rounds, true).unwrap())).collect();
     assert!(first.contains(&b"other".to_vec()), "{first:?}");
 }
 
 #[test]
 fn hosts_hear_of_the_guests_start_and_death_whenever_they_come() {
-    let hall = hall();
-    let early = come(&hall);
-    assert!(hall.ready(b"{}") && !hall.ready(b"{}"));
-    hall.event(Event::Ready("{}".into()));
-    let late = come(&hall);
+    let table = table();
+    let early = come(&table);
+    assert!(table.ready(b"{}") && !table.ready(b"{}"));
+    table.event(Event::Ready("{}".into()));
+    let late = come(&table);
     for host in [&early, &late] {
         assert_eq!(host.event(), Event::Ready("{}".into()));
     }
-    hall.fail(br#"{"message":"as asked"}"#);
-    for host in [&early, &late, &come(&hall)] {
+    table.fail(br#"{"message":"as asked"}"#);
+    for host in [&early, &late, &come(&table)] {
         assert!(matches!(host.event(), Event::Died(_)));
     }
 }
 
 #[test]
 fn a_host_that_goes_is_not_waited_for_and_its_memory_is_free_when_its_calls_are_answered() {
-    let hall = hall();
-    let (gone, other) = (come(&hall), come(&hall));
+    let table = table();
+    let (gone, other) = (come(&table), come(&table));
     gone.submit(0, b"begun");
-    let task = take(&hall);
-    assert_eq!(hall.with(task.id, Runtime::cancelled), Some(Some(false)));
+    let task = take(&table);
+    assert_eq!(table.with(task.id, Connection::cancelled), Some(Some(false)));
     gone.submit(1, b"never begun");
-    let Guested { remote, seat, .. } = gone;
+    let TestHost { remote, slot, .. } = gone;
     drop(remote);
-    hall.leave(&seat);
-    assert_eq!(hall.with(task.id, Runtime::cancelled), Some(Some(true)));
-    assert_eq!(hall.take(&mut Rounds::default(), false).unwrap_err(), Taken::Empty);
-    let weak = Arc::downgrade(&seat);
-    drop(seat);
+    table.leave(&slot);
+    assert_eq!(table.with(task.id, Connection::cancelled), Some(Some(true)));
+    assert_eq!(table.take(&mut Rounds::default(), false).unwrap_err(), Taken::Empty);
+    let weak = Arc::downgrade(&slot);
+    drop(slot);
     assert_eq!(request(&task), b"begun", "the memory stays while the guest may read it");
-    assert!(respond(&hall, task.id, b"too late"));
+    assert!(respond(&table, task.id, b"too late"));
     assert!(is_freed(&weak));
-    assert!(!respond(&hall, task.id, b"again"));
+    assert!(!respond(&table, task.id, b"again"));
     other.submit(0, b"goes on");
-    let task = take(&hall);
-    assert!(respond(&hall, task.id, b"answer"));
+    let task = take(&table);
+    assert!(respond(&table, task.id, b"answer"));
     assert_eq!(other.answer(), (0, b"answer".to_vec()));
 }
 
 #[test]
 fn a_request_that_the_guest_keeps_keeps_its_hosts_memory() {
-    let hall = hall();
-    let host = come(&hall);
+    let table = table();
+    let host = come(&table);
     host.submit(0, b"kept");
-    let task = take(&hall);
-    assert_eq!(hall.with(task.id, Runtime::hold), Some(true));
-    assert!(respond(&hall, task.id, b""));
+    let task = take(&table);
+    assert_eq!(table.with(task.id, Connection::hold), Some(true));
+    assert!(respond(&table, task.id, b""));
     assert_ne!(host.completion().flags & FLAG_HELD, 0);
-    hall.close(&host.seat);
-    let weak = Arc::downgrade(&host.seat);
-    let Guested { seat, remote, events } = host;
-    drop(seat);
+    table.close(&host.slot);
+    let weak = Arc::downgrade(&host.slot);
+    let TestHost { slot, remote, events } = host;
+    drop(slot);
     assert_eq!(events.recv_timeout(PATIENCE).unwrap(), Event::Closed, "its host does not wait for it");
     assert_eq!(request(&task), b"kept");
-    assert!(hall.lends() && weak.strong_count() > 0);
-    hall.with(task.id, Runtime::release);
+    assert!(table.lends() && weak.strong_count() > 0);
+    table.with(task.id, Connection::release);
     assert_eq!(Drainer::new(remote.block().rings()).pop().unwrap().kind, RELEASE);
-    assert!(is_freed(&weak) && !hall.lends());
+    assert!(is_freed(&weak) && !table.lends());
 }
 
 #[test]
 fn a_thread_that_sleeps_lets_go_of_a_host_that_has_gone_and_sees_one_that_comes() {
-    let hall = hall();
-    let thread = echo(&hall);
+    let table = table();
+    let thread = echo(&table);
     for _ in 0..20 {
-        let host = come(&hall);
+        let host = come(&table);
         host.submit(0, b"hello");
         assert_eq!(host.answer(), (0, b"hello".to_vec()));
-        let weak = Arc::downgrade(&host.seat);
-        hall.leave(&host.seat);
+        let weak = Arc::downgrade(&host.slot);
+        table.leave(&host.slot);
         drop(host);
         assert!(is_freed(&weak));
     }
-    hall.stop();
+    table.stop();
     thread.join().unwrap();
 }
 
 #[test]
 fn hosts_come_and_go_under_load_and_no_call_of_those_who_stay_is_lost() {
-    let hall = hall();
-    let threads = [echo(&hall), echo(&hall)];
-    let stays = come(&hall);
+    let table = table();
+    let threads = [echo(&table), echo(&table)];
+    let stays = come(&table);
     let passing = thread::spawn({
-        let hall = Arc::clone(&hall);
+        let table = Arc::clone(&table);
         move || {
             for round in 0..200 {
-                let host = come(&hall);
+                let host = come(&table);
                 for slot in 0..4 {
                     host.submit(slot, b"passing");
                 }
                 for _ in 0..round % 5 {
                     host.completion();
                 }
-                hall.leave(&host.seat);
+                table.leave(&host.slot);
             }
         }
     });
@@ -297,7 +301,7 @@ fn hosts_come_and_go_under_load_and_no_call_of_those_who_stay_is_lost() {
         rounds += 1;
     }
     passing.join().unwrap();
-    hall.stop();
+    table.stop();
     for thread in threads {
         thread.join().unwrap();
     }
@@ -305,9 +309,9 @@ fn hosts_come_and_go_under_load_and_no_call_of_those_who_stay_is_lost() {
 
 #[test]
 fn a_heartbeat_is_counted_for_every_host() {
-    let hall = hall();
-    let hosts = [come(&hall), come(&hall)];
-    hall.beat();
-    hall.beat();
+    let table = table();
+    let hosts = [come(&table), come(&table)];
+    table.beat();
+    table.beat();
     assert!(hosts.iter().all(|host| host.remote.block().rings().header.beats.get() == 2));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Both ends of a guest in a process of its own, here in one process: the host has a `Remote`, the guest a runtime that
+//! Both ends of a guest in a process of its own, here in one process: the host has a `RemoteConnection`, the guest a connection that
 //! is attached to the same files, and neither uses a mapping of the other.
 
 use std::{
@@ -19,7 +19,7 @@ use polyloop_abi::{
     FLAG_BYTES, FLAG_INPUT, FLAG_OUTPUT, KIND_CALL, KIND_CANCEL, KIND_CREDIT, KIND_END, KIND_ITEM,
     STATUS_ERROR, STATUS_OK,
 };
-use polyloop_connection::{Event, Host, Nothing, Remote, Runtime, Shared, Task};
+use polyloop_connection::{Connection, Event, Host, Nothing, RemoteConnection, Shared, Task};
 use polyloop_ring::{
     Completion, Layout, Submission, Taken, Taker,
     arena::GuestEnd,
@@ -27,8 +27,8 @@ use polyloop_ring::{
     control,
     entry::{FLAG_HELD, FLAG_OWN, ITEM, RELEASE, RESPONSE, SEAL},
     layout::{REQUEST_BYTES, RESPONSE_BYTES, VERSION},
-    parcel::{Parcel, Parcels},
     region::{Access, Block, Mapping, file},
+    request_heap::{Allocation, RequestHeap},
     slab::{SHARED_LIMIT, SLAB_BYTES, Slabs},
     submission::{self, Submitter},
 };
@@ -41,14 +41,14 @@ const FIRST: u32 = 1;
 
 /// A host, and its guest elsewhere.
 struct Pair {
-    remote: Remote,
+    remote: RemoteConnection,
     guest: Loaded,
     /// Slabs that responses share, lent once for all of them.
     shared: RefCell<HashMap<u32, (*mut u8, usize)>>,
 }
 
 /// The guest's end, as its process makes it of the descriptors that it inherits.
-fn attach(remote: &Remote, host: Box<dyn Host>) -> Runtime {
+fn attach(remote: &RemoteConnection, host: Box<dyn Host>) -> Connection {
     let files = remote.files().expect("they are open until the guest's process has them");
     // SAFETY: they stay open until close_files(), which nobody calls meanwhile.
     let [block, requests, responses] = files.map(|file| unsafe { BorrowedFd::borrow_raw(file) });
@@ -57,12 +57,12 @@ fn attach(remote: &Remote, host: Box<dyn Host>) -> Runtime {
         slabs: Slabs::of(GuestEnd::attach(responses).unwrap()),
         requests: Mapping::of(requests, Access::Read).unwrap(),
     };
-    Runtime::attach(shared, PAYLOAD, host)
+    Connection::attach(shared, PAYLOAD, host)
 }
 
 /// A pair whose control ring nobody acts on but guest threads that pass by.
 fn unattended(function: Function) -> Pair {
-    let remote = Remote::new(4, Parcels::new().unwrap()).unwrap();
+    let remote = RemoteConnection::new(4, RequestHeap::new().unwrap()).unwrap();
     let guest = start_in("", function, |host| attach(&remote, host));
     remote.close_files();
     assert!(remote.files().is_none());
@@ -73,8 +73,8 @@ fn unattended(function: Function) -> Pair {
 /// A pair with a thread that acts on the control ring, which lives as long as the process, as that of a guest does.
 fn pair(function: Function) -> Pair {
     let pair = unattended(function);
-    let runtime = Arc::clone(&pair.guest.runtime);
-    thread::spawn(move || runtime.act());
+    let connection = Arc::clone(&pair.guest.connection);
+    thread::spawn(move || connection.act());
     pair
 }
 
@@ -84,26 +84,26 @@ impl Pair {
         (Submitter::new(rings), Drainer::new(rings))
     }
 
-    /// Puts a payload into its carrier, or where larger ones lie: then its address, for as long as it is kept.
-    fn place(&self, carrier: u32, payload: &[u8]) -> Option<Parcel> {
+    /// Puts a payload into its request buffer, or where larger ones lie: then its address, for as long as it is kept.
+    fn place(&self, buffer: u32, payload: &[u8]) -> Option<Allocation> {
         if payload.len() > REQUEST_BYTES {
             return Some(self.remote.place(payload).unwrap());
         }
-        let start = self.remote.block().request(carrier);
-        // SAFETY: the carrier is free and the payload fits it.
+        let start = self.remote.block().request(buffer);
+        // SAFETY: the request buffer is free and the payload fits it.
         unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), start, payload.len()) };
         None
     }
 
     #[must_use]
-    fn submit(&self, host: &mut Submitter<'_>, call: Submission, payload: &[u8]) -> Option<Parcel> {
-        let parcel = self.place(call.task, payload);
-        let address = parcel.as_ref().map_or(0, Parcel::address);
+    fn submit(&self, host: &mut Submitter<'_>, call: Submission, payload: &[u8]) -> Option<Allocation> {
+        let allocation = self.place(call.task, payload);
+        let address = allocation.as_ref().map_or(0, Allocation::address);
         let call = Submission { kind: KIND_CALL, length: payload.len() as u32, address, ..call };
         if host.push(call).unwrap() {
             submission::ring(self.remote.block().rings().header);
         }
-        parcel
+        allocation
     }
 
     /// Writes an entry, and rings only if somebody says that it sleeps.
@@ -115,12 +115,12 @@ impl Pair {
 
     /// Sends an item of slot 0's request stream.
     #[must_use]
-    fn send(&self, carrier: u32, payload: &[u8]) -> Option<Parcel> {
-        let parcel = self.place(carrier, payload);
-        let address = parcel.as_ref().map_or(0, Parcel::address);
-        let (length, deadline) = (payload.len() as u32, carrier.into());
+    fn send(&self, buffer: u32, payload: &[u8]) -> Option<Allocation> {
+        let allocation = self.place(buffer, payload);
+        let address = allocation.as_ref().map_or(0, Allocation::address);
+        let (length, deadline) = (payload.len() as u32, buffer.into());
         self.say(Submission { length, address, deadline, ..entry(KIND_ITEM) });
-        parcel
+        allocation
     }
 
     /// What a completion carries, read through the host's mappings.
@@ -135,7 +135,7 @@ impl Pair {
             }
         };
         let range = c.offset as usize..c.offset as usize + len;
-        // SAFETY: in a carrier, or lent, and the guest writes no more where it has published.
+        // SAFETY: in a request buffer, or lent, and the guest writes no more where it has published.
         let read = unsafe { slice::from_raw_parts(start, lent).get(range) }.unwrap().to_vec();
         if c.flags & FLAG_OWN != 0 {
             self.remote.responses().give_back(c.slab, bytes);
@@ -168,8 +168,8 @@ fn pattern(len: usize) -> Vec<u8> {
 }
 
 /// Answers with the request.
-fn echo(runtime: &Runtime, task: Task) {
-    assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, request(&task)));
+fn echo(connection: &Connection, task: Task) {
+    assert!(connection.respond(task.id, STATUS_OK, FLAG_BYTES, request(&task)));
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn requests_and_responses_of_every_size_cross_from_one_mapping_to_the_other() {
         (PAYLOAD, true, true),
     ] {
         let sent = pattern(len);
-        let parcel = pair.submit(&mut host, call(0, 0, 0), &sent);
-        assert_eq!(parcel.is_some(), len > REQUEST_BYTES);
+        let allocation = pair.submit(&mut host, call(0, 0, 0), &sent);
+        assert_eq!(allocation.is_some(), len > REQUEST_BYTES);
         let answer = Loaded::completion(&mut drain);
         assert_eq!((answer.kind, answer.task, answer.status), (RESPONSE, 0, 0));
         assert_eq!((answer.slab != 0, answer.flags & FLAG_OWN != 0), (slab, own), "{len} bytes");
@@ -204,7 +204,7 @@ fn slabs_that_the_host_gives_back_serve_again_whether_one_response_had_them_or_s
     let (mut host, mut drain) = pair.ends();
     let mut calls = |len: usize, seed: u8| {
         let sent = vec![seed; len];
-        let _parcel = pair.submit(&mut host, call(0, 0, 0), &sent);
+        let _allocation = pair.submit(&mut host, call(0, 0, 0), &sent);
         let mut answer = Loaded::completion(&mut drain);
         let sealed = (answer.kind == SEAL).then_some((answer.slab, answer.aux));
         if sealed.is_some() {
@@ -228,20 +228,20 @@ fn slabs_that_the_host_gives_back_serve_again_whether_one_response_had_them_or_s
 
 #[test]
 fn a_guest_reads_a_large_request_that_it_holds_until_it_lets_go() {
-    fn keep(runtime: &Runtime, task: Task) {
-        assert!(runtime.hold(task.id));
-        assert!(runtime.respond(task.id, STATUS_OK, 0, &[]));
+    fn keep(connection: &Connection, task: Task) {
+        assert!(connection.hold(task.id));
+        assert!(connection.respond(task.id, STATUS_OK, 0, &[]));
         assert!(request(&task) == pattern(PAYLOAD));
-        runtime.release(task.id);
+        connection.release(task.id);
     }
     let pair = pair(keep);
     let (mut host, mut drain) = pair.ends();
-    let parcel = pair.submit(&mut host, call(2, 0, 0), &pattern(PAYLOAD));
+    let allocation = pair.submit(&mut host, call(2, 0, 0), &pattern(PAYLOAD));
     let answer = Loaded::completion(&mut drain);
     assert_eq!((answer.kind, answer.flags & FLAG_HELD), (RESPONSE, FLAG_HELD));
     let release = Loaded::completion(&mut drain);
     assert_eq!((release.kind, release.task), (RELEASE, 2));
-    drop(parcel);
+    drop(allocation);
     pair.end();
 }
 
@@ -266,12 +266,12 @@ fn a_guest_elsewhere_sends_as_many_items_as_it_has_credit_and_goes_on_when_it_ge
 
 #[test]
 fn large_items_take_credit_of_bytes_whatever_is_left_of_that_of_items() {
-    fn grow(runtime: &Runtime, task: Task) {
+    fn grow(connection: &Connection, task: Task) {
         let mut sent = 0;
-        while runtime.send(task.id, FLAG_BYTES, &pattern((sent + 1) * 150_000), sent == 4) == Ok(()) {
+        while connection.send(task.id, FLAG_BYTES, &pattern((sent + 1) * 150_000), sent == 4) == Ok(()) {
             sent += 1;
         }
-        assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, &[sent as u8]));
+        assert!(connection.respond(task.id, STATUS_OK, FLAG_BYTES, &[sent as u8]));
     }
     let pair = pair(grow);
     let (mut host, mut drain) = pair.ends();
@@ -318,11 +318,11 @@ fn items_small_and_large_reach_a_guest_elsewhere_whether_they_come_before_its_ta
 
 #[test]
 fn a_cancellation_reaches_a_call_that_waits_and_keeps_one_that_is_queued_from_beginning() {
-    fn obey(runtime: &Runtime, task: Task) {
+    fn obey(connection: &Connection, task: Task) {
         assert_eq!(task.submission.task, 0, "the other one never begins");
-        runtime.send(task.id, FLAG_BYTES, b"begun", true).unwrap();
-        assert_eq!(runtime.receive(task.id, true), Err(Nothing::Cancelled));
-        assert!(runtime.respond(task.id, STATUS_ERROR, 0, br#"{"code":"cancelled"}"#));
+        connection.send(task.id, FLAG_BYTES, b"begun", true).unwrap();
+        assert_eq!(connection.receive(task.id, true), Err(Nothing::Cancelled));
+        assert!(connection.respond(task.id, STATUS_ERROR, 0, br#"{"code":"cancelled"}"#));
     }
     let pair = pair(obey);
     let (mut host, mut drain) = pair.ends();
@@ -342,11 +342,11 @@ fn a_cancellation_reaches_a_call_that_waits_and_keeps_one_that_is_queued_from_be
 #[test]
 fn a_guest_thread_that_answers_empties_a_control_ring_that_is_filled_beyond_half() {
     /// Answers with how many items it may send. Where it may send none, answering is all that it does.
-    fn spend(runtime: &Runtime, task: Task) {
+    fn spend(connection: &Connection, task: Task) {
         let streams = task.submission.flags & FLAG_OUTPUT != 0;
-        let sends = |_: &u8| streams && runtime.send(task.id, FLAG_BYTES, b"x", false).is_ok();
+        let sends = |_: &u8| streams && connection.send(task.id, FLAG_BYTES, b"x", false).is_ok();
         let sent = (0..=u8::MAX).take_while(sends).count();
-        assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, &[sent as u8]));
+        assert!(connection.respond(task.id, STATUS_OK, FLAG_BYTES, &[sent as u8]));
     }
     let pair = unattended(spend);
     let (mut host, mut drain) = pair.ends();
@@ -370,23 +370,23 @@ fn a_guest_thread_that_answers_empties_a_control_ring_that_is_filled_beyond_half
 
 #[test]
 fn guest_threads_look_at_the_control_ring_before_they_wait() {
-    fn look(runtime: &Runtime, task: Task) {
+    fn look(connection: &Connection, task: Task) {
         // Nobody else acts on the ring: were it not looked at, these would wait for ever.
-        runtime.send(task.id, FLAG_BYTES, b"begun", true).unwrap();
-        let early = runtime.receive(task.id, true).unwrap();
-        assert!(runtime.respond(early.id, STATUS_OK, 0, &[]));
+        connection.send(task.id, FLAG_BYTES, b"begun", true).unwrap();
+        let early = connection.receive(task.id, true).unwrap();
+        assert!(connection.respond(early.id, STATUS_OK, 0, &[]));
         let late = loop {
-            match runtime.receive(task.id, false) {
+            match connection.receive(task.id, false) {
                 Ok(item) => break item,
                 Err(why) => assert_eq!(why, Nothing::Wait),
             }
             thread::yield_now();
         };
-        assert!(runtime.respond(late.id, STATUS_OK, 0, &[]));
-        while runtime.cancelled(task.id) == Some(false) {
+        assert!(connection.respond(late.id, STATUS_OK, 0, &[]));
+        while connection.cancelled(task.id) == Some(false) {
             thread::yield_now();
         }
-        assert!(runtime.respond(task.id, STATUS_OK, 0, &[]));
+        assert!(connection.respond(task.id, STATUS_OK, 0, &[]));
     }
     let pair = unattended(look);
     let (mut host, mut drain) = pair.ends();
@@ -416,15 +416,15 @@ impl Host for Bell {
 
 #[test]
 fn each_end_wakes_the_other_where_it_sleeps_and_the_hosts_stop_ends_the_guests_thread() {
-    let remote = Remote::new(1, Parcels::new().unwrap()).unwrap();
+    let remote = RemoteConnection::new(1, RequestHeap::new().unwrap()).unwrap();
     let (bell, rung) = channel();
-    let runtime = attach(&remote, Box::new(Bell(bell)));
+    let connection = attach(&remote, Box::new(Bell(bell)));
     let guest = thread::spawn(move || {
         let mut taker = Taker::without_spin();
-        let task = runtime.take(&mut taker, true).unwrap();
-        assert!(runtime.respond(task.id, STATUS_OK, 0, &[]));
-        assert_eq!(runtime.take(&mut taker, true).unwrap_err(), Taken::Stopped);
-        runtime.block().rings().header.wakeups.get()
+        let task = connection.take(&mut taker, true).unwrap();
+        assert!(connection.respond(task.id, STATUS_OK, 0, &[]));
+        assert_eq!(connection.take(&mut taker, true).unwrap_err(), Taken::Stopped);
+        connection.block().rings().header.wakeups.get()
     });
     let rings = remote.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The keeper of a guest that several hosts share: a process that starts the guest's, lets hosts in, and hands on what
+//! The broker of a guest that several hosts share: a process that starts the guest's, lets hosts in, and hands on what
 //! the guest prints. It ends when the guest has ended and every host has heard of it, and the guest ends with it.
 //!
 //! Hosts find it by the listening socket that the first of them has made, its descriptor 3. A host sends `join` with
-//! five descriptors, which go on to the guest. It hears `welcome`, with the porch, `output` and `exit`, in a line of
+//! five descriptors, which go on to the guest. It hears `welcome`, with the parking words, `output` and `exit`, in a line of
 //! JSON each, and may say `kill`. When the last host has left, the guest is told to end.
 //!
-//! For a reload its descriptor 3 is a line to the one host that wants it. When that one says `take`, this keeper asks
+//! For a reload its descriptor 3 is a line to the one host that wants it. When that one says `take`, this broker asks
 //! the one that listens at the name for its socket (`yield`), tells the host how that went (`taken`, `untaken`), and
-//! others come in here from then on. The keeper that has yielded tells all of its hosts (`moved`), which leave it.
+//! others come in here from then on. The broker that has yielded tells all of its hosts (`moved`), which leave it.
 //! Hosts that watch the guest's code say `watch`: the one that has been there longest is told that it is the `first`.
 
-mod door;
 mod guest;
 mod host;
+mod listener;
 mod output;
 
 use std::{
@@ -27,40 +27,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-use polyloop_ring::region::Porch;
+use polyloop_ring::region::ParkingWords;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use self::{
-    door::Door,
     guest::Guest,
     host::{Host, Watch, Wish},
+    listener::Listener,
     output::{Last, Output},
 };
-use crate::{
-    life::take,
-    serve::{FIRST, PORCH},
-};
+use crate::descriptors::{FIRST, PARKING, take};
 
 /// How long the streams of a guest that has ended may stay open, because others have inherited them.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Serves hosts until the guest has ended.
-pub fn keep(arguments: &[OsString]) -> io::Result<()> {
+pub fn run(arguments: &[OsString]) -> io::Result<()> {
     let [drain, name, command @ ..] = arguments else {
         return Err(io::Error::other("it takes milliseconds, a name, a program and its arguments"));
     };
     let drain = drain.to_str().and_then(|text| text.parse().ok());
     let drain = drain.ok_or_else(|| io::Error::other("it takes milliseconds first"))?;
     // SAFETY: this process was started with this descriptor for this.
-    let (door, first) = Door::new(unsafe { take(FIRST)? }, name)?;
-    let porch = porch()?;
+    let (listener, first) = Listener::new(unsafe { take(FIRST)? }, name)?;
+    let parking = parking()?;
     match Guest::start(command) {
         Ok((guest, outputs)) => {
-            Keeper {
-                door,
+            Broker {
+                listener,
                 guest,
-                porch,
+                parking,
                 hosts: first.and_then(Host::new).into_iter().collect(),
                 had_hosts: false,
                 outputs: outputs.map(Some),
@@ -73,23 +70,23 @@ pub fn keep(arguments: &[OsString]) -> io::Result<()> {
             }
             .run();
         }
-        Err(error) => refuse(first.into_iter().chain(door.accept()), &error),
+        Err(error) => refuse(first.into_iter().chain(listener.accept()), &error),
     }
     Ok(())
 }
 
-/// A new porch, at the number where the guest's process looks for it.
-fn porch() -> io::Result<OwnedFd> {
-    let (_, file) = Porch::new()?;
-    if file.as_raw_fd() == PORCH {
+/// New parking words, at the number where the guest's process looks for it.
+fn parking() -> io::Result<OwnedFd> {
+    let (_, file) = ParkingWords::new()?;
+    if file.as_raw_fd() == PARKING {
         return Ok(file);
     }
     // SAFETY: a system call; what this process has inherited at that number is nobody's.
-    if unsafe { libc::dup3(file.as_raw_fd(), PORCH, libc::O_CLOEXEC) } != PORCH {
+    if unsafe { libc::dup3(file.as_raw_fd(), PARKING, libc::O_CLOEXEC) } != PARKING {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: it was just made, and is ours.
-    unsafe { take(PORCH) }
+    unsafe { take(PARKING) }
 }
 
 /// Tells those who wait that the guest's program cannot be run.
@@ -105,16 +102,16 @@ fn refuse(hosts: impl Iterator<Item = UnixStream>, error: &io::Error) {
 /// Whatever can be ready.
 #[derive(Clone, Copy)]
 enum Source {
-    Door,
+    Listener,
     Guest,
     Output(usize),
     Host(usize),
 }
 
-struct Keeper {
-    door: Door,
+struct Broker {
+    listener: Listener,
     guest: Guest,
-    porch: OwnedFd,
+    parking: OwnedFd,
     /// In the order in which they came.
     hosts: Vec<Host>,
     /// Whether any was ever served.
@@ -132,13 +129,13 @@ struct Keeper {
     is_told: bool,
 }
 
-impl Keeper {
+impl Broker {
     fn run(mut self) {
         while !(self.is_told && self.hosts.is_empty()) {
             for (source, flags) in self.wait() {
                 self.serve(source, flags);
             }
-            if self.door.deadline().is_some_and(|at| at <= Instant::now()) {
+            if self.listener.deadline().is_some_and(|at| at <= Instant::now()) {
                 self.take_name();
             }
             self.hosts.retain(|host| !host.has_left);
@@ -156,8 +153,8 @@ impl Keeper {
             sources.push(source);
             files.push(PollFd::from_borrowed_fd(file, flags));
         };
-        if let Some(door) = self.door.file() {
-            watch(Source::Door, door, PollFlags::IN);
+        if let Some(listener) = self.listener.file() {
+            watch(Source::Listener, listener, PollFlags::IN);
         }
         if self.exit.is_none() {
             watch(Source::Guest, self.guest.end(), PollFlags::IN);
@@ -173,7 +170,7 @@ impl Keeper {
             let out = if host.is_behind() { PollFlags::OUT } else { PollFlags::empty() };
             watch(Source::Host(index), host.as_fd(), PollFlags::IN | out);
         }
-        let next = self.deadline.into_iter().chain(self.door.deadline()).min();
+        let next = self.deadline.into_iter().chain(self.listener.deadline()).min();
         let left = next.map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         if poll(&mut files, timeout.as_ref()).is_err() {
@@ -185,8 +182,8 @@ impl Keeper {
 
     fn serve(&mut self, source: Source, flags: PollFlags) {
         match source {
-            Source::Door if self.door.is_open() => self.accept(),
-            Source::Door => self.take_name(),
+            Source::Listener if self.listener.is_open() => self.accept(),
+            Source::Listener => self.take_name(),
             Source::Guest => self.ended(),
             Source::Output(index) => self.hand_on(index),
             Source::Host(index) => {
@@ -200,9 +197,9 @@ impl Keeper {
         }
     }
 
-    /// Lets in who waits at the door.
+    /// Lets in who waits at the listener.
     fn accept(&mut self) {
-        self.hosts.extend(self.door.accept().into_iter().filter_map(Host::new));
+        self.hosts.extend(self.listener.accept().into_iter().filter_map(Host::new));
     }
 
     fn hear(&mut self, index: usize) {
@@ -219,7 +216,7 @@ impl Keeper {
             Wish::Join(files) => {
                 // A guest that has ended is told of at once.
                 if self.exit.is_some() || self.guest.join(&files).is_ok() {
-                    host.welcome(self.guest.pid(), self.porch.as_fd());
+                    host.welcome(self.guest.pid(), self.parking.as_fd());
                     self.had_hosts = true;
                 } else {
                     // It comes again.
@@ -237,18 +234,18 @@ impl Keeper {
 
     /// Goes on taking the name, and tells the host that wants it how that went.
     fn take_name(&mut self) {
-        match self.door.take() {
+        match self.listener.take() {
             Ok(false) => {}
             Ok(true) => self.tell(&json!({ "event": "taken" })),
             Err(error) => self.tell(&json!({ "event": "untaken", "message": error.to_string() })),
         }
     }
 
-    /// Gives the name to another keeper, which asks for it over this connection, and has all hosts follow.
+    /// Gives the name to another broker, which asks for it over this connection, and has all hosts follow.
     fn make_way(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         host.has_left = true;
-        if !self.door.hand_over(host.as_fd()) {
+        if !self.listener.hand_over(host.as_fd()) {
             return;
         }
         // Who is not served yet comes again, and to the other one.
@@ -278,7 +275,7 @@ impl Keeper {
 
     /// Whether somebody takes what the guest prints. Once all have left, it is thrown away.
     fn takes_output(&self) -> bool {
-        self.hosts.iter().any(Host::has_room) || (self.door.is_closed() && self.hosts.is_empty())
+        self.hosts.iter().any(Host::has_room) || (self.listener.is_closed() && self.hosts.is_empty())
     }
 
     /// Hands what the guest has printed to one host, the first that has room for it.
@@ -313,7 +310,7 @@ impl Keeper {
             }
         }
         // Before any host hears of the end: who comes from now on has another one started.
-        self.door.close();
+        self.listener.close();
         self.send_away();
     }
 
@@ -326,7 +323,7 @@ impl Keeper {
             return;
         }
         self.is_ending = true;
-        self.door.close();
+        self.listener.close();
         self.deadline = Some(Instant::now() + self.drain);
         if self.guest.finish().is_err() {
             self.guest.kill();
