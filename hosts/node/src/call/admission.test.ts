@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
 import { PolyloopError } from '../common/errors.ts'
-import { Admission, type Bounds } from './admission.ts'
+import type { Bounds } from '../common/options.ts'
+import { Admission } from './admission.ts'
 import { Call } from './call.ts'
 
 const bounds: Bounds = { maxCalls: 2, maxBytes: 100, maxPayload: 1000, whenFull: 'wait' }

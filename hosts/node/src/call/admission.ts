@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { PolyloopError } from '../common/errors.ts'
+import type { Bounds } from '../common/options.ts'
 import { inlineRequestBytes } from '../ring/block.ts'
 import type { Call } from './call.ts'
-
-export interface Bounds {
-  /** Calls in flight. */
-  readonly maxCalls: number
-  /** Bytes of requests in flight. */
-  readonly maxBytes: number
-  /** Bytes of one request or response. */
-  readonly maxPayload: number
-  /** What a call beyond the bounds does. */
-  readonly whenFull: 'wait' | 'fail'
-}
 
 /**
  * Lets calls in as long as the bounds allow, the others wait in order. A request larger than

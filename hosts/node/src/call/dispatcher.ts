@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { PolyloopError } from '../common/errors.ts'
+import type { Bounds } from '../common/options.ts'
 import { longestTimer } from '../common/timers.ts'
 import type { Counters } from '../observe/counters.ts'
 import type { Connection } from '../ring/connection.ts'
 import type { RequestHeap } from '../ring/request-heap.ts'
-import { Admission, type Bounds } from './admission.ts'
+import { Admission } from './admission.ts'
 import type { Call } from './call.ts'
 
 /** Where the calls of a runtime come in: each waits until the bounds allow it, and goes to one of the instances. */
