@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { exec, type Finished, pythonTool, root, tool } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
 import type { Suite } from '../common/report.ts'
+import { checkOptions } from '../docs/options.ts'
 import { checkHeaders, SOURCE_EXTENSIONS } from './headers.ts'
 import { checkAtomics, checkCrates, checkPackages, type Metadata } from './layers.ts'
 import { checkLicences } from './licences.ts'
@@ -81,6 +82,7 @@ export const checks: readonly Suite[] = [
   own('licences', licences),
   own('spdx', () => checkHeaders(all(FOLDERS, SOURCE_EXTENSIONS))),
   command('types', () => tool('typescript/bin/tsc', ['-b', '--pretty', 'false'])),
+  own('options', checkOptions),
   command('knip', () => tool('knip/bin/knip.js', ['--no-progress'])),
   command('publint', () => tool('publint/src/cli.js', ['--strict', 'hosts/node'])),
   command('attw', () =>
