@@ -14,7 +14,7 @@ use polyloop_ring::{
 };
 
 use crate::{
-    Runtime,
+    Connection,
     streams::{Inbound, Locked},
 };
 
@@ -24,7 +24,7 @@ const CONTEXT_BYTES: usize = 4096;
 /// An item of a request stream in the guest's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Names it in [`Runtime::respond`], which gives it back.
+    /// Names it in [`Connection::respond`], which gives it back.
     pub id: u64,
     /// `FLAG_BYTES`, `FLAG_EMPTY`.
     pub flags: u8,
@@ -47,7 +47,7 @@ pub enum Nothing {
     Refused,
 }
 
-impl Runtime {
+impl Connection {
     /// Acts on what the host has said in the control ring. It blocks no longer than another thread takes to do the same.
     pub fn control(&self) {
         let _acting = self.acting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,12 +147,12 @@ impl Runtime {
 
     /// Gives an item back that the guest never saw.
     fn drop_item(&self, item: Inbound) {
-        if let Some(answered) = self.tasks.take(item.carrier).and_then(|id| self.tasks.answer(id)) {
+        if let Some(answered) = self.tasks.take(item.buffer).and_then(|id| self.tasks.answer(id)) {
             self.give_back(answered);
         }
     }
 
-    /// Tells the host that an item's carrier is free, or will be when what the guest holds of it is.
+    /// Tells the host that an item's request buffer is free, or will be when what the guest holds of it is.
     pub(crate) fn give_back(&self, answered: Answered) {
         let held = if answered.held { entry::FLAG_HELD } else { 0 };
         let (task, flags) = (answered.slot, FLAG_EMPTY | held);
@@ -189,10 +189,10 @@ impl Runtime {
     }
 
     fn hand_over(&self, item: Inbound) -> Result<Item, Nothing> {
-        // A carrier that was given back is free; a host that uses it twice at once gets nothing.
-        let id = self.tasks.take(item.carrier).ok_or(Nothing::Refused)?;
+        // A request buffer that was given back is free; a host that uses it twice at once gets nothing.
+        let id = self.tasks.take(item.buffer).ok_or(Nothing::Refused)?;
         let data = match item.address {
-            0 => self.block().request(item.carrier).cast_const(),
+            0 => self.block().request(item.buffer).cast_const(),
             address => self.pinned(address),
         };
         Ok(Item { id, flags: item.flags, data, length: item.length })

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Slabs that a guest in a process of its own carves its larger responses from.
 //!
-//! One file in memory, which takes memory as it is touched, in units of a megabyte. Unit 0 is a table with a word for
-//! each unit: the guest marks what it takes, the host what it is done with. A slab is named by its first unit. The host
+//! One file in memory, which takes memory as it is touched, in chunks of a megabyte. Chunk 0 is a table with a word for
+//! each chunk: the guest marks what it takes, the host what it is done with. A slab is named by its first chunk. The host
 //! believes nothing of the table: what it lends to JavaScript it notes in memory of its own.
 
 use std::{
@@ -12,35 +12,35 @@ use std::{
 };
 
 use crate::{
+    chunks::{give_back, take},
     region::{Access, Mapping, file},
     slab::SLAB_BYTES,
     sync::{AtomicU32, Mutex},
-    units::{give_back, take},
 };
 
-/// Units of an arena: 64 GiB of address space.
-const UNITS: usize = 65_536;
-/// Units that the host is done with and whose memory is kept for the next slabs.
-const KEPT_UNITS: usize = 128;
+/// Chunks of an arena: 64 GiB of address space.
+const CHUNKS: usize = 65_536;
+/// Chunks that the host is done with and whose memory is kept for the next slabs.
+const KEPT_CHUNKS: usize = 128;
 
-const _: () = assert!(UNITS * size_of::<AtomicU32>() <= SLAB_BYTES, "the table fits unit 0");
+const _: () = assert!(CHUNKS * size_of::<AtomicU32>() <= SLAB_BYTES, "the table fits chunk 0");
 
 fn table(memory: &Mapping) -> &[AtomicU32] {
     // SAFETY: the mapping is aligned and longer, zeros are valid, and all access is atomic.
-    unsafe { slice::from_raw_parts(memory.as_ptr().cast(), UNITS) }
+    unsafe { slice::from_raw_parts(memory.as_ptr().cast(), CHUNKS) }
 }
 
-fn units(bytes: usize) -> usize {
+fn chunks(bytes: usize) -> usize {
     bytes.max(1).div_ceil(SLAB_BYTES)
 }
 
-fn at(memory: &Mapping, unit: u32) -> *mut u8 {
-    debug_assert!((unit as usize) < UNITS);
-    // SAFETY: the unit lies in the mapping.
-    unsafe { memory.as_ptr().add(unit as usize * SLAB_BYTES) }
+fn at(memory: &Mapping, chunk: u32) -> *mut u8 {
+    debug_assert!((chunk as usize) < CHUNKS);
+    // SAFETY: the chunk lies in the mapping.
+    unsafe { memory.as_ptr().add(chunk as usize * SLAB_BYTES) }
 }
 
-/// The guest's end: it takes units. One thread at a time.
+/// The guest's end: it takes chunks. One thread at a time.
 pub struct GuestEnd(Mapping);
 
 impl GuestEnd {
@@ -50,7 +50,7 @@ impl GuestEnd {
     /// Where the file cannot be mapped, or is none.
     pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
         let memory = Mapping::of(file, Access::Write)?;
-        if memory.len() < UNITS * SLAB_BYTES {
+        if memory.len() < CHUNKS * SLAB_BYTES {
             return Err(io::Error::other("the file is too short for an arena"));
         }
         Ok(Self(memory))
@@ -61,7 +61,7 @@ impl GuestEnd {
     /// # Errors
     /// Where none is free.
     pub fn take(&self, bytes: usize) -> io::Result<(u32, *mut u8)> {
-        let first = take(table(&self.0), units(bytes))
+        let first = take(table(&self.0), chunks(bytes))
             .ok_or_else(|| io::Error::other("every slab is in use: let go of large responses sooner"))?;
         Ok((first as u32, at(&self.0, first as u32)))
     }
@@ -73,9 +73,9 @@ pub struct HostEnd {
     state: Mutex<State>,
 }
 
-/// What the host knows of each unit.
+/// What the host knows of each chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
+enum Chunk {
     /// It was never lent, or its memory was given back.
     Bare,
     /// JavaScript sees it.
@@ -85,7 +85,7 @@ enum Unit {
 }
 
 struct State {
-    units: Vec<Unit>,
+    chunks: Vec<Chunk>,
     lent: usize,
     kept: usize,
 }
@@ -96,9 +96,9 @@ impl HostEnd {
     /// # Errors
     /// Where its address space cannot be had.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
-        let file = file(c"polyloop-responses", UNITS * SLAB_BYTES)?;
+        let file = file(c"polyloop-responses", CHUNKS * SLAB_BYTES)?;
         let memory = Mapping::of(file.as_fd(), Access::Write)?;
-        let state = Mutex::new(State { units: vec![Unit::Bare; UNITS], lent: 0, kept: 0 });
+        let state = Mutex::new(State { chunks: vec![Chunk::Bare; CHUNKS], lent: 0, kept: 0 });
         Ok((Self { memory, state }, file))
     }
 
@@ -108,15 +108,15 @@ impl HostEnd {
     /// # Panics
     /// Never: the lock is not held across anything that panics.
     pub fn lend(&self, slab: u32, bytes: usize) -> Option<(*mut u8, usize)> {
-        let (first, count) = (slab as usize, units(bytes));
-        let range = first..first.checked_add(count).filter(|end| first > 0 && *end <= UNITS)?;
+        let (first, count) = (slab as usize, chunks(bytes));
+        let range = first..first.checked_add(count).filter(|end| first > 0 && *end <= CHUNKS)?;
         let mut state = self.state.lock().unwrap();
-        if state.units[range.clone()].contains(&Unit::Lent) {
+        if state.chunks[range.clone()].contains(&Chunk::Lent) {
             return None;
         }
-        state.kept -= state.units[range.clone()].iter().filter(|unit| **unit == Unit::Kept).count();
+        state.kept -= state.chunks[range.clone()].iter().filter(|chunk| **chunk == Chunk::Kept).count();
         state.lent += count;
-        state.units[range].fill(Unit::Lent);
+        state.chunks[range].fill(Chunk::Lent);
         Some((at(&self.memory, slab), count * SLAB_BYTES))
     }
 
@@ -125,16 +125,16 @@ impl HostEnd {
     /// # Panics
     /// Never, as above.
     pub fn give_back(&self, slab: u32, bytes: usize) {
-        let range = slab as usize..slab as usize + units(bytes);
+        let range = slab as usize..slab as usize + chunks(bytes);
         let mut state = self.state.lock().unwrap();
-        let keeps = state.kept + range.len() <= KEPT_UNITS;
+        let keeps = state.kept + range.len() <= KEPT_CHUNKS;
         if keeps {
             state.kept += range.len();
         } else {
             self.memory.forget(range.start * SLAB_BYTES, range.len() * SLAB_BYTES);
         }
         state.lent -= range.len();
-        state.units[range.clone()].fill(if keeps { Unit::Kept } else { Unit::Bare });
+        state.chunks[range.clone()].fill(if keeps { Chunk::Kept } else { Chunk::Bare });
         give_back(&table(&self.memory)[range]);
     }
 
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(guest.take(1).unwrap().0, large + 4);
         host.lend(small, 1).unwrap();
         host.give_back(small, 1);
-        assert_eq!(guest.take(SLAB_BYTES + 1).unwrap().0, large + 5, "one unit is too little");
+        assert_eq!(guest.take(SLAB_BYTES + 1).unwrap().0, large + 5, "one chunk is too little");
         assert_eq!(guest.take(1).unwrap().0, small);
     }
 
@@ -190,7 +190,7 @@ mod tests {
     fn a_slab_that_there_is_not_or_that_is_lent_is_not_lent() {
         let (host, _guest) = both();
         for (slab, bytes) in
-            [(0, 1), (UNITS as u32, 1), (u32::MAX, 1), (1, UNITS * SLAB_BYTES), (1, usize::MAX)]
+            [(0, 1), (CHUNKS as u32, 1), (u32::MAX, 1), (1, CHUNKS * SLAB_BYTES), (1, usize::MAX)]
         {
             assert!(host.lend(slab, bytes).is_none(), "{slab}, {bytes}");
         }
@@ -205,7 +205,7 @@ mod tests {
     fn memory_beyond_what_is_kept_is_given_back() {
         let (host, guest) = both();
         let mut slabs = Vec::new();
-        for _ in 0..KEPT_UNITS + 2 {
+        for _ in 0..KEPT_CHUNKS + 2 {
             let (slab, start) = guest.take(1).unwrap();
             // SAFETY: the slab was just taken.
             unsafe { start.write(7) };
@@ -215,16 +215,16 @@ mod tests {
         for (slab, _) in &slabs {
             host.give_back(*slab, 1);
         }
-        assert_eq!(host.bytes(), KEPT_UNITS * SLAB_BYTES);
+        assert_eq!(host.bytes(), KEPT_CHUNKS * SLAB_BYTES);
         // SAFETY: the guest's mapping is there; nobody writes.
         let left = slabs.iter().filter(|(_, start)| unsafe { start.read() } == 7).count();
-        assert_eq!(left, KEPT_UNITS);
+        assert_eq!(left, KEPT_CHUNKS);
     }
 
     #[test]
     fn an_arena_that_is_used_up_says_so() {
         let (_host, guest) = both();
-        guest.take((UNITS - 2) * SLAB_BYTES).unwrap();
+        guest.take((CHUNKS - 2) * SLAB_BYTES).unwrap();
         guest.take(1).unwrap();
         assert!(guest.take(1).unwrap_err().to_string().contains("every slab is in use"));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Mapped memory, and the block that a runtime's rings live in.
+//! Mapped memory, and the block that the rings of a connection live in.
 #![expect(clippy::cast_ptr_alignment, reason = "offsets of a Layout are aligned, asserted by its tests")]
 
 use std::{
@@ -156,29 +156,29 @@ fn file_len(file: BorrowedFd<'_>) -> io::Result<usize> {
 
 /// The words by which the threads of one guest wait, where it serves several blocks. Of a header's words the others are
 /// not used.
-pub struct Porch(Mapping);
+pub struct ParkingWords(Mapping);
 
-impl Porch {
-    /// A fresh porch, and its file.
+impl ParkingWords {
+    /// Fresh words, and their file.
     ///
     /// # Errors
     /// Where its memory cannot be had or mapped.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
-        let file = file(c"polyloop-porch", size_of::<Header>())?;
+        let file = file(c"polyloop-parking", size_of::<Header>())?;
         let memory = Mapping::of(file.as_fd(), Access::Write)?;
         // SAFETY: the mapping is page-aligned, as large as a header, and nobody else knows it yet.
         unsafe { memory.as_ptr().cast::<Header>().write(Header::new(Constants::default())) };
         Ok((Self(memory), file))
     }
 
-    /// The porch that another process has made.
+    /// The words that another process has made.
     ///
     /// # Errors
     /// Where the file cannot be mapped, or is too short.
     pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
         let memory = Mapping::of(file, Access::Write)?;
         if memory.len() < size_of::<Header>() {
-            return Err(io::Error::other("the file is too short for a porch"));
+            return Err(io::Error::other("the file is too short for parking words"));
         }
         Ok(Self(memory))
     }
@@ -196,11 +196,11 @@ impl Porch {
     }
 }
 
-/// The block of a runtime: header, rings, payload slots.
+/// The block of a connection: header, rings, payload slots.
 pub struct Block {
     memory: Mapping,
     constants: Constants,
-    porch: OnceLock<Arc<Porch>>,
+    parking: OnceLock<Arc<ParkingWords>>,
 }
 
 impl Block {
@@ -243,18 +243,18 @@ impl Block {
                 "the host and the guest are of different versions: build both again",
             ));
         }
-        Ok(Self { memory, constants, porch: OnceLock::new() })
+        Ok(Self { memory, constants, parking: OnceLock::new() })
     }
 
     fn begin(memory: Mapping, constants: Constants) -> Self {
         // SAFETY: the mapping is page-aligned, larger than a header, and nobody else knows it yet.
         unsafe { memory.as_ptr().cast::<Header>().write(Header::new(constants)) };
-        Self { memory, constants, porch: OnceLock::new() }
+        Self { memory, constants, parking: OnceLock::new() }
     }
 
-    /// Has the guest's threads wait by a porch, before the first submission. `false`: they do already.
-    pub fn wait_at(&self, porch: Arc<Porch>) -> bool {
-        self.porch.set(porch).is_ok()
+    /// Has the guest's threads wait by these words, before the first submission. `false`: they do already.
+    pub fn park_at(&self, parking: Arc<ParkingWords>) -> bool {
+        self.parking.set(parking).is_ok()
     }
 
     /// Sizes and offsets.
@@ -284,7 +284,7 @@ impl Block {
             let header = &*self.memory.as_ptr().cast::<Header>();
             Rings {
                 header,
-                porch: self.porch.get().map_or(header, |porch| porch.header()),
+                parking: self.parking.get().map_or(header, |parking| parking.header()),
                 sq: slice::from_raw_parts(self.byte(c.sq_offset).cast::<Entry>(), c.sq_entries as usize),
                 cq: slice::from_raw_parts(self.byte(c.cq_offset).cast::<Entry>(), c.cq_entries as usize),
                 control: slice::from_raw_parts(
@@ -295,13 +295,13 @@ impl Block {
         }
     }
 
-    /// The request payload of a carrier, [`REQUEST_BYTES`] long.
+    /// The request payload of a request buffer, [`REQUEST_BYTES`] long.
     ///
     /// # Panics
-    /// Where there is no such carrier.
-    pub fn request(&self, carrier: u32) -> *mut u8 {
-        assert!(carrier < self.constants.carriers);
-        self.byte(self.constants.requests_offset + carrier * REQUEST_BYTES as u32)
+    /// Where there is no such request buffer.
+    pub fn request(&self, buffer: u32) -> *mut u8 {
+        assert!(buffer < self.constants.request_buffers);
+        self.byte(self.constants.requests_offset + buffer * REQUEST_BYTES as u32)
     }
 
     /// The response payload of a slot, [`RESPONSE_BYTES`] long.
@@ -313,12 +313,12 @@ impl Block {
         self.byte(self.constants.responses_offset + slot * RESPONSE_BYTES as u32)
     }
 
-    /// The byte that says whether the host keeps a carrier's request pinned.
+    /// The byte that says whether the host keeps a request buffer's request pinned.
     ///
     /// # Panics
-    /// Where there is no such carrier.
-    pub fn pin(&self, carrier: u32) -> *mut u8 {
-        assert!(carrier < self.constants.carriers);
-        self.byte(self.constants.pins_offset + carrier)
+    /// Where there is no such request buffer.
+    pub fn pin(&self, buffer: u32) -> *mut u8 {
+        assert!(buffer < self.constants.request_buffers);
+        self.byte(self.constants.pins_offset + buffer)
     }
 }

@@ -33,7 +33,7 @@ pub struct Place {
     pub sealed: Option<(u32, u32)>,
 }
 
-/// The slabs of one runtime.
+/// The slabs of one connection.
 #[derive(Default)]
 pub struct Slabs(Mutex<State>);
 

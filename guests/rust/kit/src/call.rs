@@ -14,9 +14,9 @@ use crate::arguments::{self, Parameters};
 use crate::bytes::{Loan, Source};
 use crate::current;
 use crate::error::Failure;
-use crate::input::{Decoder, Input};
 use crate::method::Method;
 use crate::panics;
+use crate::request_stream::{Decoder, Input};
 use crate::runtime::{Lease, Runtime, Use};
 use crate::trace::Trace;
 use crate::watch::Watch;
@@ -27,7 +27,7 @@ use crate::watch::Watch;
 /// The generated code sees to that: its results are encoded and dropped first, and what functions borrow is
 /// owned by the generated code or is plain bytes.
 pub struct Call<'a> {
-    seat: Seat<'a>,
+    runtime: RuntimeRef<'a>,
     task: Task,
     method: &'static Method,
     answered: AtomicBool,
@@ -38,12 +38,12 @@ pub struct Call<'a> {
 }
 
 /// A sync call lives on its polling thread, which keeps the runtime; an async call keeps it itself.
-enum Seat<'a> {
+enum RuntimeRef<'a> {
     Thread(&'a Arc<Runtime>),
     Leased(Lease),
 }
 
-impl Deref for Seat<'_> {
+impl Deref for RuntimeRef<'_> {
     type Target = Arc<Runtime>;
     fn deref(&self) -> &Arc<Runtime> {
         match self {
@@ -64,24 +64,24 @@ impl<'a> Call<'a> {
     /// # Safety
     /// `take` gave out the task, and this is the only call made of it.
     pub unsafe fn new(runtime: &'a Arc<Runtime>, task: &Task, method: &'static Method) -> Self {
-        Self::seated(Seat::Thread(runtime), task, method)
+        Self::within(RuntimeRef::Thread(runtime), task, method)
     }
 
-    fn seated(seat: Seat<'a>, task: &Task, method: &'static Method) -> Self {
+    fn within(runtime: RuntimeRef<'a>, task: &Task, method: &'static Method) -> Self {
         let (answered, loan) = (AtomicBool::new(false), Loan::new(task.id));
-        Self { seat, task: *task, method, answered, loan, watch: OnceLock::new() }
+        Self { runtime, task: *task, method, answered, loan, watch: OnceLock::new() }
     }
 
     /// The same call, free of its polling thread. `None` and an error for the caller where the runtime closes.
     pub fn leased(self) -> Option<Call<'static>> {
-        let lease = self.seat.lease(Use::Call)?;
+        let lease = self.runtime.lease(Use::Call)?;
         self.answered.store(true, Ordering::Relaxed);
-        Some(Call::seated(Seat::Leased(lease), &self.task, self.method))
+        Some(Call::within(RuntimeRef::Leased(lease), &self.task, self.method))
     }
 
     /// The runtime that the call came through.
     pub fn runtime(&self) -> &Runtime {
-        &self.seat
+        &self.runtime
     }
 
     /// Decodes the arguments.
@@ -90,7 +90,7 @@ impl<'a> Call<'a> {
     /// `invalid-argument`, which says what the function takes.
     pub fn arguments<'s, P: Parameters<'s>>(&'s self, parameters: P) -> Result<P::Values, Failure> {
         self.method.fits(self.task.flags)?;
-        let payload = (self.seat.codec, self.task.flags, self.payload());
+        let payload = (self.runtime.codec, self.task.flags, self.payload());
         arguments::decode(payload, &self.method.signature, parameters)
     }
 
@@ -99,7 +99,8 @@ impl<'a> Call<'a> {
     /// # Errors
     /// Where the runtime closes.
     pub fn input<T>(&self, decode: Decoder<T>) -> Result<Input<T>, Failure> {
-        let lease = self.seat.lease(Use::Other).ok_or_else(|| Failure::unanswered(&self.method.signature))?;
+        let lease =
+            self.runtime.lease(Use::Other).ok_or_else(|| Failure::unanswered(&self.method.signature))?;
         Ok(Input::new(lease, self.method, Arc::clone(self.watch()), decode))
     }
 
@@ -132,7 +133,7 @@ impl<'a> Call<'a> {
     /// # Errors
     /// `cancelled`, and `too-large`.
     pub fn send(&self, flags: u8, data: &[u8], wait: bool) -> Result<bool, Failure> {
-        match self.seat.send(self.task.id, flags, data, wait) {
+        match self.runtime.send(self.task.id, flags, data, wait) {
             STREAM_DONE => Ok(true),
             STREAM_WAIT => Ok(false),
             STREAM_CANCELLED => Err(self.given_up()),
@@ -150,7 +151,7 @@ impl<'a> Call<'a> {
     /// # Errors
     /// Where the codec cannot carry the value.
     pub fn encoded<T: Serialize, R>(&self, value: T, then: impl FnOnce(&[u8]) -> R) -> Result<R, Failure> {
-        let codec = self.seat.codec;
+        let codec = self.runtime.codec;
         let done = crate::codec::encoded(codec, value, then);
         done.map_err(|what| Failure::invalid_result(&self.method.signature, codec.name(), &what))
     }
@@ -167,7 +168,7 @@ impl<'a> Call<'a> {
 
     /// Whether the caller has given the call up.
     pub fn is_cancelled(&self) -> bool {
-        self.seat.cancelled(self.task.id)
+        self.runtime.cancelled(self.task.id)
     }
 
     /// The error of a call that was given up.
@@ -195,7 +196,7 @@ impl<'a> Call<'a> {
     pub fn annotate(&self, key: String, value: String) -> bool {
         let mut notes = self.watch().notes();
         let old = notes.insert(key.clone(), value);
-        let taken = serde_json::to_vec(&*notes).is_ok_and(|json| self.seat.annotate(self.task.id, &json));
+        let taken = serde_json::to_vec(&*notes).is_ok_and(|json| self.runtime.annotate(self.task.id, &json));
         if !taken {
             // What the host has is what was told before.
             match old {
@@ -231,8 +232,8 @@ impl<'a> Call<'a> {
         if let Some(watch) = self.watch.get() {
             watch.close();
         }
-        self.loan.settle(&self.seat);
-        self.seat.respond(self.task.id, status, flags, data);
+        self.loan.settle(&self.runtime);
+        self.runtime.respond(self.task.id, status, flags, data);
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #![doc = include_str!("../../README.md")]
 
-// The layers, top down: `guest` starts and serves the functions of its table, `method`; `call` is one task, `current` the one that a thread runs; `input`
-// and `stream` are its streams; `arguments`, `parameter` and `reply` stand between payloads and Rust values; `watch`
+// The layers, top down: `guest` starts and serves the functions of its table, `method`; `call` is one task, `current` the one that a thread runs; `request_stream`
+// and `response_stream` are its streams; `arguments`, `parameter` and `reply` stand between payloads and Rust values; `watch`
 // hears of events; `runtime` is the host as this library sees it.
 mod arguments;
 mod bytes;
@@ -11,14 +11,14 @@ mod codec;
 mod current;
 mod error;
 mod guest;
-mod input;
 mod method;
 mod output;
 mod panics;
 mod parameter;
 mod reply;
+mod request_stream;
+mod response_stream;
 mod runtime;
-mod stream;
 mod watch;
 
 #[cfg(feature = "tokio")]
@@ -42,8 +42,8 @@ pub use error::Error;
 /// What an async function yields: the trait of the crate `futures-core`.
 #[cfg(feature = "tokio")]
 pub use futures_core::Stream;
-pub use input::Input;
 pub use polyloop_macros::guest;
+pub use request_stream::Input;
 
 /// What the code made by [`guest`] calls. Not for other code, and not stable.
 #[doc(hidden)]
@@ -58,8 +58,8 @@ pub mod __private {
     pub use crate::parameter::{Lent, Optional, Text, Type};
     pub use crate::reply::Kind;
     #[cfg(feature = "tokio")]
-    pub use crate::stream::later::{Each, answer_or_park, finish, park, pour_later};
-    pub use crate::stream::pour;
+    pub use crate::response_stream::later::{Each, answer_or_park, finish, park, pour_later};
+    pub use crate::response_stream::pour;
     pub use polyloop_abi as abi;
     pub use std::borrow::Cow;
     pub use std::result::Result;

@@ -4,19 +4,19 @@
 use std::{ffi::c_void, os::fd::IntoRawFd, path::PathBuf, ptr, slice, sync::Arc};
 
 use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
-use polyloop_connection::{Limits, Remote, Runtime, StartOptions, load};
+use polyloop_connection::{Connection, Limits, RemoteConnection, StartOptions, load};
 use polyloop_ring::{layout::ENTRY_BYTES, submission};
 use serde::Deserialize;
 
 use crate::{
-    home::Home,
     hub::Hub,
     join,
     member::{Member, Own},
     memory,
     napi::{self, Export, Result},
     pins::Pin,
-    signals::{Notice, RuntimeHost},
+    placement::Placement,
+    signals::{ConnectionHost, Notice},
 };
 
 /// What Node keeps for an environment.
@@ -37,25 +37,25 @@ pub fn register(env: napi_env, exports: napi_value) {
         };
     }
     export! {
-        c"open" => open,
-        c"create" => create,
-        c"own" => own,
+        c"openHub" => open_hub,
+        c"createConnection" => create_connection,
+        c"privateMemory" => private_memory,
         c"start" => start,
         c"close" => close,
-        c"files" => files,
-        c"spawned" => spawned,
-        c"join" => join,
-        c"found" => found,
-        c"lines" => lines,
-        c"porch" => porch,
-        c"remove" => remove,
+        c"childDescriptors" => child_descriptors,
+        c"closeChildDescriptors" => close_child_descriptors,
+        c"joinSharedGuest" => join_shared_guest,
+        c"startBroker" => start_broker,
+        c"sharedGuestSockets" => shared_guest_sockets,
+        c"parkingWords" => parking_words,
+        c"removeConnection" => remove_connection,
         c"doorbell" => doorbell,
-        c"hold" => hold,
+        c"refLoop" => ref_loop,
         c"pin" => pin,
-        c"control" => control,
+        c"actOnControlRing" => act_on_control_ring,
         c"slab" => slab,
         c"alloc" => alloc,
-        c"forget" => forget,
+        c"releaseRequestHeap" => release_request_heap,
         c"takeLog" => take_log,
         c"counts" => counts,
     }
@@ -86,8 +86,8 @@ fn instance<'a>(env: napi_env) -> Result<&'a Instance> {
     let mut data = ptr::null_mut();
     // SAFETY: env is live.
     napi::check(unsafe { sys::napi_get_instance_data(env, &raw mut data) }, "instance")?;
-    // SAFETY: only `open` sets it, to an Instance that lives as long as the environment.
-    unsafe { data.cast::<Instance>().as_ref() }.ok_or_else(|| "open() was not called".into())
+    // SAFETY: only `openHub` sets it, to an Instance that lives as long as the environment.
+    unsafe { data.cast::<Instance>().as_ref() }.ok_or_else(|| "openHub() was not called".into())
 }
 
 fn hub<'a>(env: napi_env) -> Result<&'a mut Hub> {
@@ -98,19 +98,19 @@ fn hub<'a>(env: napi_env) -> Result<&'a mut Hub> {
     Ok(hub)
 }
 
-/// open(drain, onEvent): the hub's words. Once an environment.
-fn open(env: napi_env, [drain, on_event]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    unsafe extern "C" fn forget(_: napi_env, data: *mut c_void, _: *mut c_void) {
+/// openHub(drain, onEvent): the hub's words. Once an environment.
+fn open_hub(env: napi_env, [drain, on_event]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    unsafe extern "C" fn finalize(_: napi_env, data: *mut c_void, _: *mut c_void) {
         // SAFETY: made by into_raw below; Node finalizes once, after the last JavaScript.
         drop(unsafe { Box::from_raw(data.cast::<Instance>()) });
     }
     if instance(env).is_ok() {
-        return Err("open() was called before".into());
+        return Err("openHub() was called before".into());
     }
     let hub = Hub::start(env, drain, on_event)?;
     let data = Box::into_raw(Box::new(Instance { hub }));
     // SAFETY: env is live, data is given away.
-    let status = unsafe { sys::napi_set_instance_data(env, data.cast(), Some(forget), ptr::null_mut()) };
+    let status = unsafe { sys::napi_set_instance_data(env, data.cast(), Some(finalize), ptr::null_mut()) };
     napi::check(status, "instance")?;
     // SAFETY: the hub was just made; its words are leaked with the environment.
     let (words, len) = unsafe { (*hub).words() };
@@ -130,28 +130,28 @@ struct CreateOptions {
     requests: u32,
 }
 
-/// create(id, options as JSON): the block of a new runtime.
-fn create(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
+/// createConnection(id, options as JSON): the block of a new connection.
+fn create_connection(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let options: CreateOptions = serde_json::from_str(&napi::text(env, options)?)?;
     let (id, hub) = (napi::number(env, id)?, hub(env)?);
     let requests = hub.open_requests(options.requests, options.process)?;
-    let (home, bell) = if options.process {
-        let remote = Remote::new(options.max_calls, requests.share()?)?;
-        (Home::Process(Arc::new(remote)), Some(hub.bell()?))
+    let (placement, bell) = if options.process {
+        let remote = RemoteConnection::new(options.max_calls, requests.share()?)?;
+        (Placement::Process(Arc::new(remote)), Some(hub.bell()?))
     } else {
-        let host = Box::new(RuntimeHost { id, signals: Arc::clone(&hub.signals) });
+        let host = Box::new(ConnectionHost { id, signals: Arc::clone(&hub.signals) });
         let limits = Limits { calls: options.max_calls, payload: options.max_payload };
-        (Home::Thread(Arc::new(Runtime::new(limits, host)?)), None)
+        (Placement::Thread(Arc::new(Connection::new(limits, host)?)), None)
     };
-    let member = Member::new(id, home, options.spin, bell, requests)?;
-    let block = memory::block(env, &member.home)?;
+    let member = Member::new(id, placement, options.spin, bell, requests)?;
+    let block = memory::block(env, &member.placement)?;
     hub.members.push(member);
     Ok(Some(block))
 }
 
-/// own(id): what the host keeps of a runtime whose block another process maps, in memory that none does: a word, how
-/// many calls are outstanding, and at 64 a byte of pins for each carrier.
-fn own(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+/// privateMemory(id): what the host keeps of a connection whose block another process maps, in memory that no other process
+/// maps: a word, how many calls are outstanding, and at 64 a byte of pins for each request buffer.
+fn private_memory(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     let own = own_of(hub(env)?.member(id)?)?;
     let (memory, owner) = (own.memory.as_ptr(), Arc::clone(&own.memory));
@@ -159,8 +159,8 @@ fn own(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     unsafe { napi::external(env, memory, owner.len(), owner) }.map(Some)
 }
 
-/// files(id): descriptors that the guest's process inherits, as JSON: block, requests, responses, doorbell.
-fn files(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+/// childDescriptors(id): descriptors that the guest's process inherits, as JSON: block, requests, responses, doorbell.
+fn child_descriptors(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let member = hub(env)?.member(napi::number(env, id)?)?;
     let bell = member.own.as_ref().and_then(|own| own.bell.far());
     let files = process(member)?.files().zip(bell);
@@ -168,8 +168,8 @@ fn files(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     napi::string(env, &format!("[{block},{requests},{responses},{bell}]")).map(Some)
 }
 
-/// spawned(id): the guest's process has the descriptors, this one needs them no more.
-fn spawned(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+/// closeChildDescriptors(id): the guest's process has them, this one needs them no more.
+fn close_child_descriptors(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let member = hub(env)?.member(napi::number(env, id)?)?;
     process(member)?.close_files();
     if let Some(own) = &mut member.own {
@@ -178,17 +178,17 @@ fn spawned(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     Ok(None)
 }
 
-/// join(id, name): has a guest that is shared by this name serve the runtime, too; events say how it goes: `found`
-/// (nobody keeps it; the payload is the number of the socket that a keeper is to be started with, which is closed after
+/// joinSharedGuest(id, name): has a guest that is shared by this name serve the connection, too; events say how it goes:
+/// `absent` (it has no broker; the payload is the number of the socket that one is to be started with, which is closed after
 /// the event), `joined`, and `refused`.
-fn join(env: napi_env, [id, name]: [napi_value; 2]) -> Result<Option<napi_value>> {
+fn join_shared_guest(env: napi_env, [id, name]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let (id, name) = (napi::number(env, id)?, napi::text(env, name)?);
     seek(hub(env)?, id, Some(&name))
 }
 
-/// found(id): has a new guest serve the runtime, which others share once its keeper takes their name. The events are
-/// those of `join`.
-fn found(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+/// startBroker(id): has a new guest serve the connection, which others share once its broker takes their name. The events
+/// are those of `joinSharedGuest`.
+fn start_broker(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     seek(hub(env)?, id, None)
 }
@@ -200,60 +200,60 @@ fn seek(hub: &mut Hub, id: u32, name: Option<&str>) -> Result<Option<napi_value>
     let own = own_of(member)?;
     let files = [block, requests, responses, own.bell.copy_far()?];
     own.joining = Some(join::begin(name, files, move |news| signals.post(id, Notice::Join(news)))?);
-    hub.hold();
+    hub.ref_loop();
     Ok(None)
 }
 
-/// lines(id): the runtime's place in a shared guest, as JSON: descriptors of the lines to the keeper and to the guest,
-/// which are the caller's from now on, and the guest's process. Once, after `joined`.
-fn lines(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+/// sharedGuestSockets(id): as JSON, the descriptors of the sockets to the broker and to the guest, which are the caller's
+/// from now on, and the guest's process. Once, after `joined`.
+fn shared_guest_sockets(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let own = own_of(hub(env)?.member(napi::number(env, id)?)?)?;
-    let place = own.place.take().ok_or("it has no place, or its lines were taken")?;
-    own.porch = Some(place.porch);
-    let (keeper, life) = (place.keeper.into_raw_fd(), place.life.into_raw_fd());
-    let text = serde_json::json!({ "keeper": keeper, "life": life, "pid": place.pid }).to_string();
+    let place = own.place.take().ok_or("it has no place, or its sockets were taken")?;
+    own.parking = Some(place.parking);
+    let (broker, lifeline) = (place.broker.into_raw_fd(), place.lifeline.into_raw_fd());
+    let text = serde_json::json!({ "broker": broker, "lifeline": lifeline, "pid": place.pid }).to_string();
     napi::string(env, &text).map(Some)
 }
 
-/// porch(id): the shared guest has started, and has the descriptors: the words by which its threads wait. Until then the
-/// runtime may join another one.
-fn porch(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+/// parkingWords(id): the shared guest has started, and has the descriptors: the words by which its threads wait. Until then
+/// the connection may join another guest.
+fn parking_words(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     let member = hub(env)?.member(id)?;
     let own = own_of(member)?;
-    let porch = own.porch.take().ok_or("the runtime has no porch")?;
+    let parking = own.parking.take().ok_or("the connection has no parking words")?;
     own.bell.close_far();
     let remote = process(member)?;
     remote.close_files();
-    if !remote.block().wait_at(Arc::clone(&porch)) {
-        return Err("the runtime has a porch".into());
+    if !remote.block().park_at(Arc::clone(&parking)) {
+        return Err("the connection has parking words".into());
     }
-    memory::porch(env, porch).map(Some)
+    memory::parking_words(env, parking).map(Some)
 }
 
-/// remove(id, mayRead): the guest's process has ended, or (1) is out of reach: then what it may read serves no other
+/// removeConnection(id, mayRead): the guest's process has ended, or (1) is out of reach: then what it may read serves no other
 /// instance any more.
-fn remove(env: napi_env, [id, may_read]: [napi_value; 2]) -> Result<Option<napi_value>> {
+fn remove_connection(env: napi_env, [id, may_read]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let (id, may_read) = (napi::number(env, id)?, napi::number(env, may_read)? != 0);
     hub(env)?.remove(id, may_read);
     Ok(None)
 }
 
-fn process(member: &Member) -> Result<&Arc<Remote>> {
-    match &member.home {
-        Home::Process(remote) => Ok(remote),
-        Home::Thread(_) => Err("the runtime is in this process".into()),
+fn process(member: &Member) -> Result<&Arc<RemoteConnection>> {
+    match &member.placement {
+        Placement::Process(remote) => Ok(remote),
+        Placement::Thread(_) => Err("the guest is in this process".into()),
     }
 }
 
 fn own_of(member: &mut Member) -> Result<&mut Own> {
-    member.own.as_mut().ok_or_else(|| "the runtime is in this process".into())
+    member.own.as_mut().ok_or_else(|| "the guest is in this process".into())
 }
 
-fn thread(member: &Member) -> Result<&Arc<Runtime>> {
-    match &member.home {
-        Home::Thread(runtime) => Ok(runtime),
-        Home::Process(_) => Err("the runtime is in a process of its own".into()),
+fn thread(member: &Member) -> Result<&Arc<Connection>> {
+    match &member.placement {
+        Placement::Thread(connection) => Ok(connection),
+        Placement::Process(_) => Err("the guest is in a process of its own".into()),
     }
 }
 
@@ -271,14 +271,14 @@ fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_va
     let id = napi::number(env, id)?;
     let options: LoadOptions = serde_json::from_str(&napi::text(env, options)?)?;
     let hub = hub(env)?;
-    let runtime = Arc::clone(thread(hub.member(id)?)?);
-    let (guests, owner) = (Arc::clone(&hub.guests), Arc::clone(&runtime));
+    let connection = Arc::clone(thread(hub.member(id)?)?);
+    let (guests, owner) = (Arc::clone(&hub.guests), Arc::clone(&connection));
     let LoadOptions { library, threads, config, codec, loader } = options;
     let begin = StartOptions { threads, config, codec, loader };
     let open = move || polyloop_guest_library::open(&library);
-    load(runtime, begin, open, move |guest| guests.keep(id, owner, guest))?;
+    load(connection, begin, open, move |guest| guests.keep(id, owner, guest))?;
     hub.pending += 1;
-    hub.hold();
+    hub.ref_loop();
     Ok(None)
 }
 
@@ -293,29 +293,29 @@ fn doorbell(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> 
     let id = napi::number(env, id)?;
     let hub = hub(env)?;
     // STOP 5 doorbell
-    if submission::ring(hub.member(id)?.porch()) {
+    if submission::ring(hub.member(id)?.parking()) {
         hub.counts.doorbells += 1;
     }
     Ok(None)
 }
 
-/// `hold()`: keeps the loop alive; the hub lets go by itself.
-fn hold(env: napi_env, []: [napi_value; 0]) -> Result<Option<napi_value>> {
-    hub(env)?.hold();
+/// `refLoop()`: keeps the loop alive; the hub lets go by itself.
+fn ref_loop(env: napi_env, []: [napi_value; 0]) -> Result<Option<napi_value>> {
+    hub(env)?.ref_loop();
     Ok(None)
 }
 
-/// `control(id)`: has what JavaScript has written into the control ring acted on.
-fn control(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+/// `actOnControlRing(id)`: has what JavaScript has written into the control ring acted on.
+fn act_on_control_ring(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
-    hub(env)?.member(id)?.home.control();
+    hub(env)?.member(id)?.placement.control();
     Ok(None)
 }
 
-/// pin(id, carrier, word, view): writes the view's address into the entry, of either ring, that begins at this 32-bit
-/// word of the block, and keeps its memory, or a copy of it, until JavaScript clears the carrier's byte of pins.
-fn pin(env: napi_env, [id, carrier, word, view]: [napi_value; 4]) -> Result<Option<napi_value>> {
-    let (id, carrier, word) = (napi::number(env, id)?, napi::number(env, carrier)?, napi::number(env, word)?);
+/// pin(id, requestBuffer, word, view): writes the view's address into the entry, of either ring, that begins at this 32-bit
+/// word of the block, and keeps its memory, or a copy of it, until JavaScript clears the request buffer's byte of pins.
+fn pin(env: napi_env, [id, number, word, view]: [napi_value; 4]) -> Result<Option<napi_value>> {
+    let (id, number, word) = (napi::number(env, id)?, napi::number(env, number)?, napi::number(env, word)?);
     let (mut len, mut start, mut buffer) = (0, ptr::null_mut(), ptr::null_mut());
     // SAFETY: env and view belong to this callback.
     let status = unsafe {
@@ -331,18 +331,18 @@ fn pin(env: napi_env, [id, carrier, word, view]: [napi_value; 4]) -> Result<Opti
     };
     napi::check(status, "a Uint8Array")?;
     let hub = hub(env)?;
-    let pin = match &hub.member(id)?.home {
-        Home::Thread(_) => hub.pinner.pin(env, buffer, start.cast(), len),
-        Home::Process(remote) => {
+    let pin = match &hub.member(id)?.placement {
+        Placement::Thread(_) => hub.pinner.pin(env, buffer, start.cast(), len),
+        Placement::Process(remote) => {
             // SAFETY: the view is memory that lives through the call.
             Pin::Placed(remote.place(unsafe { slice::from_raw_parts(start.cast(), len) })?)
         }
     };
-    keep(hub.member(id)?, carrier, word, pin)
+    keep(hub.member(id)?, number, word, pin)
 }
 
-fn keep(member: &mut Member, carrier: u32, word: u32, pin: Pin) -> Result<Option<napi_value>> {
-    let constants = *member.home.block().constants();
+fn keep(member: &mut Member, buffer: u32, word: u32, pin: Pin) -> Result<Option<napi_value>> {
+    let constants = *member.placement.block().constants();
     let address = pin.address();
     let entry = word as usize * size_of::<u32>();
     let within = |offset: u32, entries: u32| {
@@ -352,15 +352,15 @@ fn keep(member: &mut Member, carrier: u32, word: u32, pin: Pin) -> Result<Option
     };
     let there = within(constants.sq_offset, constants.sq_entries)
         || within(constants.control_offset, constants.control_entries);
-    if carrier >= constants.carriers || !there {
-        return Err(format!("there is no carrier {carrier} or entry at {word}").into());
+    if buffer >= constants.request_buffers || !there {
+        return Err(format!("there is no request buffer {buffer} or entry at {word}").into());
     }
-    member.pin(carrier, pin);
+    member.pin(buffer, pin);
     // SAFETY: the entry lies in the block and is not published yet, and the byte is the host's: this
     // thread alone uses both.
     unsafe {
-        member.home.block().memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address);
-        member.pin_byte(carrier).write(1);
+        member.placement.block().memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address);
+        member.pin_byte(buffer).write(1);
     }
     Ok(None)
 }
@@ -368,8 +368,8 @@ fn keep(member: &mut Member, carrier: u32, word: u32, pin: Pin) -> Result<Option
 /// slab(id, slab, bytes): its memory, at least so many bytes of it. Once for each time a slab number appears anew.
 fn slab(env: napi_env, [id, slab, bytes]: [napi_value; 3]) -> Result<Option<napi_value>> {
     let (id, number, bytes) = (napi::number(env, id)?, napi::number(env, slab)?, napi::number(env, bytes)?);
-    let home = hub(env)?.member(id)?.home.clone();
-    memory::slab(env, &home, number, bytes as usize).map(Some)
+    let placement = hub(env)?.member(id)?.placement.clone();
+    memory::slab(env, &placement, number, bytes as usize).map(Some)
 }
 
 /// alloc(requests, bytes): memory for requests that guests read without a copy, and its address there. Its bytes are not
@@ -379,9 +379,9 @@ fn alloc(env: napi_env, [id, bytes]: [napi_value; 2]) -> Result<Option<napi_valu
     memory::requests(env, hub(env)?.requests(id)?, bytes as usize).map(Some)
 }
 
-/// forget(requests): no instance will be made that reads there, and no memory asked for. What JavaScript and guests have
+/// releaseRequestHeap(requests): no instance will be made that reads there, and no memory asked for. What JavaScript and guests have
 /// stays theirs.
-fn forget(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+fn release_request_heap(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     hub(env)?.requests.remove(&id);
     Ok(None)
@@ -395,7 +395,7 @@ fn take_log(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> 
     napi::string(env, &serde_json::to_string(&lines)?).map(Some)
 }
 
-/// counts(id): JSON of what was counted in this environment, and in the runtime where `id` is not 0.
+/// counts(id): JSON of what was counted in this environment, and in the connection if `id` is not 0.
 fn counts(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     // SAFETY: as in `hub`; this call is not counted.
@@ -414,11 +414,11 @@ fn counts(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
         let pinned = member.sweep();
         json["wakeups"] = member.header().wakeups.get().into();
         json["duplicates"] = member.header().duplicates.get().into();
-        json["slabBytes"] = member.home.slab_bytes().into();
+        json["slabBytes"] = member.placement.slab_bytes().into();
         json["pinned"] = pinned.into();
     }
     napi::string(env, &json.to_string()).map(Some)
 }
 
 /// The type that `export!` expects, spelled once so that a wrong signature is told here.
-const _: Export<2> = open;
+const _: Export<2> = open_hub;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One hub an environment: drains the completion rings of all its runtimes in step with Node's loop.
+//! One hub an environment: drains the completion rings of all its connections in step with Node's loop.
 //!
 //! In libuv's prepare phase, just before the loop would sleep, the hub drains, and while calls are
 //! outstanding spins for more within a window and a budget; timers and sockets get their turn at
@@ -30,11 +30,11 @@ use crate::{
     bell::Bell,
     calls::Calls,
     guests::Guests,
-    home::Home,
     join::{News, Place},
     member::Member,
     napi::{self, Result},
     pins::Pinner,
+    placement::Placement,
     requests::Requests,
     signals::{Notice, Signals},
     uv,
@@ -148,7 +148,7 @@ impl Hub {
         self.members
             .iter_mut()
             .find(|member| member.id == id)
-            .ok_or_else(|| format!("there is no runtime {id}").into())
+            .ok_or_else(|| format!("there is no connection {id}").into())
     }
 
     /// Where the requests of a runtime lie; made for its first instance.
@@ -175,14 +175,14 @@ impl Hub {
     }
 
     fn gather(&self) {
-        // With several runtimes there is enough to drain.
+        // With several connections there is enough to drain.
         if let [member] = self.members.as_slice() {
             completion::gather(member.header());
         }
     }
 
     /// Keeps the loop alive from now on.
-    pub fn hold(&mut self) {
+    pub fn ref_loop(&mut self) {
         // SAFETY: the handle is open; words belong to this thread.
         unsafe {
             uv::uv_ref(self.handles.doorbell);
@@ -190,8 +190,8 @@ impl Hub {
         }
     }
 
-    fn let_go_if_alone(&mut self) {
-        // SAFETY: as in hold.
+    fn unref_loop_if_alone(&mut self) {
+        // SAFETY: as in ref_loop.
         unsafe {
             uv::uv_unref(self.handles.doorbell);
             if uv::uv_loop_alive(self.uv_loop) != 0 {
@@ -212,7 +212,7 @@ impl Hub {
         }
         for member in &self.members {
             if control::waiting(member.header()) {
-                member.home.control();
+                member.placement.control();
             }
         }
     }
@@ -228,7 +228,7 @@ impl Hub {
         for member in &mut self.members {
             member.sweep();
             if member.outstanding() && member.stuck() {
-                self.counts.helps += u64::from(submission::help(member.header(), member.porch()));
+                self.counts.helps += u64::from(submission::help(member.header(), member.parking()));
             }
         }
     }
@@ -261,8 +261,8 @@ impl Hub {
             }
         }
         let Some(partner) = partner.filter(|_| !longest.is_zero()) else { return false };
-        let (header, porch) = (self.members[partner].header(), self.members[partner].porch());
-        let spun = spin::spin(longest, &header.host_cpu, &porch.guest_cpu, || self.waiting());
+        let (header, parking) = (self.members[partner].header(), self.members[partner].parking());
+        let spun = spin::spin(longest, &header.host_cpu, &parking.guest_cpu, || self.waiting());
         for member in &mut self.members {
             let waiting = completion::waiting(member.header());
             if spun == Spun::Crowded {
@@ -281,12 +281,12 @@ impl Hub {
         self.idle(false);
         for member in &mut self.members {
             member.sweep();
-            let header = member.home.block().rings().header;
+            let header = member.placement.block().rings().header;
             spin::publish(&header.host_cpu);
         }
         match (self.alive(), self.held()) {
-            (true, false) => self.hold(),
-            (false, true) => self.let_go_if_alone(),
+            (true, false) => self.ref_loop(),
+            (false, true) => self.unref_loop_if_alone(),
             _ => {}
         }
         // SYNC POINT host-sleep
@@ -294,7 +294,7 @@ impl Hub {
         for member in &self.members {
             quiet &= completion::arm(member.header());
             // Only now: a poller that leaves from here on sees that the host sleeps, and helps itself.
-            self.counts.helps += u64::from(submission::help(member.header(), member.porch()));
+            self.counts.helps += u64::from(submission::help(member.header(), member.parking()));
         }
         if !quiet {
             self.wake();
@@ -315,7 +315,7 @@ impl Hub {
         Ok(unsafe { Bell::hang(self.uv_loop) }?)
     }
 
-    /// A runtime has its place in a shared guest. `false`: it is there no more.
+    /// A connection has its place in a shared guest. `false`: it is there no more.
     fn settle(&mut self, id: u32, place: Place) -> bool {
         let Some(own) = self.member(id).ok().and_then(|member| member.own.as_mut()) else { return false };
         own.joining = None;
@@ -323,10 +323,10 @@ impl Hub {
         true
     }
 
-    /// Forgets a runtime whose guest is gone; `may_read`: from here alone.
+    /// Forgets a connection whose guest is gone; `may_read`: from here alone.
     pub fn remove(&mut self, id: u32, may_read: bool) {
         if let Ok(member) = self.member(id) {
-            if let Home::Process(remote) = &member.home {
+            if let Placement::Process(remote) = &member.placement {
                 // Of one that never got there; JavaScript may hold the block for long.
                 remote.close_files();
             }
@@ -337,21 +337,21 @@ impl Hub {
         self.members.retain(|member| member.id != id);
     }
 
-    /// Takes hold of what a runtime's guest has left to do, and unloads it.
+    /// Takes hold of what a connection's guest has left to do, and unloads it.
     pub fn unload(&mut self, id: u32) -> Result<()> {
         let member = self.member(id)?;
-        let runtime = match &member.home {
-            Home::Thread(runtime) => Arc::clone(runtime),
+        let connection = match &member.placement {
+            Placement::Thread(connection) => Arc::clone(connection),
             // Its process is told otherwise, and tells when it has ended.
-            Home::Process(remote) => {
+            Placement::Process(remote) => {
                 remote.stop();
                 return Ok(());
             }
         };
         let lent = member.lent();
         self.pending += 1;
-        self.hold();
-        Ok(unload(runtime, self.guests.take(id), lent)?)
+        self.ref_loop();
+        Ok(unload(connection, self.guests.take(id), lent)?)
     }
 }
 
@@ -419,7 +419,7 @@ unsafe fn deliver(hub: *mut Hub) {
     }
 }
 
-/// Tells JavaScript how a runtime fares on its way to a shared guest; not once it was removed.
+/// Tells JavaScript how a connection fares on its way to a shared guest; not once it was removed.
 ///
 /// # Safety
 /// As [`turn`].
@@ -429,9 +429,9 @@ unsafe fn deliver_news(hub: *mut Hub, id: u32, news: News) {
     let calls = now().calls;
     match news {
         // The socket is closed after the event.
-        News::Found(socket) => {
+        News::Absent(socket) => {
             if now().member(id).is_ok() {
-                calls.event(id, "found", 0, &socket.as_raw_fd().to_string());
+                calls.event(id, "absent", 0, &socket.as_raw_fd().to_string());
             }
         }
         News::Joined(place) => {
@@ -485,14 +485,14 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
     let mut guests = hub.guests.end();
     for mut member in hub.members.drain(..) {
         // Other processes end when they hear that this end is gone.
-        let Home::Thread(runtime) = &member.home else { continue };
-        let runtime = Arc::clone(runtime);
-        runtime.abandon();
+        let Placement::Thread(connection) = &member.placement else { continue };
+        let connection = Arc::clone(connection);
+        connection.abandon();
         let guest =
             guests.iter().position(|(id, _)| *id == member.id).map(|index| guests.swap_remove(index).1);
         let lent = member.lent();
         // Without a thread for it the guest is left as it is: stopped, its memory never freed.
-        let _ = unload(runtime, guest, lent);
+        let _ = unload(connection, guest, lent);
     }
     let Handles { doorbell, prepare, check, idle } = hub.handles;
     for handle in [doorbell, prepare, check, idle] {
