@@ -20,12 +20,14 @@ export const examples = (): Promise<Result> =>
 /** Whole programs: all examples, a tiny benchmark, a short soak. */
 export const programs = (): Promise<Result> => vitest({ projects: ['programs'] })
 
+/** What attacks the host's end of the rings at random. */
+export const ATTACKS: readonly string[] = ['/hostile.test.ts', '.fuzz.test.ts']
+
 /** The attacks, at length. */
-export const attacks = (): Promise<Result> =>
-  vitest({ files: ['hosts/node/test/suites/hostile.test.ts', 'hosts/node/src/tasks.fuzz.test.ts'], env: MANY })
+export const attacks = (): Promise<Result> => vitest({ files: ATTACKS, env: MANY })
 
 /** What depends on the version of Node.js: the add-on, memory that V8 collects, how processes and workers end. */
-export const SLICE: readonly string[] = ['native', 'slabs', 'payloads', 'alloc', 'exit', 'workers'].map(
+export const SLICE: readonly string[] = ['addon', 'slabs', 'payloads', 'alloc', 'exit', 'workers'].map(
   (name) => `/${name}.test.ts`,
 )
 

@@ -5,7 +5,7 @@ import { exec } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
 import { MAJORS } from '../versions/nodes.ts'
 import { type Tier, tiers } from './arguments.ts'
-import { SLICE } from './host.ts'
+import { ATTACKS, SLICE } from './host.ts'
 import { suitesOf } from './tiers.ts'
 
 const names = (tier: Tier, ...suites: string[]): string[] =>
@@ -46,9 +46,10 @@ test('checks alone run aside', () => {
   expect(aside.map(({ name }) => name)).not.toEqual(expect.arrayContaining(['host']))
 })
 
-test('each file of the slice is there', () => {
+test('each file that is named is there', () => {
   const files = sources('hosts/node', ['.ts'])
-  for (const name of SLICE) expect(files.filter(({ path }) => path.endsWith(name)).length, name).toBeGreaterThan(0)
+  for (const name of [...SLICE, ...ATTACKS])
+    expect(files.filter(({ path }) => path.endsWith(name)).length, name).toBeGreaterThan(0)
 })
 
 const suites = (...args: string[]) => exec(process.execPath, ['tools/dist/suites/test.js', ...args])
