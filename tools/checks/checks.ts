@@ -25,6 +25,7 @@ const all = (folders: readonly string[], extensions: readonly string[]) =>
 function command(name: string, run: () => Promise<Finished>): Suite {
   return {
     name,
+    aside: true,
     run: async () => {
       const { ended, output } = await run()
       return {
@@ -66,8 +67,21 @@ async function layers(): Promise<string[]> {
   ]
 }
 
-/** In the order of what fails soonest. */
+/** The longest first, beside which the others run, in the order of what fails soonest. */
 export const checks: readonly Suite[] = [
+  command('clippy', () =>
+    exec('cargo', [
+      'clippy',
+      '--workspace',
+      '--all-targets',
+      ...FEATURES,
+      '--locked',
+      '--quiet',
+      '--',
+      '-D',
+      'warnings',
+    ]),
+  ),
   command('biome', () => tool('@biomejs/biome/bin/biome', ['ci', '--error-on-warnings', '--colors=off', '.'])),
   command('rustfmt', () => exec('cargo', ['fmt', '--all', '--check'])),
   command('ruff', () => exec(RUFF, ['check', '--quiet', '.'])),
@@ -93,19 +107,6 @@ export const checks: readonly Suite[] = [
       'esm-only',
       '--no-color',
       '--no-emoji',
-    ]),
-  ),
-  command('clippy', () =>
-    exec('cargo', [
-      'clippy',
-      '--workspace',
-      '--all-targets',
-      ...FEATURES,
-      '--locked',
-      '--quiet',
-      '--',
-      '-D',
-      'warnings',
     ]),
   ),
   command('rustdoc', () =>

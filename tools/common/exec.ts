@@ -27,13 +27,13 @@ export interface Finished {
 export interface ExecOptions {
   /** Added to the environment. */
   env?: Record<string, string>
-  /** Milliseconds after which the command and what it started are killed. */
+  /** Milliseconds after which the command and what it started are killed; long, for a busy machine is slow. */
   watchdog?: number
 }
 
 /** Runs a command in the root of the repository; it never rejects. */
 export function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<Finished> {
-  const { env = {}, watchdog = 15 * 60_000 } = options
+  const { env = {}, watchdog = 45 * 60_000 } = options
   return new Promise((resolve) => {
     // A process group of its own, so that the watchdog reaches what the command started.
     const child = spawn(command, args, {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host's tests on each version of Node.js that is supported, through npm's `node` package.
+// The versions of Node.js that are supported, through npm's `node` package.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exec, root } from '../common/exec.ts'
-import type { Result, Suite } from '../common/report.ts'
-import { vitest } from './vitest.ts'
 
-const MAJORS = [20, 22, 24, 26]
+/** The major versions, the oldest first. */
+export const MAJORS = [20, 22, 24, 26] as const
+export type Major = (typeof MAJORS)[number]
+
+/** Whether this version is the one that runs this. */
+export const isAtHand = (major: Major): boolean => process.version.startsWith(`v${major}.`)
 
 async function versionOf(node: string): Promise<string | undefined> {
   const { stdout, ended } = await exec(node, ['-p', 'process.version'])
@@ -14,8 +17,8 @@ async function versionOf(node: string): Promise<string | undefined> {
 }
 
 /** The program of a Node.js of this major version: the one that runs this, or one from npm, kept in .cache/nodes. */
-async function nodeOf(major: number): Promise<string> {
-  if (process.version.startsWith(`v${major}.`)) return process.execPath
+async function programOf(major: Major): Promise<string> {
+  if (isAtHand(major)) return process.execPath
   const folder = join(root, '.cache', 'nodes', String(major))
   const node = join(folder, 'node_modules', 'node', 'bin', 'node')
   if (!(await versionOf(node))) {
@@ -28,12 +31,10 @@ async function nodeOf(major: number): Promise<string> {
   return node
 }
 
-async function run(major: number): Promise<Result> {
-  const node = await nodeOf(major)
+/** A Node.js of this major version: its program, and what it says that it is. */
+export async function nodeOf(major: Major): Promise<{ node: string; version: string }> {
+  const node = await programOf(major)
   const version = await versionOf(node)
   if (!version?.startsWith(`v${major}.`)) throw new Error(`${node} says it is ${version}, not v${major}`)
-  return { label: `polyloop, ${version}`, ...(await vitest(['hosts/node'], node)) }
+  return { node, version }
 }
-
-/** A suite for each version. */
-export const versions: readonly Suite[] = MAJORS.map((major) => ({ name: `node-${major}`, run: () => run(major) }))
