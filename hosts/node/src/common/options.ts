@@ -90,18 +90,6 @@ interface Converted {
   readonly onEvent: LoadOptions['onEvent'] | undefined
 }
 
-/** What a runtime admits at once. */
-export interface Bounds {
-  /** Calls in flight. */
-  readonly maxCalls: number
-  /** Bytes of requests in flight. */
-  readonly maxBytes: number
-  /** Bytes of one request or response. */
-  readonly maxPayload: number
-  /** What a call beyond the bounds does. */
-  readonly whenFull: 'wait' | 'fail'
-}
-
 /** Options with their defaults in place. */
 export interface Settings extends Required<Omit<LoadOptions, keyof Converted>>, Converted {
   /** What the codec makes of values. */
