@@ -39,9 +39,7 @@ function publish(results: Results, options: Options): void {
   process.stdout.write(`${report(rows, machine)}\n`)
   if (options.json !== null) writeResults(options.json, results)
   if (options.chart !== null) writeFileSync(options.chart, chart(rows, machine))
-  if (options.readme !== null) {
-    writeFileSync(options.readme, intoReadme(readFileSync(options.readme, 'utf8'), rows, machine))
-  }
+  for (const file of options.readme) writeFileSync(file, intoReadme(readFileSync(file, 'utf8'), rows, machine))
 }
 
 try {
