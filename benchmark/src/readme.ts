@@ -14,6 +14,7 @@ import {
   VARIANT_TITLES,
   type VariantName,
 } from './variants/names.ts'
+import { wrapped } from './wrapped.ts'
 
 /** What may be asked for by a pair of marks: everything, or the one table of the README. */
 const WRITERS = { bench: markdown, 'bench:summary': summary } as const
@@ -56,11 +57,11 @@ export function markdown(rows: readonly Row[], machine: Machine): string {
     ),
   )
   const parts = [
-    intro,
+    wrapped(intro),
     ...tables,
     inPlaceTable(rows),
     streamTable(rows),
-    loopText(rows),
+    wrapped(loopText(rows)),
     ...lossText(echo),
     ...missedText(rows),
     ...missingText(machine),
@@ -170,7 +171,8 @@ function lossText(echo: readonly Row[]): string[] {
 
 function lossLine({ ours, other, factor }: Loss): string {
   const where = `${sizeTitle(ours.bytes)}, ${ours.outstanding.toLocaleString('en')} outstanding`
-  return `- ${where}${ours.cpus === 1 ? ', one processor' : ''}: ${title(other)} is ${significant(factor)} times as fast as ${title(ours)}`
+  const what = `${title(other)} is ${significant(factor)} times as fast as ${title(ours)}`
+  return wrapped(`- ${where}${ours.cpus === 1 ? ', one processor' : ''}: ${what}`, '  ')
 }
 
 function title(row: Row): string {

@@ -6,6 +6,7 @@ import { describeMachine, type Machine } from './machine.ts'
 import { significant, sortRows } from './report.ts'
 import type { Row } from './stats.ts'
 import { ECHO_NAMES, isVariantName, VARIANT_TITLES } from './variants/names.ts'
+import { wrapped } from './wrapped.ts'
 
 /** The columns: one call at a time, and many. */
 const COLUMNS = [
@@ -68,15 +69,4 @@ function goalLine(rows: readonly Row[]): string {
   const measured = judge(rows).filter((verdict) => verdict.measured !== undefined)
   const missed = measured.filter((verdict) => !isReached(verdict)).length
   return `Of ${measured.length} goals that were measured ${missed === 0 ? 'all are reached' : `${missed} are missed`}.`
-}
-
-/** Lines of a hundred characters at most; those after the first begin with `indent`. */
-function wrapped(text: string, indent = ''): string {
-  const lines: string[] = []
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1)
-    if (last !== undefined && last.length + word.length < 100) lines[lines.length - 1] = `${last} ${word}`
-    else lines.push(last === undefined ? word : `${indent}${word}`)
-  }
-  return lines.join('\n')
 }
