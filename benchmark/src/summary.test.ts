@@ -26,7 +26,7 @@ describe('summary', () => {
         : row
     const points = (summary(someRows().map(faster), someMachine).split('\n\n').at(-1) ?? '').split(/^- /m).slice(1)
     expect(points.map((point) => point.replaceAll(/\s+/g, ' ').trim())).toEqual([
-      'Polyloop loses: to C server, unix socket with 512 B, 1,024 outstanding (2.00 to 32.00 times as fast).',
+      'Polyloop loses to C server, unix socket: 512 B, 1,024 outstanding (2.00 to 32.00 times as fast).',
       expect.stringMatching(/^Of \d+ goals that were measured \d+ are missed\.$/),
     ])
   })

@@ -46,17 +46,24 @@ function table(echo: readonly Row[]): string {
 }
 
 function lossLine(echo: readonly Row[]): string {
-  const groups = new Map<string, Loss[]>()
-  for (const loss of lossesOf(echo)) groups.set(conditions(loss), [...(groups.get(conditions(loss)) ?? []), loss])
-  if (groups.size === 0) return 'Polyloop is slower than none of these in any median that was measured.'
-  const texts = [...groups].map(([name, losses]) => `${name} (${range(losses)} times as fast)`)
-  return `Polyloop loses: ${texts.join('; ')}.`
+  const rivals = grouped(lossesOf(echo), ({ other }) => other.variant)
+  if (rivals.size === 0) return 'Polyloop is slower than none of these in any median that was measured.'
+  const texts = [...rivals].map(([rival, losses]) => {
+    const under = [...grouped(losses, conditions)].map(([what, some]) => `${what} (${range(some)} times as fast)`)
+    return `to ${isVariantName(rival) ? VARIANT_TITLES[rival] : rival}: ${under.join('; ')}`
+  })
+  return `Polyloop loses ${texts.join('. And ')}.`
 }
 
-function conditions({ ours, other }: Loss): string {
-  const name = isVariantName(other.variant) ? VARIANT_TITLES[other.variant] : other.variant
+function grouped<K>(losses: readonly Loss[], by: (loss: Loss) => K): Map<K, Loss[]> {
+  const groups = new Map<K, Loss[]>()
+  for (const loss of losses) groups.set(by(loss), [...(groups.get(by(loss)) ?? []), loss])
+  return groups
+}
+
+function conditions({ ours }: Loss): string {
   const where = `${sizeTitle(ours.bytes)}, ${ours.outstanding.toLocaleString('en')} outstanding`
-  return `to ${name} with ${where}${ours.cpus === 1 ? ', all on one processor' : ''}`
+  return `${where}${ours.cpus === 1 ? ', one processor' : ''}`
 }
 
 function range(losses: readonly Loss[]): string {
