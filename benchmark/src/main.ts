@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { chart } from './chart.ts'
 import { type Options, parseOptions, USAGE, UsageError } from './options.ts'
-import { intoReadme } from './readme.ts'
-import { report } from './report.ts'
-import { type Results, readResults, writeResults } from './results.ts'
+import { chart } from './report/chart.ts'
+import { intoReadme } from './report/readme.ts'
+import { report } from './report/report.ts'
+import { type Results, readResults, writeResults } from './report/results.ts'
 import { polyloopFailed, run } from './run.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
-import type { Row } from './stats.ts'
+import type { Row } from '../stats.ts'
+import { someMachine, someRows } from '../testing/rows.ts'
 import { summary } from './summary.ts'
-import { someMachine, someRows } from './testing/rows.ts'
 
 describe('summary', () => {
   it('is one table of medians, one call at a time and many', () => {

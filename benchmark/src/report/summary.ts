@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the README says of a result: one table, and where Polyloop loses, in two lines.
+
+import { describeMachine, type Machine } from '../machine.ts'
+import type { Row } from '../stats.ts'
+import { ECHO_NAMES, isVariantName, VARIANT_TITLES } from '../variants/names.ts'
 import { isReached, judge, sizeTitle } from './goals.ts'
 import { type Loss, lossesOf } from './losses.ts'
-import { describeMachine, type Machine } from './machine.ts'
 import { significant, sortRows } from './report.ts'
-import type { Row } from './stats.ts'
-import { ECHO_NAMES, isVariantName, VARIANT_TITLES } from './variants/names.ts'
 import { wrapped } from './wrapped.ts'
 
 /** The columns: one call at a time, and many. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { Row } from '../stats.ts'
 import { sameConditions } from './report.ts'
-import type { Row } from './stats.ts'
 
 /** A median of Polyloop's that another variant has exceeded under the same conditions. */
 export interface Loss {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
+import type { Row } from '../stats.ts'
+import { someMachine, someRows } from '../testing/rows.ts'
 import { intoReadme, markdown } from './readme.ts'
-import type { Row } from './stats.ts'
-import { someMachine, someRows } from './testing/rows.ts'
 
 const [START_MARK, END_MARK] = ['<!-- bench:start -->', '<!-- bench:end -->']
 

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isReached, judge, sizeTitle, verdictText } from './goals.ts'
-import { type Loss, lossesOf } from './losses.ts'
-import { describeMachine, type Machine } from './machine.ts'
-import { significant, sortRows } from './report.ts'
-import { OUTSTANDING, SIZES, STREAM_SIZES } from './schedule.ts'
-import type { Row } from './stats.ts'
-import { summary } from './summary.ts'
+
+import { describeMachine, type Machine } from '../machine.ts'
+import { OUTSTANDING, SIZES, STREAM_SIZES } from '../schedule.ts'
+import type { Row } from '../stats.ts'
 import {
   IN_PLACE_NAMES,
   isVariantName,
@@ -13,7 +10,11 @@ import {
   VARIANT_NAMES,
   VARIANT_TITLES,
   type VariantName,
-} from './variants/names.ts'
+} from '../variants/names.ts'
+import { isReached, judge, sizeTitle, verdictText } from './goals.ts'
+import { type Loss, lossesOf } from './losses.ts'
+import { significant, sortRows } from './report.ts'
+import { summary } from './summary.ts'
 import { wrapped } from './wrapped.ts'
 
 /** What may be asked for by a pair of marks: everything, or the one table of the README. */
