@@ -45,7 +45,7 @@ export interface LoadOptions {
   readonly venv?: string
   /** Receives what the guest prints, in whole lines. Default: the process's own streams, labelled if another process wrote. */
   readonly log?: (text: string, stream: 'stdout' | 'stderr', from: { readonly pid?: number }) => void
-  /** Where the guest lives: on threads of this process (default), or in a process of its own, see docs/trust.md. */
+  /** Where the guest lives: on threads of this process (default), or in a process of its own, see docs/internals/trust.md. */
   readonly placement?: 'thread' | 'process'
   /**
    * Whether one process serves all workers of this machine, those of node:cluster and worker threads, that load the same
@@ -65,7 +65,7 @@ export interface LoadOptions {
   readonly maxMemory?: number
   /**
    * Whether bytes of more than 1 KB are copied out of the memory that a guest's process can still write to: for guests
-   * that are not trusted, see docs/trust.md. Off by default: they are views.
+   * that are not trusted, see docs/internals/trust.md. Off by default: they are views.
    */
   readonly copyBytes?: boolean
   /** Milliseconds that a guest's process has to end, once its last call is answered; 10,000 by default. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import type { Machine } from './machine.ts'
-import type { Row } from './stats.ts'
+import type { Machine } from '../machine.ts'
+import type { Row } from '../stats.ts'
 
 export interface Results {
   rows: Row[]

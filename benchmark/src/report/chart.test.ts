@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
+import { OUTSTANDING, SIZES } from '../schedule.ts'
+import { someMachine, someRows } from '../testing/rows.ts'
+import { ECHO_NAMES } from '../variants/names.ts'
 import { chart } from './chart.ts'
-import { OUTSTANDING, SIZES } from './schedule.ts'
-import { someMachine, someRows } from './testing/rows.ts'
-import { ECHO_NAMES } from './variants/names.ts'
 
 /** Throws unless every tag is closed in order and no text holds a bare `&` or `<`. */
 function assertWellFormed(xml: string): void {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
-import { END_MARK, intoReadme, markdown, START_MARK } from './readme.ts'
-import type { Row } from './stats.ts'
-import { someMachine, someRows } from './testing/rows.ts'
+import type { Row } from '../stats.ts'
+import { someMachine, someRows } from '../testing/rows.ts'
+import { intoReadme, markdown } from './readme.ts'
+
+const [START_MARK, END_MARK] = ['<!-- bench:start -->', '<!-- bench:end -->']
 
 describe('intoReadme', () => {
   it('replaces what is between the marks, and only that', () => {
@@ -14,11 +16,23 @@ describe('intoReadme', () => {
     expect(intoReadme(written, someRows(), someMachine)).toBe(written)
   })
 
+  it('writes one table for a page that asks for no more', () => {
+    const readme = `${START_MARK}\n${END_MARK}\n<!-- bench:summary:start -->\nold\n<!-- bench:summary:end -->\n`
+    const written = intoReadme(readme, someRows(), someMachine)
+    const [all, one = ''] = written.split('<!-- bench:summary:start -->')
+    expect(all).toContain('1,024 outstanding, thousand calls a second')
+    expect(one).toMatch(/^\nMedians, measured 2030-01-02/)
+    expect(one.match(/^\|---/gm)).toHaveLength(1)
+    expect(written).not.toContain('old')
+    expect(intoReadme(written, someRows(), someMachine)).toBe(written)
+  })
+
   it.each([
     'no marks',
     `${START_MARK} only`,
     `${END_MARK} ${START_MARK}`,
     `${START_MARK}${END_MARK}${START_MARK}${END_MARK}`,
+    `${START_MARK}${END_MARK}<!-- bench:summary:start -->`,
   ])('refuses a file with other marks: %s', (readme) => {
     expect(() => intoReadme(readme, someRows(), someMachine)).toThrow('needs one')
   })

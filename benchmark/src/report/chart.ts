@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { describeMachine, type Machine } from '../machine.ts'
+import { OUTSTANDING, SIZES } from '../schedule.ts'
+import type { Row } from '../stats.ts'
+import { ECHO_NAMES, VARIANT_TITLES, type VariantName } from '../variants/names.ts'
 import { sizeTitle } from './goals.ts'
-import { describeMachine, type Machine } from './machine.ts'
 import { significant } from './report.ts'
-import { OUTSTANDING, SIZES } from './schedule.ts'
-import type { Row } from './stats.ts'
-import { ECHO_NAMES, VARIANT_TITLES, type VariantName } from './variants/names.ts'
 
 const WIDTH = 880
 const LABEL_WIDTH = 184

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, it } from 'vitest'
+import { someMachine, someRows } from '../testing/rows.ts'
 import { report, significant } from './report.ts'
-import { someMachine, someRows } from './testing/rows.ts'
 
 it('the report has rates, times, and ratios to both modes of the C server', () => {
   const line = report(someRows(), someMachine)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isReached, judge, sizeTitle, verdictText } from './goals.ts'
-import { describeMachine, type Machine } from './machine.ts'
-import { sameConditions, significant, sortRows } from './report.ts'
-import { OUTSTANDING, SIZES, STREAM_SIZES } from './schedule.ts'
-import type { Row } from './stats.ts'
+
+import { describeMachine, type Machine } from '../machine.ts'
+import { OUTSTANDING, SIZES, STREAM_SIZES } from '../schedule.ts'
+import type { Row } from '../stats.ts'
 import {
   IN_PLACE_NAMES,
   isVariantName,
@@ -11,22 +10,40 @@ import {
   VARIANT_NAMES,
   VARIANT_TITLES,
   type VariantName,
-} from './variants/names.ts'
+} from '../variants/names.ts'
+import { isReached, judge, sizeTitle, verdictText } from './goals.ts'
+import { type Loss, lossesOf } from './losses.ts'
+import { significant, sortRows } from './report.ts'
+import { summary } from './summary.ts'
+import { wrapped } from './wrapped.ts'
 
-export const START_MARK = '<!-- bench:start -->'
-export const END_MARK = '<!-- bench:end -->'
+/** What may be asked for by a pair of marks: everything, or the one table of the README. */
+const WRITERS = { bench: markdown, 'bench:summary': summary } as const
 
 /**
- * Puts the result between the marks of a Markdown text and leaves the rest alone.
- * @throws Error if the text has not exactly one pair of marks
+ * Puts the result between the marks of a Markdown text and leaves the rest alone: all of the result between `bench`
+ * marks, the one table of the README between `bench:summary` marks.
+ * @throws Error if the text has no pair of marks, or not exactly one of a kind
  */
 export function intoReadme(readme: string, rows: readonly Row[], machine: Machine): string {
-  const [before, inside, ...others] = readme.split(START_MARK)
-  const [, after, ...more] = inside?.split(END_MARK) ?? []
+  const kinds = (Object.keys(WRITERS) as (keyof typeof WRITERS)[]).filter((kind) =>
+    marksOf(kind).some((mark) => readme.includes(mark)),
+  )
+  if (kinds.length === 0) throw new Error(`the file needs one ${marksOf('bench').join(' and, after it, one ')}`)
+  return kinds.reduce((text, kind) => between(text, marksOf(kind), WRITERS[kind](rows, machine)), readme)
+}
+
+function marksOf(kind: keyof typeof WRITERS): [start: string, end: string] {
+  return [`<!-- ${kind}:start -->`, `<!-- ${kind}:end -->`]
+}
+
+function between(text: string, [start, end]: [start: string, end: string], content: string): string {
+  const [before, inside, ...others] = text.split(start)
+  const [, after, ...more] = inside?.split(end) ?? []
   if (before === undefined || after === undefined || others.length > 0 || more.length > 0) {
-    throw new Error(`the file needs one ${START_MARK} and, after it, one ${END_MARK}`)
+    throw new Error(`the file needs one ${start} and, after it, one ${end}`)
   }
-  return `${before}${START_MARK}\n${markdown(rows, machine)}\n${END_MARK}${after}`
+  return `${before}${start}\n${content}\n${end}${after}`
 }
 
 /** The result as Markdown: tables, what was lost and what was missed. */
@@ -41,11 +58,11 @@ export function markdown(rows: readonly Row[], machine: Machine): string {
     ),
   )
   const parts = [
-    intro,
+    wrapped(intro),
     ...tables,
     inPlaceTable(rows),
     streamTable(rows),
-    loopText(rows),
+    wrapped(loopText(rows)),
     ...lossText(echo),
     ...missedText(rows),
     ...missingText(machine),
@@ -148,24 +165,15 @@ function loopText(rows: readonly Row[]): string {
 }
 
 function lossText(echo: readonly Row[]): string[] {
-  const losses = echo.flatMap((ours) => {
-    if (!ours.variant.startsWith('polyloop-')) return []
-    const faster = echo.filter(
-      (other) =>
-        !other.variant.startsWith('polyloop-') &&
-        sameConditions(other, ours) &&
-        other.perSecond.median > ours.perSecond.median,
-    )
-    return faster.map((other) => lossLine(ours, other))
-  })
+  const losses = lossesOf(echo).map(lossLine)
   if (losses.length === 0) return ['Polyloop is slower than none of these in any median above.']
   return [`Where Polyloop loses:\n\n${losses.join('\n')}`]
 }
 
-function lossLine(ours: Row, other: Row): string {
-  const factor = significant(other.perSecond.median / ours.perSecond.median)
+function lossLine({ ours, other, factor }: Loss): string {
   const where = `${sizeTitle(ours.bytes)}, ${ours.outstanding.toLocaleString('en')} outstanding`
-  return `- ${where}${ours.cpus === 1 ? ', one processor' : ''}: ${title(other)} is ${factor} times as fast as ${title(ours)}`
+  const what = `${title(other)} is ${significant(factor)} times as fast as ${title(ours)}`
+  return wrapped(`- ${where}${ours.cpus === 1 ? ', one processor' : ''}: ${what}`, '  ')
 }
 
 function title(row: Row): string {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { describeMachine, type Machine } from '../machine.ts'
+import type { Row } from '../stats.ts'
+import { VARIANT_NAMES } from '../variants/names.ts'
 import { judge, sizeTitle, verdictText } from './goals.ts'
-import { describeMachine, type Machine } from './machine.ts'
-import type { Row } from './stats.ts'
-import { VARIANT_NAMES } from './variants/names.ts'
 
 /** The rows whose medians the ratios of `row` are taken against: the C server's, under the same conditions. */
 function baselineOf(row: Row, rows: readonly Row[]): Row | undefined {

@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
+import { someMachine, someRows } from '../testing/rows.ts'
 import { readResults, writeResults } from './results.ts'
-import { someMachine, someRows } from './testing/rows.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'polyloop-results-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Bench, Subject } from './cell.ts'
-import { SIZES, STREAM_SIZES } from './schedule.ts'
-import type { Row } from './stats.ts'
-import { VARIANT_TITLES } from './variants/names.ts'
+import type { Bench, Subject } from '../cell.ts'
+import { SIZES, STREAM_SIZES } from '../schedule.ts'
+import type { Row } from '../stats.ts'
+import { VARIANT_TITLES } from '../variants/names.ts'
 
 /** What the benchmark must show, and what it showed. */
 export interface Verdict {

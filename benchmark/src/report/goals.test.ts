@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from 'vitest'
-import type { Subject } from './cell.ts'
+import type { Subject } from '../cell.ts'
+import type { Row } from '../stats.ts'
 import { judge, sizeTitle, verdictText } from './goals.ts'
-import type { Row } from './stats.ts'
 
 function row(variant: Subject, median: number, more: Partial<Row> = {}): Row {
   const perSecond = { median, min: median / 2, max: median * 4 }
