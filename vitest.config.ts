@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: [
       'hosts/node/{src,test}/**/*.test.ts',
+      'conformance/*.test.ts',
       'tools/**/*.test.ts',
       '{benchmark,soak}/src/**/*.test.ts',
       'examples/**/*.test.ts',
@@ -17,5 +18,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
     passWithNoTests: false,
+    // Prints the matrix of conformance, if any of it was run.
+    globalSetup: ['conformance/support/matrix.ts'],
   },
 })
