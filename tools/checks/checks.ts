@@ -62,7 +62,7 @@ async function layers(): Promise<string[]> {
   if (ended !== undefined) return [output]
   return [
     ...checkCrates(JSON.parse(stdout) as Metadata, root),
-    ...checkPackages(all(['hosts', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])),
+    ...checkPackages(all(['hosts', 'conformance', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])),
     ...checkAtomics(all(['crates', 'hosts', 'guests', 'conformance'], ['.rs'])),
   ]
 }

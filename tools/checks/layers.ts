@@ -20,6 +20,7 @@ const GUESTS_MAY_USE = ['polyloop-abi']
 /** The workspace packages that each workspace package may import by name. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'hosts/node': ['polyloop'],
+  conformance: ['polyloop'],
   tools: [],
   benchmark: ['polyloop'],
   soak: ['polyloop'],
