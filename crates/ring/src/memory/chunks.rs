@@ -3,6 +3,10 @@
 
 use crate::sync::{AtomicU32, Ordering};
 
+/// Bytes of a chunk.
+#[cfg(not(loom))]
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+
 /// What fresh memory says.
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;

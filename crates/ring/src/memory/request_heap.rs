@@ -13,16 +13,18 @@ use std::{
 };
 
 use crate::{
-    region::{Access, Mapping, file},
+    memory::{
+        chunks::CHUNK_BYTES,
+        region::{Access, Mapping, file},
+    },
     sync::Mutex,
 };
 
-const CHUNK: usize = 1 << 20;
 /// 64 GiB of address space.
 const CHUNKS: usize = 65_536;
 /// Smallest place; a request that is smaller fits its request buffer.
 const SMALLEST: usize = 8 << 10;
-const CLASSES: usize = (CHUNK / SMALLEST).ilog2() as usize + 1;
+const CLASSES: usize = (CHUNK_BYTES / SMALLEST).ilog2() as usize + 1;
 /// Chunks of large allocations whose memory is kept.
 const KEPT_CHUNKS: usize = 128;
 
@@ -51,7 +53,7 @@ pub struct Allocation {
 
 fn class(len: usize) -> Option<usize> {
     let size = len.next_power_of_two().max(SMALLEST);
-    (size <= CHUNK).then(|| (size / SMALLEST).ilog2() as usize)
+    (size <= CHUNK_BYTES).then(|| (size / SMALLEST).ilog2() as usize)
 }
 
 impl RequestHeap {
@@ -60,7 +62,7 @@ impl RequestHeap {
     /// # Errors
     /// Where its address space cannot be had.
     pub fn new() -> io::Result<(Arc<Self>, OwnedFd)> {
-        let file = file(c"polyloop-requests", CHUNKS * CHUNK)?;
+        let file = file(c"polyloop-requests", CHUNKS * CHUNK_BYTES)?;
         let memory = Mapping::of(file.as_fd(), Access::Write)?;
         let mut used = vec![false; CHUNKS];
         // So that no address is 0.
@@ -121,13 +123,15 @@ impl Drop for Allocation {
 
 impl State {
     fn find(&mut self, len: usize) -> Option<usize> {
-        let Some(class) = class(len) else { return self.run(len.div_ceil(CHUNK)).map(|chunk| chunk * CHUNK) };
+        let Some(class) = class(len) else {
+            return self.run(len.div_ceil(CHUNK_BYTES)).map(|chunk| chunk * CHUNK_BYTES);
+        };
         if let Some(offset) = self.free[class].pop() {
             return Some(offset);
         }
-        let start = self.run(1)? * CHUNK;
+        let start = self.run(1)? * CHUNK_BYTES;
         let size = SMALLEST << class;
-        self.free[class].extend((size..CHUNK).step_by(size).rev().map(|at| start + at));
+        self.free[class].extend((size..CHUNK_BYTES).step_by(size).rev().map(|at| start + at));
         Some(start)
     }
 
@@ -152,13 +156,13 @@ impl State {
             self.free[class].push(offset);
             return;
         }
-        let count = len.div_ceil(CHUNK);
-        let range = offset / CHUNK..offset / CHUNK + count;
+        let count = len.div_ceil(CHUNK_BYTES);
+        let range = offset / CHUNK_BYTES..offset / CHUNK_BYTES + count;
         if self.kept_count + count <= KEPT_CHUNKS {
             self.kept[range.clone()].fill(true);
             self.kept_count += count;
         } else {
-            memory.forget(offset, count * CHUNK);
+            memory.forget(offset, count * CHUNK_BYTES);
         }
         self.used[range].fill(false);
     }
@@ -177,7 +181,7 @@ mod tests {
     #[test]
     fn requests_of_every_size_lie_apart_and_whole() {
         let (heap, _file) = RequestHeap::new().unwrap();
-        let sizes = [1, 8192, 8193, 100_000, CHUNK, CHUNK + 1, 5 * CHUNK, 4097, 1];
+        let sizes = [1, 8192, 8193, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 5 * CHUNK_BYTES, 4097, 1];
         let requests: Vec<Vec<u8>> = sizes.iter().zip(1..).map(|(size, seed)| vec![seed; *size]).collect();
         let placed: Vec<Allocation> = requests.iter().map(|request| heap.place(request).unwrap()).collect();
         for (request, allocation) in requests.iter().zip(&placed) {
@@ -189,19 +193,19 @@ mod tests {
     #[test]
     fn what_is_written_to_a_place_is_read_at_its_address() {
         let (heap, _file) = RequestHeap::new().unwrap();
-        let (small, large) = (heap.reserve(0).unwrap(), heap.reserve(2 * CHUNK + 1).unwrap());
+        let (small, large) = (heap.reserve(0).unwrap(), heap.reserve(2 * CHUNK_BYTES + 1).unwrap());
         for (allocation, seed) in [(&small, 1), (&large, 2)] {
             // SAFETY: the place is the allocation's.
             unsafe { allocation.as_ptr().write_bytes(seed, allocation.len) };
         }
-        assert_eq!(read(&heap, &large), vec![2; 2 * CHUNK + 1]);
+        assert_eq!(read(&heap, &large), vec![2; 2 * CHUNK_BYTES + 1]);
         assert_ne!(small.address(), 0);
     }
 
     #[test]
     fn a_place_that_is_free_again_is_the_next_ones_of_its_size() {
         let (heap, _file) = RequestHeap::new().unwrap();
-        for size in [10_000, 3 * CHUNK] {
+        for size in [10_000, 3 * CHUNK_BYTES] {
             let first = heap.place(&vec![1; size]).unwrap();
             let address = first.address();
             drop(first);
@@ -213,7 +217,7 @@ mod tests {
     fn the_memory_of_large_allocations_beyond_what_is_kept_is_given_back() {
         let (heap, _file) = RequestHeap::new().unwrap();
         let placed: Vec<Allocation> =
-            (0..3).map(|_| heap.place(&vec![7; KEPT_CHUNKS / 2 * CHUNK]).unwrap()).collect();
+            (0..3).map(|_| heap.place(&vec![7; KEPT_CHUNKS / 2 * CHUNK_BYTES]).unwrap()).collect();
         let places: Vec<usize> = placed.iter().map(|allocation| allocation.offset).collect();
         drop(placed);
         // SAFETY: within the mapping; nobody writes.
@@ -224,7 +228,7 @@ mod tests {
     #[test]
     fn no_place_is_no_panic() {
         let (heap, _file) = RequestHeap::new().unwrap();
-        assert!(heap.state.lock().unwrap().find(CHUNKS * CHUNK).is_none());
+        assert!(heap.state.lock().unwrap().find(CHUNKS * CHUNK_BYTES).is_none());
         assert!(heap.place(b"small").is_ok());
     }
 }

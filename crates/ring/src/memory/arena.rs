@@ -12,9 +12,10 @@ use std::{
 };
 
 use crate::{
-    chunks::{give_back, take},
-    region::{Access, Mapping, file},
-    slab::SLAB_BYTES,
+    memory::{
+        chunks::{CHUNK_BYTES, give_back, take},
+        region::{Access, Mapping, file},
+    },
     sync::{AtomicU32, Mutex},
 };
 
@@ -23,7 +24,7 @@ const CHUNKS: usize = 65_536;
 /// Chunks that the host is done with and whose memory is kept for the next slabs.
 const KEPT_CHUNKS: usize = 128;
 
-const _: () = assert!(CHUNKS * size_of::<AtomicU32>() <= SLAB_BYTES, "the table fits chunk 0");
+const _: () = assert!(CHUNKS * size_of::<AtomicU32>() <= CHUNK_BYTES, "the table fits chunk 0");
 
 fn table(memory: &Mapping) -> &[AtomicU32] {
     // SAFETY: the mapping is aligned and longer, zeros are valid, and all access is atomic.
@@ -31,13 +32,13 @@ fn table(memory: &Mapping) -> &[AtomicU32] {
 }
 
 fn chunks(bytes: usize) -> usize {
-    bytes.max(1).div_ceil(SLAB_BYTES)
+    bytes.max(1).div_ceil(CHUNK_BYTES)
 }
 
 fn at(memory: &Mapping, chunk: u32) -> *mut u8 {
     debug_assert!((chunk as usize) < CHUNKS);
     // SAFETY: the chunk lies in the mapping.
-    unsafe { memory.as_ptr().add(chunk as usize * SLAB_BYTES) }
+    unsafe { memory.as_ptr().add(chunk as usize * CHUNK_BYTES) }
 }
 
 /// The guest's end: it takes chunks. One thread at a time.
@@ -50,7 +51,7 @@ impl GuestEnd {
     /// Where the file cannot be mapped, or is none.
     pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
         let memory = Mapping::of(file, Access::Write)?;
-        if memory.len() < CHUNKS * SLAB_BYTES {
+        if memory.len() < CHUNKS * CHUNK_BYTES {
             return Err(io::Error::other("the file is too short for an arena"));
         }
         Ok(Self(memory))
@@ -96,7 +97,7 @@ impl HostEnd {
     /// # Errors
     /// Where its address space cannot be had.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
-        let file = file(c"polyloop-responses", CHUNKS * SLAB_BYTES)?;
+        let file = file(c"polyloop-responses", CHUNKS * CHUNK_BYTES)?;
         let memory = Mapping::of(file.as_fd(), Access::Write)?;
         let state = Mutex::new(State { chunks: vec![Chunk::Bare; CHUNKS], lent: 0, kept: 0 });
         Ok((Self { memory, state }, file))
@@ -117,7 +118,7 @@ impl HostEnd {
         state.kept -= state.chunks[range.clone()].iter().filter(|chunk| **chunk == Chunk::Kept).count();
         state.lent += count;
         state.chunks[range].fill(Chunk::Lent);
-        Some((at(&self.memory, slab), count * SLAB_BYTES))
+        Some((at(&self.memory, slab), count * CHUNK_BYTES))
     }
 
     /// Gives back a slab that was lent with so many bytes.
@@ -131,7 +132,7 @@ impl HostEnd {
         if keeps {
             state.kept += range.len();
         } else {
-            self.memory.forget(range.start * SLAB_BYTES, range.len() * SLAB_BYTES);
+            self.memory.forget(range.start * CHUNK_BYTES, range.len() * CHUNK_BYTES);
         }
         state.lent -= range.len();
         state.chunks[range.clone()].fill(if keeps { Chunk::Kept } else { Chunk::Bare });
@@ -144,7 +145,7 @@ impl HostEnd {
     /// Never, as above.
     pub fn bytes(&self) -> usize {
         let state = self.state.lock().unwrap();
-        (state.lent + state.kept) * SLAB_BYTES
+        (state.lent + state.kept) * CHUNK_BYTES
     }
 }
 
@@ -163,12 +164,12 @@ mod tests {
         let (slab, start) = guest.take(100).unwrap();
         // SAFETY: the slab was just taken, and lies in both mappings.
         unsafe { start.write(7) };
-        let (read, len) = host.lend(slab, SLAB_BYTES).unwrap();
+        let (read, len) = host.lend(slab, CHUNK_BYTES).unwrap();
         // SAFETY: as above.
-        assert_eq!((unsafe { read.read() }, len), (7, SLAB_BYTES));
+        assert_eq!((unsafe { read.read() }, len), (7, CHUNK_BYTES));
         let (other, _) = guest.take(100).unwrap();
         assert_ne!(other, slab, "it is in use");
-        host.give_back(slab, SLAB_BYTES);
+        host.give_back(slab, CHUNK_BYTES);
         assert_eq!(guest.take(1).unwrap().0, slab);
     }
 
@@ -176,13 +177,13 @@ mod tests {
     fn a_large_slab_has_units_in_a_row() {
         let (host, guest) = both();
         let small = guest.take(1).unwrap().0;
-        let large = guest.take(3 * SLAB_BYTES + 1).unwrap().0;
+        let large = guest.take(3 * CHUNK_BYTES + 1).unwrap().0;
         assert_eq!(large, small + 1);
-        assert_eq!(host.lend(large, 3 * SLAB_BYTES + 1).unwrap().1, 4 * SLAB_BYTES);
+        assert_eq!(host.lend(large, 3 * CHUNK_BYTES + 1).unwrap().1, 4 * CHUNK_BYTES);
         assert_eq!(guest.take(1).unwrap().0, large + 4);
         host.lend(small, 1).unwrap();
         host.give_back(small, 1);
-        assert_eq!(guest.take(SLAB_BYTES + 1).unwrap().0, large + 5, "one chunk is too little");
+        assert_eq!(guest.take(CHUNK_BYTES + 1).unwrap().0, large + 5, "one chunk is too little");
         assert_eq!(guest.take(1).unwrap().0, small);
     }
 
@@ -190,12 +191,12 @@ mod tests {
     fn a_slab_that_there_is_not_or_that_is_lent_is_not_lent() {
         let (host, _guest) = both();
         for (slab, bytes) in
-            [(0, 1), (CHUNKS as u32, 1), (u32::MAX, 1), (1, CHUNKS * SLAB_BYTES), (1, usize::MAX)]
+            [(0, 1), (CHUNKS as u32, 1), (u32::MAX, 1), (1, CHUNKS * CHUNK_BYTES), (1, usize::MAX)]
         {
             assert!(host.lend(slab, bytes).is_none(), "{slab}, {bytes}");
         }
-        host.lend(5, 2 * SLAB_BYTES).unwrap();
-        for (slab, bytes) in [(5, 1), (6, 1), (4, 2 * SLAB_BYTES), (1, 100 * SLAB_BYTES)] {
+        host.lend(5, 2 * CHUNK_BYTES).unwrap();
+        for (slab, bytes) in [(5, 1), (6, 1), (4, 2 * CHUNK_BYTES), (1, 100 * CHUNK_BYTES)] {
             assert!(host.lend(slab, bytes).is_none(), "{slab}, {bytes}");
         }
         assert!(host.lend(4, 1).is_some() && host.lend(7, 1).is_some());
@@ -215,7 +216,7 @@ mod tests {
         for (slab, _) in &slabs {
             host.give_back(*slab, 1);
         }
-        assert_eq!(host.bytes(), KEPT_CHUNKS * SLAB_BYTES);
+        assert_eq!(host.bytes(), KEPT_CHUNKS * CHUNK_BYTES);
         // SAFETY: the guest's mapping is there; nobody writes.
         let left = slabs.iter().filter(|(_, start)| unsafe { start.read() } == 7).count();
         assert_eq!(left, KEPT_CHUNKS);
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn an_arena_that_is_used_up_says_so() {
         let (_host, guest) = both();
-        guest.take((CHUNKS - 2) * SLAB_BYTES).unwrap();
+        guest.take((CHUNKS - 2) * CHUNK_BYTES).unwrap();
         guest.take(1).unwrap();
         assert!(guest.take(1).unwrap_err().to_string().contains("every slab is in use"));
     }

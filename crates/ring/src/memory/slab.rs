@@ -8,10 +8,13 @@
 
 use std::{collections::HashMap, io, sync::Arc};
 
-use crate::{arena, region::Mapping, sync::Mutex};
+use crate::{
+    memory::{arena, chunks::CHUNK_BYTES, region::Mapping},
+    sync::Mutex,
+};
 
 /// Bytes of a slab that responses share.
-pub const SLAB_BYTES: usize = 1 << 20;
+pub const SLAB_BYTES: usize = CHUNK_BYTES;
 /// Largest response that shares a slab.
 pub const SHARED_LIMIT: usize = 256 << 10;
 /// Bytes of unused slabs that are kept for reuse.
