@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, BufRead},
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         mpsc::{self, Receiver, Sender},

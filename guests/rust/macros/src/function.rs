@@ -49,16 +49,12 @@ impl Function {
     /// Its entry in the table of methods.
     pub fn method(&self) -> TokenStream {
         let cfgs = &self.cfgs;
-        let (signature, is_async) = (self.signature(), self.is_later());
-        let (takes_input, streams) = (self.input.is_some(), self.output != Output::Value);
-        let entry = if is_async { self.async_entry() } else { self.sync_entry() };
+        let signature = self.signature();
+        let entry = if self.is_later() { self.async_entry() } else { self.sync_entry() };
         quote! {
             #(#cfgs)*
             __kit::Method {
                 signature: #signature,
-                is_async: #is_async,
-                takes_input: #takes_input,
-                streams: #streams,
                 entry: { #entry entry },
             }
         }
@@ -83,13 +79,13 @@ impl Function {
         if self.parameters.len() > 1 {
             return Err(Error::new(self.ident.span(), "`init` takes one argument, the config, or none"));
         }
-        let Self { cfgs, is_async, .. } = self;
+        let cfgs = &self.cfgs;
         let (signature, arguments, invocation) = (self.signature(), self.arguments(), self.invocation());
         let value =
             if self.is_async { quote!(__polyloop::__wait!(call, #invocation)) } else { quote!(#invocation) };
         Ok(quote! {
             #(#cfgs)*
-            __kit::Init { signature: #signature, is_async: #is_async, entry: {
+            __kit::Init { signature: #signature, entry: {
                 fn entry(call: &__kit::Setup<'_>) -> __kit::Result<(), __kit::Failure> {
                     #arguments
                     __polyloop::__outcome!(#value).map(|_| ())
@@ -141,7 +137,17 @@ impl Function {
         let name = plain(&self.ident);
         let parameters = self.parameters.iter().map(|parameter| &parameter.name);
         let parameters = parameters.chain(self.input.iter().map(|input| &input.name));
-        quote!(__kit::Signature { name: #name, parameters: &[#(#parameters),*] })
+        let is_async = self.is_later();
+        let (takes_input, streams) = (self.input.is_some(), self.output != Output::Value);
+        quote! {
+            __kit::Signature {
+                name: #name,
+                parameters: &[#(#parameters),*],
+                is_async: #is_async,
+                takes_input: #takes_input,
+                streams: #streams,
+            }
+        }
     }
 
     fn arguments(&self) -> TokenStream {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The stand-in for `trace` without the feature `opentelemetry`: traces are not looked at.
 
-use crate::call::Call;
+use crate::task::call::Call;
 
 /// None.
 pub struct Trace;

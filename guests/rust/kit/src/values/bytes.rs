@@ -5,9 +5,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
-use crate::parameter::Binary;
 use crate::runtime::{Lease, Runtime, Use};
 
 /// Bytes that are cheap to clone and may outlive the call that brought them, without a copy.
@@ -155,12 +154,5 @@ impl From<&[u8]> for Bytes {
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self)
-    }
-}
-
-/// Within another type the bytes are copied: serde does not say which request they come from.
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Binary::new(Source::NOWHERE))
     }
 }

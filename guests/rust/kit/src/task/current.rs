@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::ptr::null;
 use std::time::{Duration, Instant};
 
-use crate::call::Call;
-use crate::trace::Trace;
+use crate::error::Failure;
+use crate::task::call::Call;
+use crate::task::panics;
+use crate::task::trace::Trace;
 
 thread_local! {
     /// The call whose function runs on this thread, or null.
@@ -30,6 +32,12 @@ pub fn scoped<R>(call: &Call<'_>, trace: &Trace, body: impl FnOnce() -> R) -> R 
     let _traced = trace.enter();
     let _restore = Restore(CURRENT.replace((&raw const *call).cast()));
     body()
+}
+
+/// Runs a sync function's body on the calling thread.
+pub fn run(call: &Call<'_>, body: impl FnOnce(&Call<'_>) -> Result<(), Failure>) {
+    let outcome = panics::catch(|| scoped(call, &Trace::of(call), || body(call)));
+    call.settle(outcome);
 }
 
 /// Asks the current call; `None` where there is none, or it was answered already.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Response streams: the items of an iterator, or of a stream, on their way to the host.
 
-use crate::call::Call;
 use crate::error::Failure;
+use crate::task::call::Call;
 
 /// Gives every item of an iterator to `give`, which blocks where there is no credit, then answers.
 ///
@@ -29,8 +29,8 @@ pub mod later {
 
     use futures_core::Stream;
 
-    use crate::call::Call;
     use crate::error::Failure;
+    use crate::task::call::Call;
 
     /// An encoded item that waits for credit.
     pub struct Parked {

@@ -12,9 +12,9 @@ use polyloop_abi::{FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use crate::codec::{Codec, Decode};
 use crate::error::Failure;
-use crate::method::Signature;
+use crate::signature::Signature;
+use crate::values::codec::{Codec, Decode};
 
 /// A tuple of seeds, one a parameter.
 pub trait Parameters<'de> {

@@ -10,16 +10,12 @@ use polyloop_abi::{
 };
 use serde::Serialize;
 
-use crate::arguments::{self, Parameters};
-use crate::bytes::{Loan, Source};
-use crate::current;
 use crate::error::Failure;
-use crate::method::Method;
-use crate::panics;
-use crate::request_stream::{Decoder, Input};
 use crate::runtime::{Lease, Runtime, Use};
-use crate::trace::Trace;
-use crate::watch::Watch;
+use crate::signature::Signature;
+use crate::task::watch::Watch;
+use crate::values::arguments::{self, Parameters};
+use crate::values::bytes::{Loan, Source};
 
 /// A call in flight. A call that is dropped without an answer is answered with an error.
 ///
@@ -29,7 +25,7 @@ use crate::watch::Watch;
 pub struct Call<'a> {
     runtime: RuntimeRef<'a>,
     task: Task,
-    method: &'static Method,
+    signature: &'static Signature,
     answered: AtomicBool,
     loan: Loan,
     /// Made for calls that need more than a request and an answer. Apart, because this struct is moved, and quick
@@ -63,20 +59,33 @@ impl<'a> Call<'a> {
     ///
     /// # Safety
     /// `take` gave out the task, and this is the only call made of it.
-    pub unsafe fn new(runtime: &'a Arc<Runtime>, task: &Task, method: &'static Method) -> Self {
-        Self::within(RuntimeRef::Thread(runtime), task, method)
+    pub unsafe fn new(runtime: &'a Arc<Runtime>, task: &Task, signature: &'static Signature) -> Self {
+        Self::within(RuntimeRef::Thread(runtime), task, signature)
     }
 
-    fn within(runtime: RuntimeRef<'a>, task: &Task, method: &'static Method) -> Self {
+    fn within(runtime: RuntimeRef<'a>, task: &Task, signature: &'static Signature) -> Self {
         let (answered, loan) = (AtomicBool::new(false), Loan::new(task.id));
-        Self { runtime, task: *task, method, answered, loan, watch: OnceLock::new() }
+        Self { runtime, task: *task, signature, answered, loan, watch: OnceLock::new() }
     }
 
     /// The same call, free of its polling thread. `None` and an error for the caller where the runtime closes.
     pub fn leased(self) -> Option<Call<'static>> {
         let lease = self.runtime.lease(Use::Call)?;
         self.answered.store(true, Ordering::Relaxed);
-        Some(Call::within(RuntimeRef::Leased(lease), &self.task, self.method))
+        Some(Call::within(RuntimeRef::Leased(lease), &self.task, self.signature))
+    }
+
+    /// What its function is called with.
+    pub fn signature(&self) -> &'static Signature {
+        self.signature
+    }
+
+    /// Leases the runtime for what the call leaves behind.
+    ///
+    /// # Errors
+    /// `unanswered`, where the runtime closes.
+    pub fn lease(&self) -> Result<Lease, Failure> {
+        self.runtime.lease(Use::Other).ok_or_else(|| Failure::unanswered(self.signature))
     }
 
     /// The runtime that the call came through.
@@ -89,19 +98,10 @@ impl<'a> Call<'a> {
     /// # Errors
     /// `invalid-argument`, which says what the function takes.
     pub fn arguments<'s, P: Parameters<'s>>(&'s self, parameters: P) -> Result<P::Values, Failure> {
-        self.method.fits(self.task.flags)?;
+        let misfit = |what| Failure::invalid_argument(format!("{}: {what}", self.signature));
+        self.signature.fits(self.task.flags).map_err(misfit)?;
         let payload = (self.runtime.codec, self.task.flags, self.payload());
-        arguments::decode(payload, &self.method.signature, parameters)
-    }
-
-    /// The stream that is the last argument. Made after `arguments`, which sees to it that there is one.
-    ///
-    /// # Errors
-    /// Where the runtime closes.
-    pub fn input<T>(&self, decode: Decoder<T>) -> Result<Input<T>, Failure> {
-        let lease =
-            self.runtime.lease(Use::Other).ok_or_else(|| Failure::unanswered(&self.method.signature))?;
-        Ok(Input::new(lease, self.method, Arc::clone(self.watch()), decode))
+        arguments::decode(payload, self.signature, parameters)
     }
 
     /// Lets arguments keep parts of the request.
@@ -137,7 +137,7 @@ impl<'a> Call<'a> {
             STREAM_DONE => Ok(true),
             STREAM_WAIT => Ok(false),
             STREAM_CANCELLED => Err(self.given_up()),
-            _ => Err(Failure::item_refused(&self.method.signature, data.len())),
+            _ => Err(Failure::item_refused(self.signature, data.len())),
         }
     }
 
@@ -152,8 +152,8 @@ impl<'a> Call<'a> {
     /// Where the codec cannot carry the value.
     pub fn encoded<T: Serialize, R>(&self, value: T, then: impl FnOnce(&[u8]) -> R) -> Result<R, Failure> {
         let codec = self.runtime.codec;
-        let done = crate::codec::encoded(codec, value, then);
-        done.map_err(|what| Failure::invalid_result(&self.method.signature, codec.name(), &what))
+        let done = crate::values::codec::encoded(codec, value, then);
+        done.map_err(|what| Failure::invalid_result(self.signature, codec.name(), &what))
     }
 
     /// What the call's waiters share.
@@ -173,7 +173,7 @@ impl<'a> Call<'a> {
 
     /// The error of a call that was given up.
     pub fn given_up(&self) -> Failure {
-        Failure::cancelled(&self.method.signature)
+        Failure::cancelled(self.signature)
     }
 
     /// Whether the answer was given: neither the request nor the context is there any more.
@@ -250,15 +250,9 @@ unsafe fn memory<'a>(data: *const u8, len: u64) -> &'a [u8] {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if !*self.answered.get_mut() {
-            self.fail(&Failure::unanswered(&self.method.signature));
+            self.fail(&Failure::unanswered(self.signature));
         }
     }
-}
-
-/// Runs a sync function's body on the calling thread.
-pub fn run(call: &Call<'_>, body: impl FnOnce(&Call<'_>) -> Result<(), Failure>) {
-    let outcome = panics::catch(|| current::scoped(call, &Trace::of(call), || body(call)));
-    call.settle(outcome);
 }
 
 #[cfg(test)]

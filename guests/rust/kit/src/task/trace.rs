@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use opentelemetry::{Context, ContextGuard, global};
 
-use crate::call::Call;
+use crate::task::call::Call;
 
 /// The trace that came with a call, if one did.
 pub struct Trace(Option<Context>);

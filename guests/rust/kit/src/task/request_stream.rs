@@ -8,14 +8,14 @@ use std::thread::{self, Thread};
 use polyloop_abi::{FLAG_EMPTY, Item, STATUS_OK, STREAM_CANCELLED, STREAM_END, STREAM_WAIT};
 use serde::de::DeserializeSeed;
 
-use crate::arguments::{self, Encoding};
-use crate::bytes::{Loan, Source};
-use crate::call::Call;
-use crate::current;
-use crate::error::{CANCELLED, Error, INVALID_ARGUMENT};
-use crate::method::Method;
+use crate::error::{CANCELLED, Error, Failure, INVALID_ARGUMENT};
 use crate::runtime::{Lease, Runtime};
-use crate::watch::Watch;
+use crate::signature::Signature;
+use crate::task::call::Call;
+use crate::task::current;
+use crate::task::watch::Watch;
+use crate::values::arguments::{self, Encoding};
+use crate::values::bytes::{Loan, Source};
 
 /// The stream of items that a caller passes as the last argument, an async iterable in JavaScript.
 ///
@@ -51,7 +51,7 @@ use crate::watch::Watch;
 /// ```
 pub struct Input<T> {
     lease: Lease,
-    method: &'static Method,
+    signature: &'static Signature,
     watch: Arc<Watch>,
     decode: Decoder<T>,
     ended: bool,
@@ -103,9 +103,19 @@ impl Drop for Lent<'_> {
     }
 }
 
+impl Call<'_> {
+    /// The stream that is the last argument. Made after `arguments`, which sees to it that there is one.
+    ///
+    /// # Errors
+    /// Where the runtime closes.
+    pub fn input<T>(&self, decode: Decoder<T>) -> Result<Input<T>, Failure> {
+        Ok(Input::new(self.lease()?, self.signature(), Arc::clone(self.watch()), decode))
+    }
+}
+
 impl<T> Input<T> {
-    pub(crate) fn new(lease: Lease, method: &'static Method, watch: Arc<Watch>, decode: Decoder<T>) -> Self {
-        Self { lease, method, watch, decode, ended: false }
+    fn new(lease: Lease, signature: &'static Signature, watch: Arc<Watch>, decode: Decoder<T>) -> Self {
+        Self { lease, signature, watch, decode, ended: false }
     }
 
     /// The next item, or `None` after the last.
@@ -160,15 +170,15 @@ impl<T> Input<T> {
         let outcome = (self.decode)(&lent.arrived());
         drop(lent);
         outcome.map_err(|what| {
-            let name = self.method.signature.parameters.last().copied().unwrap_or_default();
-            let message = format!("{}: an item of `{name}`: {what}", self.method.signature);
+            let name = self.signature.parameters.last().copied().unwrap_or_default();
+            let message = format!("{}: an item of `{name}`: {what}", self.signature);
             Error::new(INVALID_ARGUMENT, message)
         })
     }
 
     fn end(&mut self, why: Option<&str>) -> Poll<Option<Result<T, Error>>> {
         self.ended = true;
-        let error = |why| Err(Error::new(CANCELLED, format!("{}: {why}", self.method.signature)));
+        let error = |why| Err(Error::new(CANCELLED, format!("{}: {why}", self.signature)));
         Poll::Ready(why.map(error))
     }
 

@@ -3,25 +3,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use polyloop_abi::{FLAG_BYTES, FLAG_EMPTY};
 use serde::Serialize;
 
-use crate::bytes::Bytes;
-use crate::call::Call;
 use crate::error::Failure;
-
-/// Stands for the type of a value where the generated code asks what to do with it.
-pub struct Kind<T>(PhantomData<T>);
-
-impl<T> Kind<T> {
-    /// The kind of `value`.
-    pub fn of(_: &T) -> Self {
-        Self(PhantomData)
-    }
-}
+use crate::kind::Kind;
+use crate::task::call::Call;
+use crate::values::bytes::Bytes;
 
 /// The error of a function that cannot fail.
 #[derive(Debug)]

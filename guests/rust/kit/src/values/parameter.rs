@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
-use crate::bytes::{Bytes, Source};
+use crate::values::bytes::{Bytes, Source};
 
 /// Stands for a parameter's type where the generated code asks for its seed.
 pub struct Type<T>(PhantomData<T>);
@@ -248,5 +248,12 @@ impl<'de> FromBytes<'de> for Bytes {
     }
     fn owned(data: Vec<u8>) -> Self {
         Self::from(data)
+    }
+}
+
+/// Within another type the bytes are copied: serde does not say which request they come from.
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Binary::new(Source::NOWHERE))
     }
 }
