@@ -3,12 +3,11 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, GenericParam, ItemFn, Result, ReturnType, Safety, Signature, Visibility};
 
 use crate::output::Output;
-use crate::parameter::{InputParameter, Parameter};
+use crate::parameter::{InputParameter, Parameter, plain};
 
 /// A `pub fn` of the module.
 pub struct Function {
@@ -182,11 +181,6 @@ fn result(signature: &Signature) -> Span {
         ReturnType::Default => signature.ident.span(),
         ReturnType::Type(_, ty) => ty.span(),
     }
-}
-
-/// The name without `r#`.
-pub fn plain(ident: &Ident) -> String {
-    ident.unraw().to_string()
 }
 
 fn callable(signature: &Signature) -> Result<()> {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The natives that calls which stream are made of: arguments, items in, items out.
 
-use crate::api::Ptr;
-use crate::invoke::{Arguments, Response, bounds};
-use crate::native::{Functions, plan, with_token};
-use crate::object::{Gil, Ref};
-use crate::plan::Plan;
-use crate::request::{Lease, settle_item, view};
+use crate::natives::entry::{Functions, plan, with_token};
+use crate::python::api::Ptr;
+use crate::python::object::{Gil, Ref};
 use crate::runtime::{Received, Runtime};
-use crate::token::Token;
+use crate::task::invoke::{Arguments, Response, bounds};
+use crate::task::plan::Plan;
+use crate::task::request::{Lease, settle_item, view};
+use crate::task::token::Token;
 use polyloop_abi::{
     FLAG_BYTES, FLAG_EMPTY, Item, KIND_ITEM, STREAM_CANCELLED, STREAM_DONE, STREAM_WAIT, Task,
 };

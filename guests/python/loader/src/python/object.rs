@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Owned references, and the GIL as a token that a function must be given to touch them.
 
-use crate::api::{Api, Ptr};
+use crate::python::api::{Api, Ptr};
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::ptr;

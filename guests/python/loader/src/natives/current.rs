@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a function may ask about the call that it runs in: the natives behind `polyloop.cancelled()` and its like.
 
-use crate::api::{Api, Ptr};
-use crate::native::{Functions, with_token};
-use crate::object::{Gil, Ref};
-use crate::token::Token;
+use crate::natives::entry::{Functions, with_token};
+use crate::python::api::{Api, Ptr};
+use crate::python::object::{Gil, Ref};
+use crate::task::token::Token;
 use std::cell::Cell;
 use std::ptr;
 

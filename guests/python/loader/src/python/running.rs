@@ -2,11 +2,11 @@
 //! The interpreter that this process runs already: a guest in a process of its own is loaded by Python
 //! itself, which may be linked to a libpython or be one.
 
-use crate::api::{Api, EVAL_INPUT, FILE_INPUT};
 use crate::failure::Failure;
 use crate::kit;
-use crate::object::{Gil, attached};
-use crate::probe::Probe;
+use crate::python::api::{Api, EVAL_INPUT, FILE_INPUT};
+use crate::python::object::{Gil, attached};
+use crate::python::probe::Probe;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::transmute;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one interpreter of the process: opened and initialised once, never finalised; or found running.
 
-use crate::api::{Api, Status};
 use crate::failure::Failure;
-use crate::object::{Gil, attached};
-use crate::probe::Probe;
-use crate::running;
+use crate::python::api::{Api, Status};
+use crate::python::object::{Gil, attached};
+use crate::python::probe::Probe;
+use crate::python::running;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A task as Python names it: by its request object.
 
-use crate::api::Ptr;
-use crate::object::{Gil, Ref};
-use crate::request::{Request, cast, keep_item, settle, settle_items};
+use crate::python::api::Ptr;
+use crate::python::object::{Gil, Ref};
 use crate::runtime::Runtime;
+use crate::task::request::{Request, cast, keep_item, settle, settle_items};
+use crate::task::watch::{Watch, notice};
 use polyloop_abi::Task;
-use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -59,26 +59,13 @@ impl Token {
 
     /// Has the loop told of the task's events, until it is answered.
     pub fn watch(mut self, runtime: &Arc<Runtime>, task: u64) {
-        let watch = Box::into_raw(Box::new(Watch { runtime: Arc::clone(runtime), task }));
+        let watch = Box::into_raw(Box::new(Watch::new(runtime, task)));
         // SAFETY: alive, with the GIL; the box lives until the object dies, which answers the task before.
         unsafe {
             self.0.as_mut().watch = watch;
             runtime.watch(task, notice, watch.cast());
         }
     }
-}
-
-/// Whom the host tells of a task's events.
-pub struct Watch {
-    runtime: Arc<Runtime>,
-    task: u64,
-}
-
-/// Runs on any thread, under a lock of the host's: takes no lock but the inbox's, and never the GIL.
-unsafe extern "C" fn notice(context: *mut c_void, events: u32) {
-    // SAFETY: what `watch` passed; the task is not answered yet, so it lives.
-    let watch = unsafe { &*context.cast::<Watch>() };
-    watch.runtime.inbox.signal(watch.task, events);
 }
 
 /// The task behind a token, if `object` is one that still wants a response: from now on it does not.

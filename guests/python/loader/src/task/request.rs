@@ -5,11 +5,11 @@
 //! on. They all keep an export of this object, so it knows: where one is left when the response is
 //! sent, the host is asked to hold the memory, and told when the last one has gone.
 
-use crate::api::{self, Api, Buffer, Object, Ptr, Slot, Spec};
 use crate::failure::error_object;
-use crate::object::{Gil, Ref};
+use crate::python::api::{self, Api, Buffer, Object, Ptr, Slot, Spec};
+use crate::python::object::{Gil, Ref};
 use crate::runtime::Runtime;
-use crate::token::Watch;
+use crate::task::watch::Watch;
 use polyloop_abi::{KIND_ITEM, Task};
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;

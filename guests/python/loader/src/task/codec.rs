@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Codecs: JSON by the scanner and encoder that the stdlib's `json` is made of, others by the kit.
 
-use crate::object::{Gil, Ref};
+use crate::python::object::{Gil, Ref};
 
 /// How payloads that are not bytes become objects and back.
 pub struct Codec {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One call: arguments in, response out.
 
-use crate::api::{self, Buffer, Ptr};
 use crate::failure::error_object;
-use crate::object::{Gil, Ref};
-use crate::plan::Plan;
-use crate::request::view;
+use crate::python::api::{self, Buffer, Ptr};
+use crate::python::object::{Gil, Ref};
 use crate::runtime::Runtime;
+use crate::task::plan::Plan;
+use crate::task::request::view;
 use polyloop_abi::{FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD, STATUS_ERROR, STATUS_OK, Task};
 use std::ops::Range;
 use std::ptr;

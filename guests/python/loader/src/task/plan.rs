@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the Python kit made of the guest: its functions, and the kit's own that calls need.
 
-use crate::codec::Codec;
-use crate::object::{Gil, Ref};
+use crate::python::object::{Gil, Ref};
+use crate::task::codec::Codec;
 use std::ffi::CStr;
 
 /// A function of the guest.
