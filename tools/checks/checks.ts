@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checks of `npm run check`. Each is a suite of one test.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exec, type Finished, pythonTool, root, tool } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
@@ -9,7 +9,8 @@ import { checkOptions } from '../docs/options.ts'
 import { checkHeaders, SOURCE_EXTENSIONS } from './headers.ts'
 import { checkAtomics, checkCrates, checkPackages, type Metadata } from './layers.ts'
 import { checkLicences } from './licences.ts'
-import { checkStops } from './stops.ts'
+import { checkCircles, checkRooms, checkSizes } from './rooms.ts'
+import { checkStops, checkWalk } from './stops.ts'
 
 const FOLDERS = ['hosts', 'crates', 'guests', 'conformance', 'tools', 'benchmark', 'soak', 'examples']
 
@@ -48,7 +49,10 @@ function own(name: string, find: () => string[] | Promise<string[]>): Suite {
 
 function stops(): string[] {
   const architecture = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
-  return checkStops(architecture, all(['hosts', 'crates', 'guests'], ['.ts', '.rs', '.py', '.c', '.h']))
+  return [
+    ...checkStops(architecture, all(['hosts', 'crates', 'guests'], ['.ts', '.rs', '.py', '.c', '.h'])),
+    ...checkWalk(architecture, (path) => existsSync(join(root, path))),
+  ]
 }
 
 async function licences(): Promise<string[]> {
@@ -64,6 +68,15 @@ async function layers(): Promise<string[]> {
     ...checkCrates(JSON.parse(stdout) as Metadata, root),
     ...checkPackages(all(['hosts', 'conformance', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])),
     ...checkAtomics(all(['crates', 'hosts', 'guests', 'conformance'], ['.rs'])),
+  ]
+}
+
+function rooms(): string[] {
+  const typescript = all(['hosts', 'conformance', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])
+  return [
+    ...checkRooms(typescript),
+    ...checkCircles(typescript),
+    ...checkSizes(all(FOLDERS, ['.ts', '.mjs', '.rs', '.py', '.lua', '.go', '.java', '.c', '.h'])),
   ]
 }
 
@@ -93,6 +106,7 @@ export const checks: readonly Suite[] = [
   ),
   own('stops', stops),
   own('layers', layers),
+  own('rooms', rooms),
   own('licences', licences),
   own('spdx', () => checkHeaders(all(FOLDERS, SOURCE_EXTENSIONS))),
   command('types', () => tool('typescript/bin/tsc', ['-b', '--pretty', 'false'])),

@@ -252,6 +252,7 @@ impl Connection {
     pub fn fail(&self, error: &[u8]) {
         let error = ErrorObject::from_guest(error);
         if self.failure.set(error.clone()).is_ok() && self.manifest.get().is_some() {
+            // DEATH 1 end
             self.host.event(Event::Died(error));
             self.cancel_all();
         }

@@ -305,6 +305,7 @@ impl Broker {
     /// The guest's process has ended.
     fn ended(&mut self) {
         let Ok(status) = self.guest.reap() else { return };
+        // DEATH 1 end
         self.exit = Some(status);
         self.deadline = Some(Instant::now() + PATIENCE);
         if !self.had_hosts {

@@ -117,7 +117,8 @@ export class Rollout {
     const { replicas } = this.#supervised
     const started: [Replica, Instance][] = []
     try {
-      // One after the other: where the code is wrong the first one tells.
+      // RELOAD 2 launch
+      // One after the other: if the code is wrong the first one tells.
       for (const replica of replicas) started.push([replica, await this.#supervised.launch(replica, true)])
       this.#expectReady(started)
       await Promise.all(started.map(([, instance]) => instance.takeOver()))
@@ -144,6 +145,7 @@ export class Rollout {
     let error: unknown
     for (let tries = 0; tries < most; tries++) {
       try {
+        // RELOAD 6 follow
         const instance = await this.#supervised.launch(replica, false)
         // Where the one before has died meanwhile, another is on its way.
         if (this.#supervised.isClosing || replica.instance !== before) return this.#supervised.retire(instance)

@@ -106,6 +106,7 @@ export class Supervisor implements Supervised {
   }
 
   replace(replica: Replica, instance: Instance): void {
+    // RELOAD 4 replace
     replica.forgive()
     const before = this.#serve(replica, instance)
     if (before !== undefined) this.retire(before)
@@ -143,6 +144,7 @@ export class Supervisor implements Supervised {
   }
 
   async #again(replica: Replica): Promise<void> {
+    // DEATH 5 start again
     this.restarts++
     try {
       await this.#begin(replica)
@@ -156,6 +158,7 @@ export class Supervisor implements Supervised {
   }
 
   #giveUp(replica: Replica, error: PolyloopError): void {
+    // DEATH 6 give up
     this.emit({ type: 'gave-up', instance: replica.index, error })
     if (this.replicas.some(({ isOccupied }) => isOccupied)) return
     const { placement, restart } = this.#settings

@@ -31,6 +31,7 @@ export class StreamCredit {
 
   /** The first credit of a response stream, in items. */
   lend(responseStream: ResponseStream): number {
+    // ITEM 2 lend credit
     const further = Math.min(responseStream.ahead - 1, Math.ceil(this.#credits * share))
     this.#credits -= further
     responseStream.window = 1 + further

@@ -241,6 +241,7 @@ export class RuntimeCore {
   async reload(): Promise<void> {
     if (!this.open) throw this.#refusal()
     if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
+    // RELOAD 1 ask
     await this.supervisor.rollout.reload()
   }
 
