@@ -9,6 +9,7 @@ use polyloop_ring::{layout::ENTRY_BYTES, submission};
 use serde::Deserialize;
 
 use crate::{
+    ending::{self, Changing, ending},
     home::Home,
     hub::Hub,
     join,
@@ -58,6 +59,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"forget" => forget,
         c"takeLog" => take_log,
         c"counts" => counts,
+        c"ending" => ending,
     }
 }
 
@@ -276,7 +278,13 @@ fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_va
     let LoadOptions { library, threads, config, codec, loader } = options;
     let begin = StartOptions { threads, config, codec, loader };
     let open = move || polyloop_guest_library::open(&library);
-    load(runtime, begin, open, move |guest| guests.keep(id, owner, guest))?;
+    let starting = Changing::of(&runtime);
+    let keep = move |guest| {
+        ending::prepare();
+        guests.keep(id, owner, guest);
+        drop(starting);
+    };
+    load(runtime, begin, open, keep)?;
     hub.pending += 1;
     hub.hold();
     Ok(None)

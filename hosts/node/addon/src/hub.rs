@@ -29,6 +29,7 @@ use polyloop_ring::{
 use crate::{
     bell::Bell,
     calls::Calls,
+    ending::{self, Changing},
     guests::Guests,
     home::Home,
     join::{News, Place},
@@ -348,7 +349,7 @@ impl Hub {
                 return Ok(());
             }
         };
-        let lent = member.lent();
+        let lent = (member.lent(), Changing::of(&runtime));
         self.pending += 1;
         self.hold();
         Ok(unload(runtime, self.guests.take(id), lent)?)
@@ -490,10 +491,11 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
         runtime.abandon();
         let guest =
             guests.iter().position(|(id, _)| *id == member.id).map(|index| guests.swap_remove(index).1);
-        let lent = member.lent();
+        let lent = (member.lent(), Changing::of(&runtime));
         // Without a thread for it the guest is left as it is: stopped, its memory never freed.
         let _ = unload(runtime, guest, lent);
     }
+    ending::prepare_if_at_work();
     let Handles { doorbell, prepare, check, idle } = hub.handles;
     for handle in [doorbell, prepare, check, idle] {
         hub.closing += 1;
