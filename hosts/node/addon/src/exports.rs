@@ -22,7 +22,10 @@ use self::{
         shared_guest_sockets, start_broker,
     },
 };
-use crate::napi::{self, Export};
+use crate::{
+    ending::ending,
+    napi::{self, Export},
+};
 
 /// Adds the functions to the module.
 pub fn register(env: napi_env, exports: napi_value) {
@@ -58,6 +61,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"releaseRequestHeap" => release_request_heap,
         c"takeLog" => take_log,
         c"counts" => counts,
+        c"ending" => ending,
     }
 }
 

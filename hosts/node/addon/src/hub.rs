@@ -19,7 +19,7 @@ use napi_sys as sys;
 use polyloop_connection::unload;
 
 use crate::{
-    bell::Bell, calls::Calls, guests::Guests, member::Member, napi::Result, pins::Pinner,
+    bell::Bell, calls::Calls, ending::Changing, guests::Guests, member::Member, napi::Result, pins::Pinner,
     placement::Placement, requests::Requests, signals::Signals, uv,
 };
 
@@ -133,7 +133,7 @@ impl Hub {
                 return Ok(());
             }
         };
-        let lent = member.lent();
+        let lent = (member.lent(), Changing::of(&connection));
         self.pending += 1;
         self.ref_loop();
         Ok(unload(connection, self.guests.take(id), lent)?)

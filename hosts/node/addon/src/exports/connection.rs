@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::environment::{hub, uncounted};
 use crate::{
+    ending::{self, Changing},
     member::Member,
     memory,
     napi::{self, Result},
@@ -82,7 +83,13 @@ pub fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<nap
     let LoadOptions { library, threads, config, codec, loader } = options;
     let begin = StartOptions { threads, config, codec, loader };
     let open = move || polyloop_guest_library::open(&library);
-    load(connection, begin, open, move |guest| guests.keep(id, owner, guest))?;
+    let starting = Changing::of(&connection);
+    let keep = move |guest| {
+        ending::prepare();
+        guests.keep(id, owner, guest);
+        drop(starting);
+    };
+    load(connection, begin, open, keep)?;
     hub.pending += 1;
     hub.ref_loop();
     Ok(None)

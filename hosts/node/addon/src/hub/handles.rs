@@ -9,6 +9,7 @@ use polyloop_connection::unload;
 use super::{Counts, Handles, Hub, notices, turn};
 use crate::{
     calls::Calls,
+    ending::{self, Changing},
     napi::{self, Result},
     pins::Pinner,
     placement::Placement,
@@ -105,10 +106,11 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
         connection.abandon();
         let guest =
             guests.iter().position(|(id, _)| *id == member.id).map(|index| guests.swap_remove(index).1);
-        let lent = member.lent();
+        let lent = (member.lent(), Changing::of(&connection));
         // Without a thread for it the guest is left as it is: stopped, its memory never freed.
         let _ = unload(connection, guest, lent);
     }
+    ending::prepare_if_at_work();
     let Handles { doorbell, prepare, check, idle } = hub.handles;
     for handle in [doorbell, prepare, check, idle] {
         hub.closing += 1;
