@@ -111,7 +111,7 @@ export class ResponseStream implements Stream<unknown> {
   /**
    * An item of the guest's has come.
    *
-   * @throws Breach where it had no credit for it
+   * @throws Breach if it had no credit for it
    */
   receive(value: unknown, bytes: number): void {
     // ITEM 5 receive

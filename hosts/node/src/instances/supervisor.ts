@@ -14,7 +14,7 @@ import { type Common, Instance } from './instance.ts'
 import { Replica } from './replica.ts'
 import { Rollout, type Supervised } from './rollout.ts'
 
-/** The instances of a runtime: starts them, and starts them anew when they die. */
+/** The instances of a runtime: starts them, and starts them again when they die. */
 export class Supervisor implements Supervised {
   /** What the instances declare, once they are ready. */
   manifest: Manifest | undefined
@@ -150,7 +150,7 @@ export class Supervisor implements Supervised {
       await this.#begin(replica)
       this.rollout.restarted(replica)
     } catch (error) {
-      // Where it is ready, a reload has put it there.
+      // If it is ready, a reload has put it there.
       if (this.isClosing || replica.instance?.state === 'ready') return
       this.emit({ type: 'crashed', instance: replica.index, error: error as PolyloopError })
       this.#restart(replica, error as PolyloopError)
