@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { exec, type Finished, pythonTool, root, tool } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
 import type { Suite } from '../common/report.ts'
+import { checkRustCircles } from './circles.ts'
 import { checkHeaders, SOURCE_EXTENSIONS } from './headers.ts'
 import { checkAtomics, checkCrates, checkPackages, type Metadata } from './layers.ts'
 import { checkLicences } from './licences.ts'
@@ -78,6 +79,7 @@ export const checks: readonly Suite[] = [
   ),
   own('stops', stops),
   own('layers', layers),
+  own('circles', () => checkRustCircles(all(['crates', 'guests', 'hosts'], ['.rs']))),
   own('licences', licences),
   own('spdx', () => checkHeaders(all(FOLDERS, SOURCE_EXTENSIONS))),
   command('types', () => tool('typescript/bin/tsc', ['-b', '--pretty', 'false'])),
