@@ -6,6 +6,7 @@ import { exec, type Finished, pythonTool, root, tool } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
 import type { Suite } from '../common/report.ts'
 import { checkOptions } from '../docs/options.ts'
+import { checkRustCircles } from './circles.ts'
 import { checkHeaders, SOURCE_EXTENSIONS } from './headers.ts'
 import { checkAtomics, checkCrates, checkPackages, type Metadata } from './layers.ts'
 import { checkLicences } from './licences.ts'
@@ -76,6 +77,7 @@ function rooms(): string[] {
   return [
     ...checkRooms(typescript),
     ...checkCircles(typescript),
+    ...checkRustCircles(all(['crates', 'guests', 'hosts'], ['.rs'])),
     ...checkSizes(all(FOLDERS, ['.ts', '.mjs', '.rs', '.py', '.lua', '.go', '.java', '.c', '.h'])),
   ]
 }

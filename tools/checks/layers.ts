@@ -12,6 +12,7 @@ const CRATES: Readonly<Record<string, readonly string[]>> = {
   'polyloop-node': ['polyloop-abi', 'polyloop-guest-library', 'polyloop-ring', 'polyloop-connection'],
   'polyloop-guest-process': ['polyloop-guest-library', 'polyloop-ring', 'polyloop-connection'],
   'polyloop-python': ['polyloop-abi'],
+  'polyloop-test-host': ['polyloop-abi', 'polyloop-ring', 'polyloop-connection'],
 }
 
 /** What crates elsewhere (guests, examples, benchmark) may use of crates/. */

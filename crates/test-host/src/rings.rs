@@ -1,35 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A host and a guest of plain Rust, for the tests.
-#![allow(dead_code, reason = "each test program uses a part")]
+//! The host's end of a block, and a guest of plain Rust.
 
 use std::{
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         mpsc::{Receiver, Sender, channel},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use polyloop_abi::{FLAG_BYTES, KIND_CALL, STATUS_ERROR, STATUS_OK};
 use polyloop_connection::{
-    Connection, ErrorObject, Event, Guest, Host, Limits, Nothing, StartOptions, Task, load, unload,
+    Connection, ErrorObject, Event, Guest, Host, Limits, Nothing, RemoteConnection, Shared, StartOptions,
+    Task, load, unload,
 };
 use polyloop_ring::{
     Completion, Submission, Taker,
+    arena::GuestEnd,
     completion::Drainer,
+    region::{Access, Block, Mapping},
+    slab::Slabs,
     submission::{self, Submitter},
 };
 
-struct TestHost(Sender<Event>);
+/// A host whose events go to a test, as long as that wants them.
+struct Events(Sender<Event>);
 
-impl Host for TestHost {
+impl Host for Events {
     fn wake(&self) {}
     fn event(&self, event: Event) {
-        self.0.send(event).unwrap();
+        // A host that has gone hears nothing.
+        let _ = self.0.send(event);
     }
 }
 
+/// A host that does not sleep, and what it hears.
+pub fn events() -> (Box<dyn Host>, Receiver<Event>) {
+    let (sender, events) = channel();
+    (Box::new(Events(sender)), events)
+}
+
+/// What a guest does with a task: it answers it.
 pub type Function = fn(&Connection, Task);
 
 /// A guest with one thread that answers every task by a function.
@@ -65,7 +78,9 @@ impl Guest for TestGuest {
     }
 }
 
+/// A guest that was started, and its connection.
 pub struct Loaded {
+    /// Both ends use it.
     pub connection: Arc<Connection>,
     events: Receiver<Event>,
     guests: Receiver<Box<dyn Guest>>,
@@ -74,15 +89,22 @@ pub struct Loaded {
 /// Bytes of one response, at most.
 pub const PAYLOAD: usize = 1 << 20;
 
+/// Starts a guest, which `config` may have fail: `fail`, `panic`, `silent`.
+///
+/// # Panics
+/// If there is no memory for its block.
 pub fn start(config: &str, function: Function) -> Loaded {
     let limits = Limits { calls: 4, payload: PAYLOAD };
     start_in(config, function, |host| Connection::new(limits, host).unwrap())
 }
 
 /// Starts a guest in a connection that is made for this host.
+///
+/// # Panics
+/// If no thread can be started.
 pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host>) -> Connection) -> Loaded {
-    let ((sender, events), (keep, guests)) = (channel(), channel());
-    let connection = Arc::new(make(Box::new(TestHost(sender))));
+    let ((host, events), (keep, guests)) = (events(), channel());
+    let connection = Arc::new(make(host));
     let options = StartOptions { config: config.into(), ..StartOptions::default() };
     let open = move || Ok(Box::new(TestGuest { function, thread: None }) as Box<dyn Guest>);
     load(Arc::clone(&connection), options, open, move |guest| keep.send(guest).unwrap()).unwrap();
@@ -92,22 +114,75 @@ pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host
 /// The watchdog of every wait.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The guest's end of a connection, as its process makes it of the descriptors that it inherits.
+///
+/// # Panics
+/// If they are closed, or cannot be mapped.
+pub fn attach(remote: &RemoteConnection, host: Box<dyn Host>) -> Connection {
+    let files = remote.files().expect("they are open until the guest's process has them");
+    // SAFETY: they stay open until close_files(), which nobody calls meanwhile.
+    let [block, requests, responses] = files.map(|file| unsafe { BorrowedFd::borrow_raw(file) });
+    let shared = Shared {
+        block: Block::attach(block).unwrap(),
+        slabs: Slabs::of(GuestEnd::attach(responses).unwrap()),
+        requests: Mapping::of(requests, Access::Read).unwrap(),
+    };
+    Connection::attach(shared, PAYLOAD, host)
+}
+
+/// Copies a payload into a request buffer that is free.
+pub fn place(block: &Block, buffer: u32, payload: &[u8]) {
+    let start = block.request(buffer);
+    // SAFETY: the request buffer is free and the payload fits it, says the caller, who is a test.
+    unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), start, payload.len()) };
+}
+
+/// The next completion, waited for.
+///
+/// # Panics
+/// If it does not come.
+pub fn next_completion(host: &mut Drainer<'_>) -> Completion {
+    let start = Instant::now();
+    loop {
+        if let Some(completion) = host.pop() {
+            return completion;
+        }
+        assert!(start.elapsed() < PATIENCE, "no completion");
+        thread::yield_now();
+    }
+}
+
 impl Loaded {
+    /// The next event, waited for.
+    ///
+    /// # Panics
+    /// If it does not come.
     pub fn event(&self) -> Event {
         self.events.recv_timeout(PATIENCE).unwrap()
     }
 
+    /// Unloads the guest.
+    ///
+    /// # Panics
+    /// If it does not end.
     pub fn end(&self) {
         unload(Arc::clone(&self.connection), Some(self.guests.recv().unwrap()), ()).unwrap();
         assert_eq!(self.event(), Event::Closed);
     }
 
+    /// Submits a call whose payload goes into its slot.
+    ///
+    /// # Panics
+    /// If the ring is full.
     pub fn submit(&self, host: &mut Submitter<'_>, slot: u32, payload: &[u8]) {
         let call = Submission { task: slot, kind: KIND_CALL, ..Submission::default() };
         self.submit_as(host, call, payload);
     }
 
-    /// Submits an entry whose payload goes into its slot.
+    /// The same of an entry.
+    ///
+    /// # Panics
+    /// If the ring is full.
     pub fn submit_as(&self, host: &mut Submitter<'_>, call: Submission, payload: &[u8]) {
         self.place(call.task, payload);
         if host.push(Submission { length: payload.len() as u32, ..call }).unwrap() {
@@ -115,24 +190,15 @@ impl Loaded {
         }
     }
 
+    /// Copies a payload into a request buffer that is free.
     pub fn place(&self, buffer: u32, payload: &[u8]) {
-        let start = self.connection.block().request(buffer);
-        // SAFETY: the request buffer is free and the payload fits it.
-        unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), start, payload.len()) };
+        place(self.connection.block(), buffer, payload);
     }
 
-    /// The next completion, waited for.
-    pub fn completion(host: &mut Drainer<'_>) -> Completion {
-        let start = std::time::Instant::now();
-        loop {
-            if let Some(completion) = host.pop() {
-                return completion;
-            }
-            assert!(start.elapsed() < PATIENCE, "no completion");
-            thread::yield_now();
-        }
-    }
-
+    /// What a completion carries.
+    ///
+    /// # Panics
+    /// If it names a slab that does not exist.
     pub fn payload(&self, c: Completion) -> Vec<u8> {
         let start = match c.slab {
             0 => self.connection.block().response(c.task),
@@ -144,12 +210,16 @@ impl Loaded {
     }
 }
 
+/// The request of a task that is not answered.
 pub fn request(task: &Task) -> &[u8] {
     // SAFETY: valid until the answer, which the functions below give last.
     unsafe { std::slice::from_raw_parts(task.data, task.submission.length as usize) }
 }
 
 /// Sends the numbers from 0 as items, forever: it ends when its caller does.
+///
+/// # Panics
+/// If it ends in another way.
 pub fn endless(connection: &Connection, task: Task) {
     for number in 0_u32.. {
         if let Err(why) = connection.send(task.id, FLAG_BYTES, &number.to_le_bytes(), true) {
@@ -161,6 +231,9 @@ pub fn endless(connection: &Connection, task: Task) {
 }
 
 /// Answers with all items of its request stream in a row.
+///
+/// # Panics
+/// If the stream does not end.
 pub fn join(connection: &Connection, task: Task) {
     let mut all = Vec::new();
     loop {
