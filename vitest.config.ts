@@ -1,21 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 import { defineConfig } from 'vitest/config'
 
+/** Whole programs, each with processes of its own. */
+const programs = ['examples/**/*.test.ts', 'benchmark/src/main.test.ts', 'soak/src/soak.test.ts']
+
+/** Tests beside a source that start guests, whose memory they measure. tools/suites/projects.test.ts looks for more. */
+const measuring = ['hosts/node/src/**/slabs.test.ts']
+
+const exclude = ['**/dist/**', '**/node_modules/**', '**/fixtures/**']
+
+/** These keep several threads busy by themselves; files side by side would starve each other's timers. */
+const oneByOne = { fileParallelism: false, sequence: { groupOrder: 1 } }
+
 export default defineConfig({
   test: {
-    include: [
-      'hosts/node/{src,test}/**/*.test.ts',
-      'tools/**/*.test.ts',
-      '{benchmark,soak}/src/**/*.test.ts',
-      'examples/**/*.test.ts',
-    ],
-    exclude: ['**/dist/**', '**/node_modules/**'],
-    // The host's tests keep several threads busy by themselves; files side by side would starve each other's timers.
-    fileParallelism: false,
     // A watchdog against hangs, not a claim about speed.
     testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
     passWithNoTests: false,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'units',
+          include: ['{hosts/node,benchmark,soak}/src/**/*.test.ts', 'tools/**/*.test.ts'],
+          exclude: [...exclude, ...programs, ...measuring],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'host',
+          include: ['hosts/node/test/**/*.test.ts', ...measuring, 'conformance/**/*.test.ts'],
+          exclude,
+          // Prints the matrix of conformance, if any of it was run.
+          globalSetup: ['conformance/support/matrix.ts'],
+          ...oneByOne,
+        },
+      },
+      { extends: true, test: { name: 'programs', include: programs, exclude, ...oneByOne } },
+    ],
   },
 })

@@ -4,16 +4,19 @@ import { spawnSync } from 'node:child_process'
 import { setup } from './setup/setup.mjs'
 import { root } from './setup/shell.mjs'
 
-/** What a verb needs beside the build, and the command that it then runs. */
+const suites = 'tools/dist/suites/test.js'
+
+/** What a verb needs beside the build, and the command that it then runs, with the arguments that it begins with. */
 const verbs = {
-  build: { needs: [], command: undefined },
+  build: { needs: [] },
   start: { needs: ['venvs'], command: 'examples/dist/tour.js' },
   bench: { needs: ['headers'], command: 'benchmark/dist/main.js' },
   soak: { needs: [], command: 'soak/dist/main.js', node: ['--expose-gc'] },
   check: { needs: ['lints'], command: 'tools/dist/checks/check.js' },
   format: { needs: ['lints'], command: 'tools/dist/checks/format.js' },
-  nodes: { needs: [], command: 'tools/dist/suites/nodes.js' },
-  test: { needs: ['lints', 'strace', 'venvs'], command: 'tools/dist/suites/test.js' },
+  quick: { needs: ['lints'], command: suites, first: ['quick'] },
+  test: { needs: ['lints', 'strace'], command: suites, first: ['test'] },
+  full: { needs: ['lints', 'strace', 'venvs'], command: suites, first: ['full'] },
 }
 
 function main([name, ...args]) {
@@ -24,11 +27,11 @@ function main([name, ...args]) {
   }
   if (!setup(verb.needs)) {
     // The closing line of the tests is a count, whatever went wrong.
-    if (name === 'test') console.log('0 passed, 1 failed')
+    if (verb.command === suites) console.log('0 passed, 1 failed')
     return 1
   }
   if (!verb.command) return 0
-  const run = spawnSync(process.execPath, [...(verb.node ?? []), verb.command, ...args], {
+  const run = spawnSync(process.execPath, [...(verb.node ?? []), verb.command, ...(verb.first ?? []), ...args], {
     cwd: root,
     stdio: 'inherit',
   })

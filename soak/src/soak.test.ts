@@ -2,8 +2,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { beforeAll, expect, test } from 'vitest'
-import { request } from './lanes.ts'
-import { Random } from './random.ts'
 import { type Outcome, soak } from './soak.ts'
 
 beforeAll(() => {
@@ -49,20 +47,3 @@ test('100,000 calls with cancellations, deadlines, streams and reloads: every an
   expect(outcome.tally.reloads).toBeGreaterThan(1)
   expect(outcome.tally.rejected.cancelled).toBeGreaterThan(0)
 }, 120_000)
-
-test('a request differs from every other, in front and behind', () => {
-  expect(request(1, 100)).not.toEqual(request(2, 100))
-  expect(request(1, 0).length).toBe(8)
-  expect(request(256, 9)).not.toEqual(request(512, 9))
-})
-
-test('a seed gives the same numbers again, of every magnitude', () => {
-  const draw = (seed: number): number[] => {
-    const random = new Random(seed)
-    return Array.from({ length: 1000 }, () => random.length(200_000))
-  }
-  expect(draw(3)).toEqual(draw(3))
-  expect(draw(3)).not.toEqual(draw(4))
-  expect(Math.min(...draw(3))).toBeLessThan(3)
-  expect(Math.max(...draw(3))).toBeGreaterThan(100_000)
-})

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checks of `npm run check`. Each is a suite of one test.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exec, type Finished, pythonTool, root, tool } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
 import type { Suite } from '../common/report.ts'
+import { checkOptions } from '../docs/options.ts'
 import { checkHeaders, SOURCE_EXTENSIONS } from './headers.ts'
 import { checkAtomics, checkCrates, checkPackages, type Metadata } from './layers.ts'
 import { checkLicences } from './licences.ts'
-import { checkStops } from './stops.ts'
+import { checkCircles, checkRooms, checkSizes } from './rooms.ts'
+import { checkStops, checkWalk } from './stops.ts'
 
 const FOLDERS = ['hosts', 'crates', 'guests', 'conformance', 'tools', 'benchmark', 'soak', 'examples']
 
@@ -24,6 +26,7 @@ const all = (folders: readonly string[], extensions: readonly string[]) =>
 function command(name: string, run: () => Promise<Finished>): Suite {
   return {
     name,
+    aside: true,
     run: async () => {
       const { ended, output } = await run()
       return {
@@ -46,7 +49,10 @@ function own(name: string, find: () => string[] | Promise<string[]>): Suite {
 
 function stops(): string[] {
   const architecture = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
-  return checkStops(architecture, all(['hosts', 'crates', 'guests'], ['.ts', '.rs', '.py', '.c', '.h']))
+  return [
+    ...checkStops(architecture, all(['hosts', 'crates', 'guests'], ['.ts', '.rs', '.py', '.c', '.h'])),
+    ...checkWalk(architecture, (path) => existsSync(join(root, path))),
+  ]
 }
 
 async function licences(): Promise<string[]> {
@@ -60,39 +66,22 @@ async function layers(): Promise<string[]> {
   if (ended !== undefined) return [output]
   return [
     ...checkCrates(JSON.parse(stdout) as Metadata, root),
-    ...checkPackages(all(['hosts', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])),
+    ...checkPackages(all(['hosts', 'conformance', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])),
     ...checkAtomics(all(['crates', 'hosts', 'guests', 'conformance'], ['.rs'])),
   ]
 }
 
-/** In the order of what fails soonest. */
+function rooms(): string[] {
+  const typescript = all(['hosts', 'conformance', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])
+  return [
+    ...checkRooms(typescript),
+    ...checkCircles(typescript),
+    ...checkSizes(all(FOLDERS, ['.ts', '.mjs', '.rs', '.py', '.lua', '.go', '.java', '.c', '.h'])),
+  ]
+}
+
+/** The longest first, beside which the others run, in the order of what fails soonest. */
 export const checks: readonly Suite[] = [
-  command('biome', () => tool('@biomejs/biome/bin/biome', ['ci', '--error-on-warnings', '--colors=off', '.'])),
-  command('rustfmt', () => exec('cargo', ['fmt', '--all', '--check'])),
-  command('ruff', () => exec(RUFF, ['check', '--quiet', '.'])),
-  command('ruff-format', () => exec(RUFF, ['format', '--check', '--quiet', '.'])),
-  command('mypy', () =>
-    exec(pythonTool('mypy'), ['--config-file=guests/python/kit/pyproject.toml', '--cache-dir=.cache/mypy'], {
-      env: { MYPYPATH: 'guests/python/kit' },
-    }),
-  ),
-  own('stops', stops),
-  own('layers', layers),
-  own('licences', licences),
-  own('spdx', () => checkHeaders(all(FOLDERS, SOURCE_EXTENSIONS))),
-  command('types', () => tool('typescript/bin/tsc', ['-b', '--pretty', 'false'])),
-  command('knip', () => tool('knip/bin/knip.js', ['--no-progress'])),
-  command('publint', () => tool('publint/src/cli.js', ['--strict', 'hosts/node'])),
-  command('attw', () =>
-    tool('@arethetypeswrong/cli/dist/index.js', [
-      '--pack',
-      'hosts/node',
-      '--profile',
-      'esm-only',
-      '--no-color',
-      '--no-emoji',
-    ]),
-  ),
   command('clippy', () =>
     exec('cargo', [
       'clippy',
@@ -104,6 +93,34 @@ export const checks: readonly Suite[] = [
       '--',
       '-D',
       'warnings',
+    ]),
+  ),
+  command('biome', () => tool('@biomejs/biome/bin/biome', ['ci', '--error-on-warnings', '--colors=off', '.'])),
+  command('rustfmt', () => exec('cargo', ['fmt', '--all', '--check'])),
+  command('ruff', () => exec(RUFF, ['check', '--quiet', '.'])),
+  command('ruff-format', () => exec(RUFF, ['format', '--check', '--quiet', '.'])),
+  command('mypy', () =>
+    exec(pythonTool('mypy'), ['--config-file=guests/python/kit/pyproject.toml', '--cache-dir=.cache/mypy'], {
+      env: { MYPYPATH: 'guests/python/kit' },
+    }),
+  ),
+  own('stops', stops),
+  own('layers', layers),
+  own('rooms', rooms),
+  own('licences', licences),
+  own('spdx', () => checkHeaders(all(FOLDERS, SOURCE_EXTENSIONS))),
+  command('types', () => tool('typescript/bin/tsc', ['-b', '--pretty', 'false'])),
+  own('options', checkOptions),
+  command('knip', () => tool('knip/bin/knip.js', ['--no-progress'])),
+  command('publint', () => tool('publint/src/cli.js', ['--strict', 'hosts/node'])),
+  command('attw', () =>
+    tool('@arethetypeswrong/cli/dist/index.js', [
+      '--pack',
+      'hosts/node',
+      '--profile',
+      'esm-only',
+      '--no-color',
+      '--no-emoji',
     ]),
   ),
   command('rustdoc', () =>

@@ -29,13 +29,13 @@ export interface ExecOptions {
   env?: Record<string, string>
   /** Where it runs, if not in the root of the repository. */
   cwd?: string
-  /** Milliseconds after which the command and what it started are killed. */
+  /** Milliseconds after which the command and what it started are killed; long, for a busy machine is slow. */
   watchdog?: number
 }
 
 /** Runs a command in the root of the repository; it never rejects. */
 export function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<Finished> {
-  const { env = {}, cwd = root, watchdog = 15 * 60_000 } = options
+  const { env = {}, cwd = root, watchdog = 45 * 60_000 } = options
   return new Promise((resolve) => {
     // A process group of its own, so that the watchdog reaches what the command started.
     const child = spawn(command, args, {

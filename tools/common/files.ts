@@ -11,12 +11,15 @@ export interface Source {
   text: string
 }
 
-const GENERATED = new Set(['node_modules', 'target', 'dist', 'native', '__pycache__'])
+const GENERATED = new Set(['node_modules', 'target', 'dist', '__pycache__'])
+/** Where the package's native parts are copied to; `native` is a room of its sources, too. */
+const NATIVE = join(root, 'hosts', 'node', 'native')
 
 function* walk(folder: string): Generator<string> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (GENERATED.has(entry.name) || entry.name.startsWith('.')) continue
     const path = join(folder, entry.name)
+    if (path === NATIVE) continue
     if (entry.isDirectory()) yield* walk(path)
     else if (entry.isFile()) yield path
   }

@@ -37,6 +37,45 @@ test('what could not be tested is said below the line of a suite that passes', a
   expect(lines.slice(1)).toEqual(['     not tested: b', '2 passed, 0 failed'])
 })
 
+test('a table below a line keeps its form', async () => {
+  const run = async (): Promise<Result> => ({ ...(await suite('a', 2, 0).run()), note: 'matrix\n  a  b\n\nend' })
+  const { lines } = await report([{ name: 'a', run }])
+  expect(lines[1]).toBe('     matrix\n       a  b\n\n     end')
+})
+
+test('neighbours that may run aside run two at a time, and their lines come in order', async () => {
+  const events: string[] = []
+  const ends = new Map<string, () => void>()
+  const slow = (name: string, aside: boolean): Suite => ({
+    name,
+    aside,
+    run: async (): Promise<Result> => {
+      events.push(`${name} begins`)
+      await new Promise<void>((resolve) => ends.set(name, resolve))
+      events.push(`${name} ends`)
+      return suite(name, 1, 0).run()
+    },
+  })
+  const end = async (name: string): Promise<void> => {
+    while (!ends.has(name)) await new Promise(setImmediate)
+    ends.get(name)?.()
+    while (!events.includes(`${name} ends`)) await new Promise(setImmediate)
+    await new Promise(setImmediate)
+  }
+  const running = report([slow('a', true), slow('b', true), slow('c', true), slow('d', false), slow('e', true)])
+  for (const name of ['b', 'a', 'c', 'd', 'e']) await end(name)
+  expect(events.join(', ')).toBe(
+    [
+      'a begins, b begins, b ends, c begins, a ends, c ends',
+      // One that may not run aside runs alone.
+      'd begins, d ends',
+      'e begins, e ends',
+    ].join(', '),
+  )
+  const { lines } = await running
+  expect(lines.map((line) => line.split(/ +/)[1])).toEqual(['a', 'b', 'c', 'd', 'e', 'passed,'])
+})
+
 test('a suite without tests fails the run', async () => {
   const { good, lines } = await report([suite('a', 2, 0), suite('b', 0, 0)])
   expect(good).toBe(false)

@@ -15,14 +15,17 @@ test('each missing tool is named in a line that says what to do', async () => {
   }
 })
 
-test('missing tools fail the tests, and the closing line is a count', async () => {
-  const { stdout, ended } = await bare('test')
-  expect(ended).toBe('exit code 1')
-  expect(stdout.trim()).toBe('0 passed, 1 failed')
-})
+test.each(['quick', 'test', 'full'])(
+  'missing tools fail the tests of %s, and the closing line is a count',
+  async (verb) => {
+    const { stdout, ended } = await bare(verb)
+    expect(ended).toBe('exit code 1')
+    expect(stdout.trim()).toBe('0 passed, 1 failed')
+  },
+)
 
 test('an unknown verb names the others', async () => {
   const { output, ended } = await bare('tests')
   expect(ended).toBe('exit code 2')
-  expect(output).toContain('build, start, bench, soak, check, format, nodes, test')
+  expect(output).toContain('build, start, bench, soak, check, format, quick, test, full')
 })

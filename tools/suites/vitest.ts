@@ -7,28 +7,42 @@ import { vitestCounts } from '../common/counts.ts'
 import { exec } from '../common/exec.ts'
 import type { Result } from '../common/report.ts'
 
-/** Runs the tests below `folders`, or of the files that are named, on the Node.js that `node` names. */
-export async function vitest(
-  folders: readonly string[],
-  node: string = process.execPath,
-  env: Readonly<Record<string, string>> = {},
-): Promise<Result> {
+/** A project of vitest.config.ts: `units` run side by side, the files of the others one after the other. */
+type Project = 'units' | 'host' | 'programs'
+
+/** Which tests to run, and how. */
+export interface VitestOptions {
+  /** All of them if none is named. */
+  projects?: readonly Project[]
+  /** Files and folders; all of the projects' if none is named. */
+  files?: readonly string[]
+  /** The Node.js that runs them: the one that runs this, if none is named. */
+  node?: string
+  env?: Readonly<Record<string, string>>
+  /** More options of vitest. */
+  args?: readonly string[]
+}
+
+/** Runs tests by vitest. */
+export async function vitest(options: VitestOptions): Promise<Result> {
+  const { projects = [], files = [], node = process.execPath, env = {}, args = [] } = options
   const scratch = mkdtempSync(join(tmpdir(), 'polyloop-vitest-'))
   const report = join(scratch, 'report.json')
   try {
-    const args = [
-      'node_modules/vitest/vitest.mjs',
-      'run',
-      '--reporter=default',
-      '--reporter=json',
-      `--outputFile.json=${report}`,
-    ]
     const { output, ended } = await exec(
       node,
-      [...args, ...folders.map((folder) => (folder.endsWith('.ts') ? folder : `${folder}/`))],
-      {
-        env: { NO_COLOR: '1', ...env },
-      },
+      [
+        'node_modules/vitest/vitest.mjs',
+        'run',
+        '--reporter=default',
+        '--reporter=json',
+        `--outputFile.json=${report}`,
+        ...projects.map((project) => `--project=${project}`),
+        ...args,
+        // A folder ends in a slash, or else its name would stand for every path that has it inside.
+        ...files.map((file) => (file.endsWith('.ts') ? file : `${file}/`)),
+      ],
+      { env: { NO_COLOR: '1', ...env } },
     )
     return { counts: vitestCounts(readFileSync(report, 'utf8')), output, ended }
   } catch (error) {

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Runtimes: one library with one configuration, initialised, that takes tasks.
+//! Connections: what joins one host to one guest that takes its tasks.
 //!
-//! A host creates a [`Runtime`], gives its block to its event loop and calls [`load`]; a guest takes
-//! tasks and answers them through the same [`Runtime`]. Neither knows the other: the host is a
-//! [`Host`], the guest a [`Guest`]. Where the guest has a process of its own, the host has a [`Remote`], and
-//! the other process a [`Runtime`] that is attached to it. Where one guest serves several hosts, it has a [`Hall`] of them:
-//! a guest takes its tasks from a [`Desk`], which is either.
+//! A host creates a [`Connection`], gives its block to its event loop and calls [`load`]; a guest takes
+//! tasks and answers them through the same [`Connection`]. Neither knows the other: the host is a
+//! [`Host`], the guest a [`Guest`]. If the guest has a process of its own, the host has a
+//! [`RemoteConnection`], and the other process a [`Connection`] that is attached to it. If one guest
+//! serves several hosts, it has a [`HostTable`] of them: a guest takes its tasks from a
+//! [`TaskSource`], which is either.
 
-mod desk;
+mod connection;
 mod error;
-mod hall;
+mod host_table;
 mod lifecycle;
 mod log;
 pub mod packet;
-mod remote;
-mod runtime;
+mod remote_connection;
 mod streams;
+mod task_source;
 mod under_way;
 
-pub use desk::Desk;
+pub use connection::{Connection, Event, Host, Limits, Shared, Task};
 pub use error::ErrorObject;
-pub use hall::{Full, Hall, Rounds, SEATS};
+pub use host_table::{Full, HOST_SLOTS, HostTable, Rounds};
 pub use lifecycle::{Beat, Guest, StartOptions, load, unload};
 pub use log::Line;
-pub use remote::Remote;
-pub use runtime::{Event, Host, Limits, Runtime, Shared, Task};
+pub use remote_connection::RemoteConnection;
+pub use task_source::TaskSource;
 pub use under_way::{Item, Nothing};

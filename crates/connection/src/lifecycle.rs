@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Start and end of a runtime, each on a thread of its own: opening a library, importing a module
+//! Start and end of a guest, each on a thread of its own: opening a library, importing a module
 //! and waiting for guest threads may take long, and no event loop waits for them.
 
 use std::{
@@ -11,9 +11,9 @@ use std::{
 };
 
 use crate::{
-    desk::Desk,
+    connection::{Connection, Event},
     error::ErrorObject,
-    runtime::{Event, Runtime},
+    task_source::TaskSource,
 };
 
 /// What a guest is told at its start.
@@ -29,15 +29,15 @@ pub struct StartOptions {
     pub loader: String,
 }
 
-/// A library that takes tasks at a desk.
-pub trait Guest<D = Runtime>: Send {
+/// A library that takes tasks from a source.
+pub trait Guest<S = Connection>: Send {
     /// Initialises it; tasks may be taken from now on.
     ///
     /// # Errors
-    /// The rc that it failed with; the error object where it did not report one by [`Runtime::fail`].
-    fn start(&mut self, desk: &Arc<D>, options: &StartOptions) -> Result<(), (i32, ErrorObject)>;
+    /// The rc that it failed with; the error object where it did not report one by [`Connection::fail`].
+    fn start(&mut self, source: &Arc<S>, options: &StartOptions) -> Result<(), (i32, ErrorObject)>;
 
-    /// Blocks until it uses the desk no more.
+    /// Blocks until it uses the source no more.
     fn join(self: Box<Self>);
 
     /// Its heartbeat, which is not to be used any more once `join` is called. Nothing where it has none.
@@ -49,72 +49,77 @@ pub trait Guest<D = Runtime>: Send {
 /// Returns when the guest is able to run code.
 pub type Beat = Box<dyn Fn() + Send>;
 
-/// Opens a guest and starts it; the desk's host hears [`Event::Ready`] or [`Event::Failed`].
+/// Opens a guest and starts it; the source's host hears [`Event::Ready`] or [`Event::Failed`].
 /// The guest is handed to `keep` before the host hears of it, for [`unload`].
 ///
 /// # Errors
 /// Where no thread can be started.
-pub fn load<D, Open, Keep>(desk: Arc<D>, options: StartOptions, open: Open, keep: Keep) -> std::io::Result<()>
+pub fn load<S, Open, Keep>(
+    source: Arc<S>,
+    options: StartOptions,
+    open: Open,
+    keep: Keep,
+) -> std::io::Result<()>
 where
-    D: Desk,
-    Open: FnOnce() -> Result<Box<dyn Guest<D>>, ErrorObject> + Send + 'static,
-    Keep: FnOnce(Box<dyn Guest<D>>) + Send + 'static,
+    S: TaskSource,
+    Open: FnOnce() -> Result<Box<dyn Guest<S>>, ErrorObject> + Send + 'static,
+    Keep: FnOnce(Box<dyn Guest<S>>) + Send + 'static,
 {
     let work = move || {
-        let event = match catch_unwind(AssertUnwindSafe(|| start(&desk, &options, open, keep))) {
+        let event = match catch_unwind(AssertUnwindSafe(|| start(&source, &options, open, keep))) {
             Ok(Ok(manifest)) => Event::Ready(manifest),
             Ok(Err((rc, error))) => Event::Failed(rc, error),
             Err(panic) => Event::Failed(1, ErrorObject::new("init-failed", &said(panic.as_ref()))),
         };
-        desk.event(event);
+        source.event(event);
     };
     thread::Builder::new().name("polyloop-load".into()).spawn(work).map(drop)
 }
 
-fn start<D, Open, Keep>(
-    desk: &Arc<D>,
+fn start<S, Open, Keep>(
+    source: &Arc<S>,
     options: &StartOptions,
     open: Open,
     keep: Keep,
 ) -> Result<String, (i32, ErrorObject)>
 where
-    D: Desk,
-    Open: FnOnce() -> Result<Box<dyn Guest<D>>, ErrorObject>,
-    Keep: FnOnce(Box<dyn Guest<D>>),
+    S: TaskSource,
+    Open: FnOnce() -> Result<Box<dyn Guest<S>>, ErrorObject>,
+    Keep: FnOnce(Box<dyn Guest<S>>),
 {
     let mut guest = open().map_err(|error| (0, error))?;
-    let started = guest.start(desk, options);
-    started.map_err(|(rc, error)| (rc, desk.failure().cloned().unwrap_or(error)))?;
+    let started = guest.start(source, options);
+    started.map_err(|(rc, error)| (rc, source.failure().cloned().unwrap_or(error)))?;
     keep(guest);
-    desk.manifest().map(str::to_owned).ok_or_else(|| {
+    source.manifest().map(str::to_owned).ok_or_else(|| {
         (1, ErrorObject::new("protocol", "the guest's start succeeded without a call of ready()"))
     })
 }
 
-/// Stops a desk, whose host hears [`Event::Closed`] once the guest has let go of it. `lent` is
+/// Stops a source, whose host hears [`Event::Closed`] once the guest has let go of it. `lent` is
 /// what the guest may still read until then: it is dropped after that.
 ///
 /// # Errors
 /// Where no thread can be started; the guest is then left as it is, and `lent` is never dropped.
-pub fn unload<D, Lent>(desk: Arc<D>, guest: Option<Box<dyn Guest<D>>>, lent: Lent) -> std::io::Result<()>
+pub fn unload<S, Lent>(source: Arc<S>, guest: Option<Box<dyn Guest<S>>>, lent: Lent) -> std::io::Result<()>
 where
-    D: Desk,
+    S: TaskSource,
     Lent: Send + 'static,
 {
     // Neither is dropped unless the guest was joined, whatever fails before.
     let mut rest = ManuallyDrop::new((guest, lent));
     let work = move || {
-        desk.stop();
+        source.stop();
         if let Some(guest) = rest.0.take() {
             guest.join();
         }
-        if desk.lends() {
+        if source.lends() {
             // A view of a request that the guest keeps for good: its memory is never given back.
-            std::mem::forget(Arc::clone(&desk));
+            std::mem::forget(Arc::clone(&source));
         } else {
             drop(ManuallyDrop::into_inner(rest));
         }
-        desk.event(Event::Closed);
+        source.event(Event::Closed);
     };
     thread::Builder::new().name("polyloop-unload".into()).spawn(work).map(drop)
 }

@@ -12,7 +12,7 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
 };
 
-/// What a host shares with a guest in another process: block, requests, responses, bell, life.
+/// What a host shares with a guest in another process: block, requests, responses, bell, lifeline.
 pub type Files = [OwnedFd; FILES];
 
 /// Most descriptors of one message.

@@ -20,8 +20,8 @@ const SHARDS: usize = 16;
 /// An item of a request stream, before the guest has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbound {
-    /// Its carrier.
-    pub carrier: u32,
+    /// Its request buffer.
+    pub buffer: u32,
     /// `FLAG_BYTES`, `FLAG_EMPTY`.
     pub flags: u8,
     /// Bytes.
@@ -87,7 +87,7 @@ impl Stream {
 
 type Shard = HashMap<u32, Stream>;
 
-/// The tasks of a runtime of which more is kept, by their slot.
+/// The tasks of a connection of which more is kept, by their slot.
 #[derive(Default)]
 pub struct Streams {
     shards: [Mutex<Shard>; SHARDS],
@@ -159,6 +159,6 @@ impl Locked<'_> {
 
 impl From<Submission> for Inbound {
     fn from(item: Submission) -> Self {
-        Self { carrier: item.deadline as u32, flags: item.flags, length: item.length, address: item.address }
+        Self { buffer: item.deadline as u32, flags: item.flags, length: item.length, address: item.address }
     }
 }

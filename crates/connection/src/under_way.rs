@@ -14,7 +14,7 @@ use polyloop_ring::{
 };
 
 use crate::{
-    Runtime,
+    Connection,
     streams::{Inbound, Locked},
 };
 
@@ -24,7 +24,7 @@ const CONTEXT_BYTES: usize = 4096;
 /// An item of a request stream in the guest's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Names it in [`Runtime::respond`], which gives it back.
+    /// Names it in [`Connection::respond`], which gives it back.
     pub id: u64,
     /// `FLAG_BYTES`, `FLAG_EMPTY`.
     pub flags: u8,
@@ -47,7 +47,7 @@ pub enum Nothing {
     Refused,
 }
 
-impl Runtime {
+impl Connection {
     /// Acts on what the host has said in the control ring. It blocks no longer than another thread takes to do the same.
     pub fn control(&self) {
         let _acting = self.acting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,6 +111,7 @@ impl Runtime {
             stream.ended = true;
             stream.tell(EVENT_INPUT);
         } else if kind == KIND_CREDIT {
+            // ITEM 7 go on
             stream.credit.0 += i64::from(entry.deadline as u32);
             stream.credit.1 += i64::from(entry.length);
             stream.tell(EVENT_CREDIT);
@@ -147,12 +148,12 @@ impl Runtime {
 
     /// Gives an item back that the guest never saw.
     fn drop_item(&self, item: Inbound) {
-        if let Some(answered) = self.tasks.take(item.carrier).and_then(|id| self.tasks.answer(id)) {
+        if let Some(answered) = self.tasks.take(item.buffer).and_then(|id| self.tasks.answer(id)) {
             self.give_back(answered);
         }
     }
 
-    /// Tells the host that an item's carrier is free, or will be when what the guest holds of it is.
+    /// Tells the host that an item's request buffer is free, or will be when what the guest holds of it is.
     pub(crate) fn give_back(&self, answered: Answered) {
         let held = if answered.held { entry::FLAG_HELD } else { 0 };
         let (task, flags) = (answered.slot, FLAG_EMPTY | held);
@@ -189,10 +190,10 @@ impl Runtime {
     }
 
     fn hand_over(&self, item: Inbound) -> Result<Item, Nothing> {
-        // A carrier that was given back is free; a host that uses it twice at once gets nothing.
-        let id = self.tasks.take(item.carrier).ok_or(Nothing::Refused)?;
+        // A request buffer that was given back is free; a host that uses it twice at once gets nothing.
+        let id = self.tasks.take(item.buffer).ok_or(Nothing::Refused)?;
         let data = match item.address {
-            0 => self.block().request(item.carrier).cast_const(),
+            0 => self.block().request(item.buffer).cast_const(),
             address => self.pinned(address),
         };
         Ok(Item { id, flags: item.flags, data, length: item.length })
@@ -206,6 +207,7 @@ impl Runtime {
         if data.len() > self.max_payload() {
             return Err(Nothing::Refused);
         }
+        // ITEM 3 send
         self.spend(task, data.len(), wait)?;
         let head = Completion {
             task: split(task).0 as u32,

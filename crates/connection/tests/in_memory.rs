@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime between a host and a guest that are both plain Rust: no loop, no library.
+//! A connection between a host and a guest that are both plain Rust: no loop, no library.
 
 use std::sync::Arc;
 
 use polyloop_abi::{FLAG_BYTES, STATUS_ERROR, STATUS_OK};
-use polyloop_connection::{ErrorObject, Event, Runtime, Task};
+use polyloop_connection::{Connection, ErrorObject, Event, Task};
 use polyloop_ring::{
     completion::Drainer,
     entry::{FLAG_HELD, FLAG_OWN, LOG, RELEASE, RESPONSE, SEAL},
@@ -15,16 +15,16 @@ mod support;
 use support::{Loaded, request, start};
 
 /// Answers with as many bytes as the request says in decimal.
-fn fill(runtime: &Runtime, task: Task) {
+fn fill(connection: &Connection, task: Task) {
     let count: usize = std::str::from_utf8(request(&task)).unwrap().parse().unwrap();
-    assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, &vec![0x5a; count]));
+    assert!(connection.respond(task.id, STATUS_OK, FLAG_BYTES, &vec![0x5a; count]));
 }
 
 #[test]
 fn responses_of_every_size_come_in_their_slot_in_a_shared_slab_or_in_one_of_their_own() {
     let loaded = start("", fill);
     assert_eq!(loaded.event(), Event::Ready(r#"{"methods":[]}"#.into()));
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     for (count, slab, own) in [
         (0, false, false),
@@ -46,7 +46,7 @@ fn responses_of_every_size_come_in_their_slot_in_a_shared_slab_or_in_one_of_thei
 fn a_full_slab_is_sealed_with_the_count_of_its_responses_and_that_is_said_before_the_next_response() {
     let loaded = start("", fill);
     loaded.event();
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     let mut first = 0;
     for _ in 0..4 {
@@ -64,7 +64,7 @@ fn a_full_slab_is_sealed_with_the_count_of_its_responses_and_that_is_said_before
 fn a_response_beyond_the_limit_becomes_an_error_of_the_hosts_own() {
     let loaded = start("", fill);
     loaded.event();
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit(&mut submitter, 0, b"1048577");
     let answer = Loaded::completion(&mut drainer);
@@ -76,40 +76,40 @@ fn a_response_beyond_the_limit_becomes_an_error_of_the_hosts_own() {
 
 #[test]
 fn a_task_that_is_answered_twice_is_counted_and_answered_once() {
-    fn twice(runtime: &Runtime, task: Task) {
-        assert!(runtime.respond(task.id, STATUS_ERROR, 0, b"{}"));
-        assert!(!runtime.respond(task.id, STATUS_OK, 0, b"again"));
+    fn twice(connection: &Connection, task: Task) {
+        assert!(connection.respond(task.id, STATUS_ERROR, 0, b"{}"));
+        assert!(!connection.respond(task.id, STATUS_OK, 0, b"again"));
     }
     let loaded = start("", twice);
     loaded.event();
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit(&mut submitter, 3, b"");
     assert_eq!(Loaded::completion(&mut drainer).status, 1);
-    let runtime = Arc::clone(&loaded.runtime);
+    let connection = Arc::clone(&loaded.connection);
     loaded.end();
-    assert_eq!(runtime.block().rings().header.duplicates.get(), 1);
+    assert_eq!(connection.block().rings().header.duplicates.get(), 1);
     assert_eq!(drainer.pop(), None);
 }
 
 #[test]
 fn a_held_request_is_marked_in_its_response_and_released_after_it() {
-    fn keep(runtime: &Runtime, task: Task) {
-        assert!(runtime.hold(task.id));
-        runtime.respond(task.id, STATUS_OK, 0, b"");
-        runtime.release(task.id);
-        runtime.release(task.id);
+    fn keep(connection: &Connection, task: Task) {
+        assert!(connection.hold(task.id));
+        connection.respond(task.id, STATUS_OK, 0, b"");
+        connection.release(task.id);
+        connection.release(task.id);
     }
     let loaded = start("", keep);
     loaded.event();
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit(&mut submitter, 2, b"");
     let answer = Loaded::completion(&mut drainer);
     assert_eq!((answer.kind, answer.flags & FLAG_HELD), (RESPONSE, FLAG_HELD));
     let release = Loaded::completion(&mut drainer);
     assert_eq!((release.kind, release.task), (RELEASE, 2));
-    assert!(!loaded.runtime.lends());
+    assert!(!loaded.connection.lends());
     loaded.end();
     assert_eq!(drainer.pop(), None, "a second release says nothing");
 }
@@ -118,7 +118,7 @@ fn a_held_request_is_marked_in_its_response_and_released_after_it() {
 fn what_is_submitted_before_the_unload_is_answered() {
     let loaded = start("", fill);
     loaded.event();
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     for slot in 0..4 {
         loaded.submit(&mut submitter, slot, b"1");
@@ -129,19 +129,19 @@ fn what_is_submitted_before_the_unload_is_answered() {
 
 #[test]
 fn lines_of_log_are_announced_in_the_ring_before_the_response_they_precede() {
-    fn print(runtime: &Runtime, task: Task) {
-        runtime.log(1, b"one\n");
-        runtime.log(2, b"two\n");
-        runtime.respond(task.id, STATUS_OK, 0, b"");
+    fn print(connection: &Connection, task: Task) {
+        connection.log(1, b"one\n");
+        connection.log(2, b"two\n");
+        connection.respond(task.id, STATUS_OK, 0, b"");
     }
     let loaded = start("", print);
     loaded.event();
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit(&mut submitter, 0, b"");
     assert_eq!(Loaded::completion(&mut drainer).kind, LOG);
     assert_eq!(Loaded::completion(&mut drainer).kind, RESPONSE);
-    assert_eq!(loaded.runtime.take_log().len(), 2);
+    assert_eq!(loaded.connection.take_log().len(), 2);
     loaded.end();
 }
 
@@ -159,8 +159,8 @@ fn a_guest_that_fails_to_start_is_told_with_its_rc_and_reason() {
 fn the_death_of_a_guest_is_told_once() {
     let loaded = start("", fill);
     loaded.event();
-    loaded.runtime.fail(br#"{"type":"Crash","message":"first"}"#);
-    loaded.runtime.fail(b"not json");
+    loaded.connection.fail(br#"{"type":"Crash","message":"first"}"#);
+    loaded.connection.fail(b"not json");
     assert_eq!(loaded.event(), Event::Died(ErrorObject(r#"{"type":"Crash","message":"first"}"#.into())));
     loaded.end();
 }

@@ -12,7 +12,7 @@ use polyloop_abi::{
     EVENT_CANCELLED, EVENT_CREDIT, EVENT_INPUT, FLAG_BYTES, FLAG_INPUT, FLAG_OUTPUT, KIND_CALL, KIND_CANCEL,
     KIND_CREDIT, KIND_END, KIND_ITEM, STATUS_OK,
 };
-use polyloop_connection::{Event, Nothing, Runtime, Task};
+use polyloop_connection::{Connection, Event, Nothing, Task};
 use polyloop_ring::{
     Completion, Submission,
     completion::Drainer,
@@ -38,13 +38,13 @@ fn call(flags: u8, credit: u32) -> Submission {
 }
 
 fn say(loaded: &Loaded, entry: Submission) {
-    assert!(control::push(loaded.runtime.block().rings(), Submission { stream: FIRST, ..entry }));
-    loaded.runtime.control();
+    assert!(control::push(loaded.connection.block().rings(), Submission { stream: FIRST, ..entry }));
+    loaded.connection.control();
 }
 
-fn send_item(loaded: &Loaded, carrier: u32, payload: &[u8]) {
-    loaded.place(carrier, payload);
-    let (length, deadline) = (payload.len() as u32, carrier.into());
+fn send_item(loaded: &Loaded, buffer: u32, payload: &[u8]) {
+    loaded.place(buffer, payload);
+    let (length, deadline) = (payload.len() as u32, buffer.into());
     say(loaded, Submission { kind: KIND_ITEM, length, deadline, ..Submission::default() });
 }
 
@@ -71,7 +71,7 @@ fn number(loaded: &Loaded, item: Completion) -> u32 {
 #[test]
 fn a_guest_sends_as_many_items_as_it_has_credit_and_goes_on_when_it_gets_more() {
     let loaded = ready(endless);
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit_as(&mut host, call(FLAG_OUTPUT, 2), b"");
     assert_eq!([0, 1].map(|_| number(&loaded, Loaded::completion(&mut drain))), [0, 1]);
@@ -88,9 +88,9 @@ fn a_guest_sends_as_many_items_as_it_has_credit_and_goes_on_when_it_gets_more() 
 #[test]
 fn items_wait_for_the_guest_whether_they_come_before_it_takes_the_task_or_after() {
     let loaded = ready(join);
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
-    let first = loaded.runtime.block().constants().slots;
+    let first = loaded.connection.block().constants().slots;
     send_item(&loaded, first, b"early ");
     loaded.submit_as(&mut host, call(FLAG_INPUT, 0), b"");
     let back = Loaded::completion(&mut drain);
@@ -105,30 +105,30 @@ fn items_wait_for_the_guest_whether_they_come_before_it_takes_the_task_or_after(
 
 #[test]
 fn items_that_the_guest_does_not_read_are_given_back_with_its_answer() {
-    fn ignore(runtime: &Runtime, task: Task) {
+    fn ignore(connection: &Connection, task: Task) {
         // The first one has come: so has the task's stream, which the answer ends.
-        while runtime.receive(task.id, false) == Err(Nothing::Wait) {
+        while connection.receive(task.id, false) == Err(Nothing::Wait) {
             thread::yield_now();
         }
-        assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, b"enough"));
+        assert!(connection.respond(task.id, STATUS_OK, FLAG_BYTES, b"enough"));
     }
     let loaded = ready(ignore);
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
-    let first = loaded.runtime.block().constants().slots;
-    for carrier in [first, first + 4, first + 5] {
-        send_item(&loaded, carrier, b"x");
+    let first = loaded.connection.block().constants().slots;
+    for buffer in [first, first + 4, first + 5] {
+        send_item(&loaded, buffer, b"x");
     }
     loaded.submit_as(&mut host, call(FLAG_INPUT, 0), b"");
-    let mut carriers: Vec<_> = (0..3).map(|_| Loaded::completion(&mut drain).task).collect();
-    carriers.sort_unstable();
-    assert_eq!(carriers[..2], [0, first + 4], "all but the one that the guest has, and the answer");
+    let mut request_buffers: Vec<_> = (0..3).map(|_| Loaded::completion(&mut drain).task).collect();
+    request_buffers.sort_unstable();
+    assert_eq!(request_buffers[..2], [0, first + 4], "all but the one that the guest has, and the answer");
     // What comes after the answer comes back at once.
     send_item(&loaded, first + 6, b"x");
     assert_eq!(Loaded::completion(&mut drain).task, first + 6);
-    assert!(!loaded.runtime.watch(1 | 1 << 32, None, std::ptr::null_mut()), "it is over");
-    // The guest lets go of the one that it has, too: a runtime that lends memory is kept for good.
-    assert!(loaded.runtime.respond(u64::from(first + 1) | 1 << 32, STATUS_OK, 0, &[]));
+    assert!(!loaded.connection.watch(1 | 1 << 32, None, std::ptr::null_mut()), "it is over");
+    // The guest lets go of the one that it has, too: a connection that lends memory is kept for good.
+    assert!(loaded.connection.respond(u64::from(first + 1) | 1 << 32, STATUS_OK, 0, &[]));
     assert_eq!(Loaded::completion(&mut drain).task, first);
     loaded.end();
 }
@@ -141,16 +141,16 @@ unsafe extern "C" fn hear(_: *mut c_void, events: u32) {
 
 #[test]
 fn a_watcher_hears_of_items_credit_and_cancellation_until_the_answer() {
-    fn watch(runtime: &Runtime, task: Task) {
-        assert!(runtime.watch(task.id, Some(hear), std::ptr::null_mut()));
-        while runtime.cancelled(task.id) == Some(false) {
+    fn watch(connection: &Connection, task: Task) {
+        assert!(connection.watch(task.id, Some(hear), std::ptr::null_mut()));
+        while connection.cancelled(task.id) == Some(false) {
             thread::yield_now();
         }
-        assert!(runtime.respond(task.id, STATUS_OK, 0, &[]));
-        assert_eq!(runtime.cancelled(task.id), None);
+        assert!(connection.respond(task.id, STATUS_OK, 0, &[]));
+        assert_eq!(connection.cancelled(task.id), None);
     }
     let loaded = ready(watch);
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit_as(&mut host, call(FLAG_INPUT | FLAG_OUTPUT, 1), b"");
     let wait = |event: u32, mut again: Box<dyn FnMut()>| {
@@ -168,11 +168,11 @@ fn a_watcher_hears_of_items_credit_and_cancellation_until_the_answer() {
 
 #[test]
 fn a_call_that_is_given_up_before_it_is_taken_never_begins() {
-    fn never(_: &Runtime, _: Task) {
+    fn never(_: &Connection, _: Task) {
         panic!("it began");
     }
     let loaded = ready(never);
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     say(&loaded, entry(KIND_CANCEL));
     loaded.submit(&mut host, 0, b"");
@@ -184,15 +184,15 @@ fn a_call_that_is_given_up_before_it_is_taken_never_begins() {
 
 #[test]
 fn the_context_goes_there_and_back() {
-    fn answer(runtime: &Runtime, task: Task) {
+    fn answer(connection: &Connection, task: Task) {
         // SAFETY: valid until the answer.
         let context = unsafe { std::slice::from_raw_parts(task.context, task.context_length as usize) };
-        assert!(!runtime.annotate(task.id, &[b' '; 5000]), "it is too long");
-        assert!(runtime.annotate(task.id, context));
-        assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, b"value"));
+        assert!(!connection.annotate(task.id, &[b' '; 5000]), "it is too long");
+        assert!(connection.annotate(task.id, context));
+        assert!(connection.respond(task.id, STATUS_OK, FLAG_BYTES, b"value"));
     }
     let loaded = ready(answer);
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     let context = br#"{"trace":"1"}"#;
     loaded.place(0, &[b"request".as_slice(), context].concat());
@@ -210,22 +210,22 @@ fn the_context_goes_there_and_back() {
 #[test]
 fn guests_that_wait_hear_of_the_end_of_their_host() {
     let loaded = ready(endless);
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit_as(&mut host, call(FLAG_OUTPUT, 1), b"");
     assert_eq!(number(&loaded, Loaded::completion(&mut drain)), 0);
-    loaded.runtime.abandon();
+    loaded.connection.abandon();
     loaded.end();
 }
 
 #[test]
 fn a_timed_call_tells_when_it_was_taken_and_no_other_does() {
-    fn answer(runtime: &Runtime, task: Task) {
+    fn answer(connection: &Connection, task: Task) {
         assert_eq!(task.submission.flags, 0, "guests do not see what is the host's own");
-        assert!(runtime.respond(task.id, STATUS_OK, 0, &[]));
+        assert!(connection.respond(task.id, STATUS_OK, 0, &[]));
     }
     let loaded = ready(answer);
-    let rings = loaded.runtime.block().rings();
+    let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     let mut taken = |flags| {
         loaded.submit_as(&mut host, call(flags, 0), b"");

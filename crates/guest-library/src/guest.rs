@@ -12,21 +12,21 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use polyloop_abi::{
     BEAT_SYMBOL, Beat, Bytes, JOIN_SYMBOL, Join, RuntimeHandle, START_SYMBOL, Start, StartInfo,
 };
-use polyloop_connection::{Desk, ErrorObject, Guest, StartOptions};
+use polyloop_connection::{ErrorObject, Guest, StartOptions, TaskSource};
 
 use crate::host::host;
 
-struct Opened<D> {
+struct Opened<S> {
     path: PathBuf,
     start: Start,
     join: Join,
     beat: Option<Beat>,
-    desk: Option<Arc<D>>,
+    source: Option<Arc<S>>,
     guest: *mut c_void,
 }
 
 // SAFETY: `guest` is the library's own pointer; the ABI lets `join` be called from any thread.
-unsafe impl<D: Send + Sync> Send for Opened<D> {}
+unsafe impl<S: Send + Sync> Send for Opened<S> {}
 
 /// Opens the guest at `path`.
 ///
@@ -34,7 +34,7 @@ unsafe impl<D: Send + Sync> Send for Opened<D> {}
 ///
 /// # Errors
 /// `not-found` where a library cannot be opened, `init-failed` where it is not a guest.
-pub fn open<D: Desk>(path: &Path) -> Result<Box<dyn Guest<D>>, ErrorObject> {
+pub fn open<S: TaskSource>(path: &Path) -> Result<Box<dyn Guest<S>>, ErrorObject> {
     let library = keep(path)?;
     let not_a_guest = |symbol: &str| {
         ErrorObject::new(
@@ -58,7 +58,7 @@ pub fn open<D: Desk>(path: &Path) -> Result<Box<dyn Guest<D>>, ErrorObject> {
         start: *start,
         join: *join,
         beat: beat.map(|beat| *beat),
-        desk: None,
+        source: None,
         guest: ptr::null_mut(),
     }))
 }
@@ -92,15 +92,15 @@ fn view(text: &str) -> Bytes {
     Bytes { data: text.as_ptr(), len: text.len() }
 }
 
-impl<D> Drop for Opened<D> {
+impl<S> Drop for Opened<S> {
     fn drop(&mut self) {
         // Dropped without a join, a guest still has threads that use the runtime: it lives on.
-        std::mem::forget(self.desk.take());
+        std::mem::forget(self.source.take());
     }
 }
 
-impl<D: Desk> Guest<D> for Opened<D> {
-    fn start(&mut self, desk: &Arc<D>, options: &StartOptions) -> Result<(), (i32, ErrorObject)> {
+impl<S: TaskSource> Guest<S> for Opened<S> {
+    fn start(&mut self, source: &Arc<S>, options: &StartOptions) -> Result<(), (i32, ErrorObject)> {
         let info = StartInfo {
             size: size_of::<StartInfo>() as u32,
             threads: options.threads,
@@ -108,17 +108,17 @@ impl<D: Desk> Guest<D> for Opened<D> {
             codec: view(&options.codec),
             loader: view(&options.loader),
         };
-        let desk = Arc::clone(desk);
-        let handle: RuntimeHandle = Arc::as_ptr(&desk).cast_mut().cast();
-        // SAFETY: the table is static, the info lives through the call, and the desk is kept
+        let source = Arc::clone(source);
+        let handle: RuntimeHandle = Arc::as_ptr(&source).cast_mut().cast();
+        // SAFETY: the table is static, the info lives through the call, and the source is kept
         // until the guest was joined (or for ever where it fails to start and keeps threads).
         let rc =
-            unsafe { (self.start)(const { &host::<D>() }, handle, &raw const info, &raw mut self.guest) };
+            unsafe { (self.start)(const { &host::<S>() }, handle, &raw const info, &raw mut self.guest) };
         if rc == 0 {
-            self.desk = Some(desk);
+            self.source = Some(source);
             return Ok(());
         }
-        std::mem::forget(desk);
+        std::mem::forget(source);
         let message = format!("{} failed to start with rc {rc} and gave no reason", self.path.display());
         Err((rc, ErrorObject::new("init-failed", &message)))
     }
@@ -140,6 +140,6 @@ impl<D: Desk> Guest<D> for Opened<D> {
     fn join(mut self: Box<Self>) {
         // SAFETY: start succeeded, and join takes self, so it is called once.
         unsafe { (self.join)(self.guest) };
-        drop(self.desk.take());
+        drop(self.source.take());
     }
 }

@@ -8,34 +8,34 @@ use polyloop_abi::{
     ABI_VERSION, Bytes, Host, Item, RuntimeHandle, STREAM_CANCELLED, STREAM_DONE, STREAM_END, STREAM_REFUSED,
     STREAM_WAIT, TAKE_EMPTY, TAKE_STOPPED, TAKE_TASK, Task, Watcher,
 };
-use polyloop_connection::{Desk, Nothing, Runtime};
+use polyloop_connection::{Connection, Nothing, TaskSource};
 use polyloop_ring::Taken;
 
-/// The functions of this process, for every desk of a kind.
-pub const fn host<D: Desk>() -> Host {
+/// The functions of this process, for every kind of task source.
+pub const fn host<S: TaskSource>() -> Host {
     Host {
         size: size_of::<Host>() as u32,
         abi: ABI_VERSION,
-        take: take::<D>,
-        respond: respond::<D>,
-        hold: hold::<D>,
-        release: release::<D>,
-        ready: ready::<D>,
-        fail: fail::<D>,
-        log: log::<D>,
-        receive: receive::<D>,
-        send: send::<D>,
-        watch: watch::<D>,
-        cancelled: cancelled::<D>,
-        annotate: annotate::<D>,
+        take: take::<S>,
+        respond: respond::<S>,
+        hold: hold::<S>,
+        release: release::<S>,
+        ready: ready::<S>,
+        fail: fail::<S>,
+        log: log::<S>,
+        receive: receive::<S>,
+        send: send::<S>,
+        watch: watch::<S>,
+        cancelled: cancelled::<S>,
+        annotate: annotate::<S>,
     }
 }
 
 /// # Safety
-/// `handle` came from [`crate::open`]'s guest, which has not been joined yet, and is of this kind of desk.
-unsafe fn desk<'a, D: Desk>(handle: RuntimeHandle) -> &'a D {
+/// `handle` came from [`crate::open`]'s guest, which has not been joined yet, and is of this kind of source.
+unsafe fn source<'a, S: TaskSource>(handle: RuntimeHandle) -> &'a S {
     // SAFETY: the guest keeps the handle alive until it is joined; the caller promises it was not.
-    unsafe { &*handle.cast::<D>() }
+    unsafe { &*handle.cast::<S>() }
 }
 
 /// # Safety
@@ -48,15 +48,15 @@ unsafe fn bytes<'a>(data: *const u8, len: usize) -> &'a [u8] {
     unsafe { slice::from_raw_parts(data, len) }
 }
 
-unsafe extern "C" fn take<D: Desk>(handle: RuntimeHandle, out: *mut Task, wait: u32) -> i32 {
+unsafe extern "C" fn take<S: TaskSource>(handle: RuntimeHandle, out: *mut Task, wait: u32) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    let desk = unsafe { desk::<D>(handle) };
-    let taken = D::waiters().with_borrow_mut(|(owner, waiter)| {
+    let source = unsafe { source::<S>(handle) };
+    let taken = S::waiters().with_borrow_mut(|(owner, waiter)| {
         if *owner != handle.addr() {
             *owner = handle.addr();
-            *waiter = D::Waiter::default();
+            *waiter = S::Waiter::default();
         }
-        desk.take(waiter, wait != 0)
+        source.take(waiter, wait != 0)
     });
     let task = match taken {
         Ok(task) => task,
@@ -81,7 +81,7 @@ unsafe extern "C" fn take<D: Desk>(handle: RuntimeHandle, out: *mut Task, wait: 
     TAKE_TASK
 }
 
-unsafe extern "C" fn respond<D: Desk>(
+unsafe extern "C" fn respond<S: TaskSource>(
     handle: RuntimeHandle,
     task: u64,
     status: u32,
@@ -90,38 +90,38 @@ unsafe extern "C" fn respond<D: Desk>(
     len: usize,
 ) -> i32 {
     // SAFETY: the guest calls it with its own handle and a readable payload.
-    let (desk, data) = unsafe { (desk::<D>(handle), bytes(data, len)) };
-    let answered = desk.with(task, |runtime, task| runtime.respond(task, status, flags as u8, data));
+    let (source, data) = unsafe { (source::<S>(handle), bytes(data, len)) };
+    let answered = source.with(task, |connection, task| connection.respond(task, status, flags as u8, data));
     if answered == Some(true) { 0 } else { -1 }
 }
 
-unsafe extern "C" fn hold<D: Desk>(handle: RuntimeHandle, task: u64) -> i32 {
+unsafe extern "C" fn hold<S: TaskSource>(handle: RuntimeHandle, task: u64) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    let held = unsafe { desk::<D>(handle) }.with(task, Runtime::hold);
+    let held = unsafe { source::<S>(handle) }.with(task, Connection::hold);
     if held == Some(true) { 0 } else { -1 }
 }
 
-unsafe extern "C" fn release<D: Desk>(handle: RuntimeHandle, task: u64) -> i32 {
+unsafe extern "C" fn release<S: TaskSource>(handle: RuntimeHandle, task: u64) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    unsafe { desk::<D>(handle) }.with(task, Runtime::release);
+    unsafe { source::<S>(handle) }.with(task, Connection::release);
     0
 }
 
-unsafe extern "C" fn ready<D: Desk>(handle: RuntimeHandle, manifest: Bytes) -> i32 {
+unsafe extern "C" fn ready<S: TaskSource>(handle: RuntimeHandle, manifest: Bytes) -> i32 {
     // SAFETY: the guest calls it with its own handle and readable bytes.
-    let first = unsafe { desk::<D>(handle).ready(bytes(manifest.data, manifest.len)) };
+    let first = unsafe { source::<S>(handle).ready(bytes(manifest.data, manifest.len)) };
     if first { 0 } else { -1 }
 }
 
-unsafe extern "C" fn fail<D: Desk>(handle: RuntimeHandle, error: Bytes) -> i32 {
+unsafe extern "C" fn fail<S: TaskSource>(handle: RuntimeHandle, error: Bytes) -> i32 {
     // SAFETY: the guest calls it with its own handle and readable bytes.
-    unsafe { desk::<D>(handle).fail(bytes(error.data, error.len)) };
+    unsafe { source::<S>(handle).fail(bytes(error.data, error.len)) };
     0
 }
 
-unsafe extern "C" fn log<D: Desk>(handle: RuntimeHandle, stream: u32, text: Bytes) -> i32 {
+unsafe extern "C" fn log<S: TaskSource>(handle: RuntimeHandle, stream: u32, text: Bytes) -> i32 {
     // SAFETY: the guest calls it with its own handle and readable bytes.
-    unsafe { desk::<D>(handle).log(stream, bytes(text.data, text.len)) };
+    unsafe { source::<S>(handle).log(stream, bytes(text.data, text.len)) };
     0
 }
 
@@ -134,13 +134,18 @@ fn why(nothing: Nothing) -> i32 {
     }
 }
 
-unsafe extern "C" fn receive<D: Desk>(handle: RuntimeHandle, task: u64, out: *mut Item, wait: u32) -> i32 {
+unsafe extern "C" fn receive<S: TaskSource>(
+    handle: RuntimeHandle,
+    task: u64,
+    out: *mut Item,
+    wait: u32,
+) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    let desk = unsafe { desk::<D>(handle) };
-    let received = desk.with(task, |runtime, task| runtime.receive(task, wait != 0));
+    let source = unsafe { source::<S>(handle) };
+    let received = source.with(task, |connection, task| connection.receive(task, wait != 0));
     match received.unwrap_or(Err(Nothing::Refused)) {
         Ok(item) => {
-            let (id, len, flags) = (desk.beside(task, item.id), item.length.into(), item.flags.into());
+            let (id, len, flags) = (source.beside(task, item.id), item.length.into(), item.flags.into());
             // SAFETY: the guest gives room for one item.
             unsafe { out.write(Item { id, data: item.data, len, flags, reserved: 0 }) };
             STREAM_DONE
@@ -149,7 +154,7 @@ unsafe extern "C" fn receive<D: Desk>(handle: RuntimeHandle, task: u64, out: *mu
     }
 }
 
-unsafe extern "C" fn send<D: Desk>(
+unsafe extern "C" fn send<S: TaskSource>(
     handle: RuntimeHandle,
     task: u64,
     flags: u32,
@@ -158,32 +163,32 @@ unsafe extern "C" fn send<D: Desk>(
     wait: u32,
 ) -> i32 {
     // SAFETY: the guest calls it with its own handle and a readable payload.
-    let (desk, data) = unsafe { (desk::<D>(handle), bytes(data, len)) };
-    let sent = desk.with(task, |runtime, task| runtime.send(task, flags as u8, data, wait != 0));
+    let (source, data) = unsafe { (source::<S>(handle), bytes(data, len)) };
+    let sent = source.with(task, |connection, task| connection.send(task, flags as u8, data, wait != 0));
     sent.unwrap_or(Err(Nothing::Refused)).map_or_else(why, |()| STREAM_DONE)
 }
 
-unsafe extern "C" fn watch<D: Desk>(
+unsafe extern "C" fn watch<S: TaskSource>(
     handle: RuntimeHandle,
     task: u64,
     watcher: Option<Watcher>,
     context: *mut c_void,
 ) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    let desk = unsafe { desk::<D>(handle) };
-    let watched = desk.with(task, |runtime, task| runtime.watch(task, watcher, context));
+    let source = unsafe { source::<S>(handle) };
+    let watched = source.with(task, |connection, task| connection.watch(task, watcher, context));
     if watched == Some(true) { 0 } else { -1 }
 }
 
-unsafe extern "C" fn cancelled<D: Desk>(handle: RuntimeHandle, task: u64) -> i32 {
+unsafe extern "C" fn cancelled<S: TaskSource>(handle: RuntimeHandle, task: u64) -> i32 {
     // SAFETY: the guest calls it with its own handle.
-    let cancelled = unsafe { desk::<D>(handle) }.with(task, Runtime::cancelled);
+    let cancelled = unsafe { source::<S>(handle) }.with(task, Connection::cancelled);
     cancelled.flatten().map_or(-1, i32::from)
 }
 
-unsafe extern "C" fn annotate<D: Desk>(handle: RuntimeHandle, task: u64, context: Bytes) -> i32 {
+unsafe extern "C" fn annotate<S: TaskSource>(handle: RuntimeHandle, task: u64, context: Bytes) -> i32 {
     // SAFETY: the guest calls it with its own handle and readable bytes.
-    let (desk, context) = unsafe { (desk::<D>(handle), bytes(context.data, context.len)) };
-    let kept = desk.with(task, |runtime, task| runtime.annotate(task, context));
+    let (source, context) = unsafe { (source::<S>(handle), bytes(context.data, context.len)) };
+    let kept = source.with(task, |connection, task| connection.annotate(task, context));
     if kept == Some(true) { 0 } else { -1 }
 }

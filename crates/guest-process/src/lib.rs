@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Serves a guest in a process of its own.
 //!
-//! The host starts this process with five descriptors and speaks to it over the last of them, the line of life: first,
+//! The host starts this process with five descriptors and speaks to it over the last of them, the lifeline: first,
 //! as a line of JSON, what to load, at the end `close`. It hears `hello`, `ready`, `failed`, `died` and `closed`, in a
 //! line of JSON each. Where the line breaks the host has gone, and this process goes, too. All else crosses through the memory that the others stand for.
 //!
@@ -10,17 +10,16 @@
 
 use std::ffi::OsString;
 
-mod keeper;
-mod life;
-mod serve;
-mod shared;
+mod broker;
+mod child;
+mod descriptors;
 
 /// Serves the guest that the host asks for until the host is done with it; the process's exit status.
 ///
 /// It belongs to a process that the host has started for this, and is called once, from any thread that may block.
 #[unsafe(no_mangle)]
 pub extern "C" fn polyloop_process_main() -> i32 {
-    match serve::serve() {
+    match child::serve() {
         Ok(()) => 0,
         Err(error) => {
             eprintln!(
@@ -31,13 +30,13 @@ pub extern "C" fn polyloop_process_main() -> i32 {
     }
 }
 
-/// Keeps the process of a guest that several hosts share; the keeper's exit status. `arguments`: the milliseconds that
+/// Brokers a guest that several hosts share; the broker's exit status. `arguments`: the milliseconds that
 /// the guest has to end, the name by which hosts find it, the program that serves it, and that program's arguments.
-pub fn keep(arguments: &[OsString]) -> i32 {
-    match keeper::keep(arguments) {
+pub fn run_broker(arguments: &[OsString]) -> i32 {
+    match broker::run(arguments) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("polyloop: this process cannot keep a guest: {error}; it is started by a host alone");
+            eprintln!("polyloop: this process cannot broker a guest: {error}; it is started by a host alone");
             70
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! | kind | task | stream | length | address | deadline |
 //! |---|---|---|---|---|---|
-//! | item | slot of its task | generation of the task | bytes | of a pinned payload, or 0 | carrier |
+//! | item | slot of its task | generation of the task | bytes | of a pinned payload, or 0 | request buffer |
 //! | end, cancel | slot | generation | | | |
 //! | credit | slot | generation | bytes | | items |
 

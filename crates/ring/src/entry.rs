@@ -11,7 +11,7 @@
 //! | 6, 7 | deadline, nanoseconds of `CLOCK_MONOTONIC` | aux: when a timed call was taken, by the same clock |
 //!
 //! This is a call and a response; `control.rs` says what the other submissions hold. The context of a request lies
-//! behind its payload where both fit the carrier, at the carrier's start where the payload is elsewhere; that of a
+//! behind its payload where both fit the request buffer, at the request buffer's start where the payload is elsewhere; that of a
 //! response behind its payload.
 
 use crate::sync::{AtomicU64, Ordering};

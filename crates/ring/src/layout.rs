@@ -28,9 +28,9 @@ pub const MAX_SLOTS: usize = 65_536;
 
 /// A word on a line of its own.
 #[repr(C, align(128))]
-pub struct Line(pub(crate) AtomicU32);
+pub struct CachePadded(pub(crate) AtomicU32);
 
-impl Line {
+impl CachePadded {
     /// The word as the thread that alone writes it, or that needs no order, sees it.
     #[inline]
     pub fn get(&self) -> u32 {
@@ -61,9 +61,9 @@ pub struct Constants {
     pub sq_offset: u32,
     /// Offset of the completion ring.
     pub cq_offset: u32,
-    /// Offset of a byte a carrier: 1 while the host keeps the carrier's request pinned.
+    /// Offset of a byte a request buffer: 1 while the host keeps the request buffer's request pinned.
     pub pins_offset: u32,
-    /// Offset of the request payloads, [`REQUEST_BYTES`] a carrier.
+    /// Offset of the request payloads, [`REQUEST_BYTES`] a request buffer.
     pub requests_offset: u32,
     /// Offset of the response payloads, [`RESPONSE_BYTES`] a slot.
     pub responses_offset: u32,
@@ -71,7 +71,7 @@ pub struct Constants {
     pub total: u32,
     /// Places for a request or an item of a request stream. The first `slots` are those of the tasks, the next `slots`
     /// carry one item of each task's stream, the rest further items of any.
-    pub carriers: u32,
+    pub request_buffers: u32,
     /// Entries of the control ring.
     pub control_entries: u32,
     /// Offset of the control ring.
@@ -86,44 +86,44 @@ pub struct Header {
     /// Line 0.
     pub constants: Constants,
     /// Line 1. Written by the host: entries submitted, wrapping.
-    pub sq_tail: Line,
+    pub sq_tail: CachePadded,
     /// Line 2. Written by guest threads: entries taken, wrapping.
-    pub sq_head: Line,
+    pub sq_head: CachePadded,
     /// Line 3. 1 while the poller sleeps: the doorbell must be rung.
-    pub sleep: Line,
+    pub sleep: CachePadded,
     /// Line 4. Written by guest threads: entries completed, wrapping.
-    pub cq_tail: Line,
+    pub cq_tail: CachePadded,
     /// Line 5. Written by the host: completions drained, wrapping.
-    pub cq_head: Line,
+    pub cq_head: CachePadded,
     /// Line 6. 1 while the host's loop sleeps: its doorbell must be rung.
-    pub armed: Line,
-    /// Line 7. 1 once the runtime is unloaded.
-    pub stop: Line,
+    pub armed: CachePadded,
+    /// Line 7. 1 once guest threads are to leave.
+    pub stop: CachePadded,
     /// Line 8. Processor that the host's loop last ran on.
-    pub host_cpu: Line,
+    pub host_cpu: CachePadded,
     /// Line 9. Processor that the poller last ran on.
-    pub guest_cpu: Line,
+    pub guest_cpu: CachePadded,
     /// Line 10. 1 while a guest thread polls (or sleeps on `sleep`).
-    pub poller: Line,
+    pub poller: CachePadded,
     /// Line 11. Guest threads that sleep as followers.
-    pub idle: Line,
+    pub idle: CachePadded,
     /// Line 12. Bumped to wake a follower.
-    pub idle_seq: Line,
+    pub idle_seq: CachePadded,
     /// Line 13. The host's own: word 0, calls outstanding; word 1, 1 while the loop is kept alive.
-    pub host: Line,
+    pub host: CachePadded,
     /// Line 14. Written by the host: entries of the control ring written, wrapping.
-    pub control_tail: Line,
+    pub control_tail: CachePadded,
     /// Line 15. Written by who acts on them: entries of the control ring read, wrapping.
-    pub control_head: Line,
+    pub control_head: CachePadded,
     /// Line 16. 1 while the thread that acts on the control ring sleeps: its doorbell must be rung. Never where the
     /// host's loop acts on it.
-    pub control_sleep: Line,
+    pub control_sleep: CachePadded,
     /// Line 17. Written by a guest in a process of its own: heartbeats, wrapping.
-    pub beats: Line,
+    pub beats: CachePadded,
     /// Line 18. Written by guest threads: wake-ups of the host's loop, wrapping.
-    pub wakeups: Line,
+    pub wakeups: CachePadded,
     /// Line 19. Written by guest threads: answers to tasks that were answered before, or never taken, wrapping.
-    pub duplicates: Line,
+    pub duplicates: CachePadded,
 }
 
 #[cfg(not(loom))]
@@ -142,7 +142,7 @@ pub const NO_CPU: u32 = u32::MAX;
 impl Header {
     /// A header in its first state.
     pub fn new(constants: Constants) -> Self {
-        let line = |value| Line(AtomicU32::new(value));
+        let line = |value| CachePadded(AtomicU32::new(value));
         Self {
             constants,
             sq_tail: line(0),
@@ -175,9 +175,9 @@ pub struct Layout(Constants);
 impl Layout {
     /// The layout for at least `calls` calls in flight, 1 to [`MAX_SLOTS`].
     ///
-    /// The submission ring holds a call of each slot. The completion ring holds for each carrier a response and the
+    /// The submission ring holds a call of each slot. The completion ring holds for each request buffer a response and the
     /// release of a held request, the items that all credit together allows, a seal for every third payload and a line
-    /// of log: it cannot overflow. Nor can the control ring: its entries are items, which have a carrier each, and for a
+    /// of log: it cannot overflow. Nor can the control ring: its entries are items, which have a request buffer each, and for a
     /// task its end, its cancellation and two or three times credit, and guest threads that answer empty it once it is
     /// half full.
     ///
@@ -186,17 +186,17 @@ impl Layout {
     pub fn new(calls: usize) -> Self {
         assert!((1..=MAX_SLOTS).contains(&calls), "a block has 1 to {MAX_SLOTS} slots");
         let slots = calls.next_power_of_two();
-        let carriers = slots * 2 + (slots / 4).max(64);
+        let request_buffers = slots * 2 + (slots / 4).max(64);
         let (sq_entries, cq_entries) = (slots, (slots * 8).max(512));
         let control_entries = (slots * 16).max(1024);
         // What responses, releases, their seals and the log leave; three seals for nine items.
-        let credits = (cq_entries - carriers * 2 - slots / 3 - 8) * 3 / 4;
+        let credits = (cq_entries - request_buffers * 2 - slots / 3 - 8) * 3 / 4;
         let sq_offset = HEADER_BYTES;
         let cq_offset = sq_offset + sq_entries * ENTRY_BYTES;
         let control_offset = cq_offset + cq_entries * ENTRY_BYTES;
         let pins_offset = control_offset + control_entries * ENTRY_BYTES;
-        let requests_offset = (pins_offset + carriers).next_multiple_of(4096);
-        let responses_offset = requests_offset + carriers * REQUEST_BYTES;
+        let requests_offset = (pins_offset + request_buffers).next_multiple_of(4096);
+        let responses_offset = requests_offset + request_buffers * REQUEST_BYTES;
         let total = responses_offset + slots * RESPONSE_BYTES;
         Self(Constants {
             magic: MAGIC,
@@ -210,7 +210,7 @@ impl Layout {
             requests_offset: requests_offset as u32,
             responses_offset: responses_offset as u32,
             total: total.next_multiple_of(4096) as u32,
-            carriers: carriers as u32,
+            request_buffers: request_buffers as u32,
             control_entries: control_entries as u32,
             control_offset: control_offset as u32,
             credits: credits as u32,

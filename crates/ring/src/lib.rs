@@ -20,39 +20,32 @@
 //!   `control_head`.
 //! - `control-sleep`: the host's store of `control_tail` and load of `control_sleep` against the store of
 //!   `control_sleep` and second look at `control_tail` of the thread that acts on it (Dekker; sequentially consistent).
-//! - `unit`: the host marks a slab's units free, the guest takes them.
+//! - `chunk`: the host marks a slab's chunks free, the guest takes them.
 //! - `stop`: the host raises `stop`, guest threads leave.
-//! - `roster`: which blocks there are has changed, against the poller's store of `sleep` and second look (Dekker).
+//! - `versioned-list`: which blocks there are has changed, against the poller's store of `sleep` and second look (Dekker).
 //! - `retire`: a block is given up, against a guest thread that has just taken a task of it (Dekker).
 
-#[cfg(not(loom))]
-pub mod arena;
 pub mod completion;
 pub mod control;
 pub mod entry;
 pub mod futex;
 pub mod layout;
+mod memory;
 #[cfg(all(test, loom))]
 mod model;
-#[cfg(not(loom))]
-pub mod parcel;
-#[cfg(not(loom))]
-pub mod region;
-pub mod roster;
-#[cfg(not(loom))]
-pub mod slab;
 pub mod spin;
 pub mod submission;
 mod sync;
 pub mod take;
 pub mod tasks;
-#[cfg(any(test, not(loom)))]
-mod units;
+pub mod versioned_list;
 
 pub use entry::{Completion, Entry, Submission};
 pub use layout::{Header, Layout};
+#[cfg(not(loom))]
+pub use memory::{arena, region, request_heap, slab};
 pub use spin::Window;
-pub use take::{Source, Taken, Taker};
+pub use take::{SubmissionSource, Taken, Taker};
 
 /// The rings and the header of one block, wherever they lie.
 #[derive(Clone, Copy)]
@@ -60,8 +53,8 @@ pub struct Rings<'a> {
     /// Shared words.
     pub header: &'a Header,
     /// The words by which guest threads wait (`sleep`, `poller`, `idle`, `idle_seq`, `guest_cpu`, `stop`): those of the
-    /// header, or of a porch where one guest serves several blocks.
-    pub porch: &'a Header,
+    /// header, or those that a guest has beside all blocks if it serves several.
+    pub parking: &'a Header,
     /// Submission ring; its length is a power of two.
     pub sq: &'a [Entry],
     /// Completion ring; its length is a power of two.

@@ -16,13 +16,13 @@ use crate::{
     completion::{self, Completer, Drainer},
     control,
     entry::{Completion, Entry, Submission},
-    layout::{Constants, Header, Line},
-    roster::{Roster, Seen},
+    layout::{CachePadded, Constants, Header},
+    memory::chunks,
     submission::{self, Full, Submitter},
     sync::{AtomicU32, Ordering},
-    take::{Source, Taken, Taker},
+    take::{SubmissionSource, Taken, Taker},
     tasks::Tasks,
-    units,
+    versioned_list::{Seen, VersionedList},
 };
 
 struct Memory {
@@ -41,7 +41,7 @@ impl Memory {
     fn rings(&self) -> Rings<'_> {
         Rings {
             header: &self.header,
-            porch: &self.header,
+            parking: &self.header,
             sq: &self.sq,
             cq: &self.cq,
             control: &self.control,
@@ -346,7 +346,7 @@ fn guest_threads_that_help_and_the_control_thread_act_on_each_entry_once_and_in_
 fn a_slab_is_written_again_only_after_the_host_has_read_what_was_in_it() {
     check(3, || {
         let memory = Memory::new(4);
-        // One unit that can be taken, beside the table's own: every lease is of the same memory.
+        // One chunk that can be taken, beside the table's own: every lease is of the same memory.
         let table: Arc<Vec<AtomicU32>> = Arc::new((0..2).map(|_| AtomicU32::new(0)).collect());
         // Loom fails where a write to it is not ordered with every other access.
         let slab = Arc::new(UnsafeCell::new(0));
@@ -355,15 +355,15 @@ fn a_slab_is_written_again_only_after_the_host_has_read_what_was_in_it() {
             move || {
                 let completer = Completer::default();
                 for number in [1, 2, 3] {
-                    let unit = loop {
-                        match units::take(&table, 1) {
-                            Some(unit) => break unit,
+                    let chunk = loop {
+                        match chunks::take(&table, 1) {
+                            Some(chunk) => break chunk,
                             None => thread::yield_now(),
                         }
                     };
                     // SAFETY: loom watches that nobody else has it.
                     slab.with_mut(|slab| unsafe { *slab = number });
-                    let answer = Completion { slab: unit as u32, length: number, ..Completion::default() };
+                    let answer = Completion { slab: chunk as u32, length: number, ..Completion::default() };
                     completer.push(memory.rings(), answer).unwrap();
                 }
             }
@@ -374,86 +374,86 @@ fn a_slab_is_written_again_only_after_the_host_has_read_what_was_in_it() {
                 thread::yield_now();
                 continue;
             };
-            let unit = answer.slab as usize;
+            let chunk = answer.slab as usize;
             // SAFETY: loom watches that nobody writes.
             read.push(slab.with(|slab| unsafe { *slab }));
             assert_eq!(read.last(), Some(&answer.length));
-            units::give_back(&table[unit..=unit]);
+            chunks::give_back(&table[chunk..=chunk]);
         }
         guest.join().unwrap();
         assert_eq!(read, [1, 2, 3]);
     });
 }
 
-/// Several blocks whose guest threads wait by one porch.
-struct Street {
-    porch: Header,
-    roster: Roster<Arc<Memory>>,
+/// Several blocks whose guest threads wait by the same parking words.
+struct Shared {
+    parking: Header,
+    list: VersionedList<Arc<Memory>>,
 }
 
-impl Street {
+impl Shared {
     fn new() -> Arc<Self> {
-        Arc::new(Self { porch: Header::new(Constants::default()), roster: Roster::default() })
+        Arc::new(Self { parking: Header::new(Constants::default()), list: VersionedList::default() })
     }
 
     fn rings<'a>(&'a self, memory: &'a Memory) -> Rings<'a> {
-        Rings { porch: &self.porch, ..memory.rings() }
+        Rings { parking: &self.parking, ..memory.rings() }
     }
 
     /// A host that comes, and submits a task.
     fn come(&self, number: u32) -> Arc<Memory> {
         let memory = Memory::new(2);
-        self.roster.change(|list| list.push(Arc::clone(&memory)));
-        submission::wake_all(&self.porch);
+        self.list.change(|list| list.push(Arc::clone(&memory)));
+        submission::wake_all(&self.parking);
         self.submit(&memory, number);
         memory
     }
 
     fn submit(&self, memory: &Memory, number: u32) {
         if Submitter::new(self.rings(memory)).push(task(number)).unwrap() {
-            submission::ring(&self.porch);
+            submission::ring(&self.parking);
         }
     }
 }
 
-/// A guest thread's view of it.
-struct Walk<'a> {
-    street: &'a Street,
+/// A guest thread's view of them.
+struct Blocks<'a> {
+    shared: &'a Shared,
     seen: &'a mut Seen<Arc<Memory>>,
 }
 
-impl Source for Walk<'_> {
+impl SubmissionSource for Blocks<'_> {
     type Task = u32;
 
-    fn porch(&self) -> &Header {
-        &self.street.porch
+    fn parking(&self) -> &Header {
+        &self.shared.parking
     }
 
     fn pop(&mut self) -> Option<u32> {
-        if !self.street.roster.is(self.seen) {
-            *self.seen = self.street.roster.see();
+        if !self.shared.list.is(self.seen) {
+            *self.seen = self.shared.list.see();
         }
         self.seen.list().iter().find_map(|memory| memory.rings().take()).map(|task| task.task)
     }
 
     fn is_quiet(&self) -> bool {
         self.seen.list().iter().all(|memory| submission::is_empty(&memory.header))
-            && self.street.roster.is(self.seen)
+            && self.shared.list.is(self.seen)
     }
 
     fn host_sleeps(&self) -> bool {
         self.seen.list().iter().any(|memory| memory.rings().host_sleeps())
     }
 
-    fn host_cpu(&self) -> &Line {
-        &self.street.porch.host_cpu
+    fn host_cpu(&self) -> &CachePadded {
+        &self.shared.parking.host_cpu
     }
 }
 
 /// Takes so many tasks of whoever has some; their numbers.
-fn walk(street: &Street, count: usize) -> Vec<u32> {
-    let (mut taker, mut seen) = (Taker::default(), street.roster.see());
-    let mut next = || match taker.take(Walk { street, seen: &mut seen }, true) {
+fn serve_shared(shared: &Shared, count: usize) -> Vec<u32> {
+    let (mut taker, mut seen) = (Taker::default(), shared.list.see());
+    let mut next = || match taker.take(Blocks { shared, seen: &mut seen }, true) {
         Taken::Task(number) => number,
         other => unreachable!("{other:?}"),
     };
@@ -461,20 +461,20 @@ fn walk(street: &Street, count: usize) -> Vec<u32> {
 }
 
 #[test]
-fn a_poller_that_sleeps_by_a_porch_misses_no_submission_of_either_host() {
+fn a_poller_that_sleeps_by_parking_words_that_two_blocks_share_misses_no_submission_of_either_host() {
     check(2, || {
-        let street = Street::new();
+        let shared = Shared::new();
         let memories = [Memory::new(2), Memory::new(2)];
-        street.roster.change(|list| list.extend(memories.iter().cloned()));
+        shared.list.change(|list| list.extend(memories.iter().cloned()));
         let guest = thread::spawn({
-            let street = Arc::clone(&street);
-            move || walk(&street, 2)
+            let shared = Arc::clone(&shared);
+            move || serve_shared(&shared, 2)
         });
         let other = thread::spawn({
-            let (street, memory) = (Arc::clone(&street), Arc::clone(&memories[1]));
-            move || street.submit(&memory, 2)
+            let (shared, memory) = (Arc::clone(&shared), Arc::clone(&memories[1]));
+            move || shared.submit(&memory, 2)
         });
-        street.submit(&memories[0], 1);
+        shared.submit(&memories[0], 1);
         other.join().unwrap();
         let mut taken = guest.join().unwrap();
         taken.sort_unstable();
@@ -485,12 +485,12 @@ fn a_poller_that_sleeps_by_a_porch_misses_no_submission_of_either_host() {
 #[test]
 fn a_poller_that_sleeps_sees_a_host_that_comes() {
     check(3, || {
-        let street = Street::new();
+        let shared = Shared::new();
         let guest = thread::spawn({
-            let street = Arc::clone(&street);
-            move || walk(&street, 1)
+            let shared = Arc::clone(&shared);
+            move || serve_shared(&shared, 1)
         });
-        street.come(7);
+        shared.come(7);
         assert_eq!(guest.join().unwrap(), [7]);
     });
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    layout::Line,
+    layout::CachePadded,
     sync::{Ordering, relax},
 };
 
@@ -91,7 +91,12 @@ impl Window {
 
 /// Spins until `done`, `window` at most. `mine` is told where this thread runs, `theirs` tells where
 /// the partner does: two spinners on one processor would each keep the other from its work.
-pub fn spin(window: Duration, mine: &Line, theirs: &Line, mut done: impl FnMut() -> bool) -> Spun {
+pub fn spin(
+    window: Duration,
+    mine: &CachePadded,
+    theirs: &CachePadded,
+    mut done: impl FnMut() -> bool,
+) -> Spun {
     if done() {
         return Spun::Met;
     }
@@ -123,7 +128,7 @@ pub fn spin(window: Duration, mine: &Line, theirs: &Line, mut done: impl FnMut()
 }
 
 /// Publishes the processor that this thread runs on and returns it.
-pub fn publish(mine: &Line) -> u32 {
+pub fn publish(mine: &CachePadded) -> u32 {
     let cpu = current_cpu();
     if mine.0.load(Ordering::Relaxed) != cpu {
         mine.0.store(cpu, Ordering::Relaxed);

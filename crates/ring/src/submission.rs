@@ -40,43 +40,43 @@ impl<'a> Submitter<'a> {
         self.tail = self.tail.wrapping_add(1);
         // SYNC POINT submit; SYNC POINT guest-sleep
         store_before_looking(&sq_tail.0, self.tail);
-        Ok(self.rings.porch.sleep.0.load(Ordering::SeqCst) != 0)
+        Ok(self.rings.parking.sleep.0.load(Ordering::SeqCst) != 0)
     }
 }
 
 /// Rings the guest's doorbell; `true` where a sleeper was there to wake.
-pub fn ring(porch: &Header) -> bool {
+pub fn ring(parking: &Header) -> bool {
     // The exchange makes one of several callers ring, and none once the poller has woken by itself.
-    let slept = porch.sleep.0.swap(0, Ordering::SeqCst) == 1;
+    let slept = parking.sleep.0.swap(0, Ordering::SeqCst) == 1;
     if slept {
-        futex::wake(&porch.sleep.0, 1);
+        futex::wake(&parking.sleep.0, 1);
     }
     slept
 }
 
 /// Wakes one follower where tasks wait and no thread polls, because the poller is busy with a task.
 /// A host that is about to sleep calls it once more after [`crate::completion::arm`].
-pub fn help(header: &Header, porch: &Header) -> bool {
+pub fn help(header: &Header, parking: &Header) -> bool {
     // SYNC POINT idle; SYNC POINT help
     let stuck = !is_empty(header)
-        && porch.poller.0.load(Ordering::SeqCst) == 0
-        && porch.idle.0.load(Ordering::SeqCst) > 0;
+        && parking.poller.0.load(Ordering::SeqCst) == 0
+        && parking.idle.0.load(Ordering::SeqCst) > 0;
     if stuck {
-        wake_follower(porch, 1);
+        wake_follower(parking, 1);
     }
     stuck
 }
 
-pub(crate) fn wake_follower(porch: &Header, count: i32) {
-    porch.idle_seq.0.fetch_add(1, Ordering::SeqCst);
-    futex::wake(&porch.idle_seq.0, count);
+pub(crate) fn wake_follower(parking: &Header, count: i32) {
+    parking.idle_seq.0.fetch_add(1, Ordering::SeqCst);
+    futex::wake(&parking.idle_seq.0, count);
 }
 
 /// Wakes every thread that waits, for it to look again.
-pub fn wake_all(porch: &Header) {
-    porch.sleep.0.store(0, Ordering::SeqCst);
-    futex::wake(&porch.sleep.0, i32::MAX);
-    wake_follower(porch, i32::MAX);
+pub fn wake_all(parking: &Header) {
+    parking.sleep.0.store(0, Ordering::SeqCst);
+    futex::wake(&parking.sleep.0, i32::MAX);
+    wake_follower(parking, i32::MAX);
 }
 
 /// Whether every submission was taken.
@@ -96,16 +96,16 @@ pub fn discard(rings: Rings<'_>) {
 }
 
 /// Tells every guest thread to leave once the ring is empty.
-pub fn stop(porch: &Header) {
+pub fn stop(parking: &Header) {
     // SYNC POINT stop
-    store_before_looking(&porch.stop.0, 1);
-    wake_all(porch);
+    store_before_looking(&parking.stop.0, 1);
+    wake_all(parking);
 }
 
 /// Whether [`stop`] was called.
-pub fn stopped(porch: &Header) -> bool {
+pub fn stopped(parking: &Header) -> bool {
     // SYNC POINT stop
-    porch.stop.0.load(Ordering::SeqCst) != 0
+    parking.stop.0.load(Ordering::SeqCst) != 0
 }
 
 /// Takes the oldest submission.

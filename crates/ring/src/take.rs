@@ -8,31 +8,31 @@
 //! that was woken and finds more tasks than its own wakes the next before it starts, and so does a
 //! poller that leaves while the host sleeps.
 //!
-//! Where one guest serves several blocks, its threads wait by the words of one porch that all their hosts map, and look
-//! at every block ([`Source`]).
+//! Where one guest serves several blocks, its threads wait by parking words beside them that all their hosts map, and look
+//! at every block ([`SubmissionSource`]).
 
 use crate::{
     Rings,
     entry::Submission,
     futex,
-    layout::{Header, Line},
+    layout::{CachePadded, Header},
     spin::{self, Spun, Window},
     submission::{is_empty, pop, stopped, wake_follower},
     sync::{Ordering, add_before_looking, relax, store_before_looking},
 };
 
 /// Where guest threads take tasks from: the rings of one block, or of several.
-pub trait Source {
+pub trait SubmissionSource {
     /// What a task is there.
     type Task;
 
     /// The words that guest threads wait by.
-    fn porch(&self) -> &Header;
+    fn parking(&self) -> &Header;
 
     /// Takes a task.
     fn pop(&mut self) -> Option<Self::Task>;
 
-    /// Whether no task waits and the source is what it was at the last [`Source::pop`]: the second look before a thread
+    /// Whether no task waits and the source is what it was at the last [`SubmissionSource::pop`]: the second look before a thread
     /// sleeps.
     fn is_quiet(&self) -> bool;
 
@@ -40,14 +40,14 @@ pub trait Source {
     fn host_sleeps(&self) -> bool;
 
     /// Where the host's loop ran that submitted last.
-    fn host_cpu(&self) -> &Line;
+    fn host_cpu(&self) -> &CachePadded;
 }
 
-impl Source for Rings<'_> {
+impl SubmissionSource for Rings<'_> {
     type Task = Submission;
 
-    fn porch(&self) -> &Header {
-        self.porch
+    fn parking(&self) -> &Header {
+        self.parking
     }
 
     fn pop(&mut self) -> Option<Submission> {
@@ -62,7 +62,7 @@ impl Source for Rings<'_> {
         self.header.armed.0.load(Ordering::SeqCst) == 1
     }
 
-    fn host_cpu(&self) -> &Line {
+    fn host_cpu(&self) -> &CachePadded {
         &self.header.host_cpu
     }
 }
@@ -82,7 +82,7 @@ pub enum Taken<T = Submission> {
     Task(T),
     /// Nothing waits (only where the thread would not).
     Empty,
-    /// The runtime is unloaded and its ring is empty.
+    /// Guest threads are to leave, and the ring is empty.
     Stopped,
 }
 
@@ -101,23 +101,23 @@ impl Taker {
     }
 
     /// Takes the next task; with `wait` sleeps until there is one.
-    pub fn take<S: Source>(&mut self, mut source: S, wait: bool) -> Taken<S::Task> {
+    pub fn take<S: SubmissionSource>(&mut self, mut source: S, wait: bool) -> Taken<S::Task> {
         loop {
             if let Some(task) = source.pop() {
                 self.share(&source);
                 return Taken::Task(task);
             }
-            if stopped(source.porch()) {
+            if stopped(source.parking()) {
                 // What was submitted before the stop is served: look again, now that it is seen.
                 return source.pop().map_or(Taken::Stopped, Taken::Task);
             }
             if !wait {
                 return Taken::Empty;
             }
-            if become_poller(source.porch()) {
+            if become_poller(source.parking()) {
                 self.poll(&source);
                 // SYNC POINT idle; SYNC POINT help
-                store_before_looking(&source.porch().poller.0, 0);
+                store_before_looking(&source.parking().poller.0, 0);
                 // A host that sleeps has looked before: it does not see that nobody polls any more.
                 self.helping |= source.host_sleeps();
             } else {
@@ -127,47 +127,48 @@ impl Taker {
     }
 
     /// Wakes the next follower where there is more to do than this thread can, and the host may not see it.
-    fn share(&mut self, source: &impl Source) {
+    fn share(&mut self, source: &impl SubmissionSource) {
         if std::mem::take(&mut self.helping)
             && !source.is_quiet()
-            && source.porch().idle.0.load(Ordering::SeqCst) > 0
+            && source.parking().idle.0.load(Ordering::SeqCst) > 0
         {
-            wake_follower(source.porch(), 1);
+            wake_follower(source.parking(), 1);
         }
     }
 
     /// Spins, then sleeps, until a submission or the stop.
-    fn poll(&mut self, source: &impl Source) {
-        let porch = source.porch();
-        let awaited = || !source.is_quiet() || stopped(porch);
+    fn poll(&mut self, source: &impl SubmissionSource) {
+        let parking = source.parking();
+        let awaited = || !source.is_quiet() || stopped(parking);
         let window = self.window.length();
         if !window.is_zero() {
             if self.window.pays() {
-                self.move_away(porch, source.host_cpu());
+                self.move_away(parking, source.host_cpu());
             }
-            let spun = spin::spin(window, &porch.guest_cpu, source.host_cpu(), awaited);
+            let spun = spin::spin(window, &parking.guest_cpu, source.host_cpu(), awaited);
             self.window.learn(spun);
             if spun == Spun::Met {
                 return;
             }
         }
-        // SYNC POINT guest-sleep; SYNC POINT roster
-        store_before_looking(&porch.sleep.0, 1);
+        // SYNC POINT guest-sleep; SYNC POINT versioned-list
+        store_before_looking(&parking.sleep.0, 1);
         // The second look: a submission that was published before the store above rang no bell.
-        while !awaited() && porch.sleep.0.load(Ordering::SeqCst) == 1 {
-            futex::wait(&porch.sleep.0, 1);
+        while !awaited() && parking.sleep.0.load(Ordering::SeqCst) == 1 {
+            futex::wait(&parking.sleep.0, 1);
         }
-        porch.sleep.0.store(0, Ordering::SeqCst);
+        parking.sleep.0.store(0, Ordering::SeqCst);
     }
 
     /// Leaves the processor of the host's loop, at most once in 5 ms: on one processor a call costs
     /// two switches, on two none. Not where both sleep between calls anyway: several guests that work
     /// for milliseconds would all meet on the processors that the host's loop leaves free.
     #[cfg(not(loom))]
-    fn move_away(&mut self, porch: &Header, host: &Line) {
+    fn move_away(&mut self, parking: &Header, host: &CachePadded) {
         const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
         let host = host.get();
-        if spin::publish(&porch.guest_cpu) != host || self.last_move.is_some_and(|at| at.elapsed() < PAUSE) {
+        if spin::publish(&parking.guest_cpu) != host || self.last_move.is_some_and(|at| at.elapsed() < PAUSE)
+        {
             return;
         }
         self.last_move = Some(std::time::Instant::now());
@@ -175,33 +176,33 @@ impl Taker {
     }
 
     #[cfg(loom)]
-    fn move_away(&mut self, _porch: &Header, _host: &Line) {
+    fn move_away(&mut self, _parking: &Header, _host: &CachePadded) {
         self.last_move = None;
     }
 }
 
-fn become_poller(porch: &Header) -> bool {
-    let poller = &porch.poller.0;
+fn become_poller(parking: &Header) -> bool {
+    let poller = &parking.poller.0;
     poller.load(Ordering::SeqCst) == 0
         && poller.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
 }
 
 /// Sleeps as a follower; `true` where somebody woke it to help.
-fn follow(source: &impl Source) -> bool {
-    let porch = source.porch();
-    let seq = porch.idle_seq.0.load(Ordering::SeqCst);
+fn follow(source: &impl SubmissionSource) -> bool {
+    let parking = source.parking();
+    let seq = parking.idle_seq.0.load(Ordering::SeqCst);
     // SYNC POINT idle
-    add_before_looking(&porch.idle.0, 1);
+    add_before_looking(&parking.idle.0, 1);
     // The second look: the poller may have left, or tasks or the stop have come, before we counted.
-    let sleep = source.is_quiet() && porch.poller.0.load(Ordering::SeqCst) == 1 && !stopped(porch);
+    let sleep = source.is_quiet() && parking.poller.0.load(Ordering::SeqCst) == 1 && !stopped(parking);
     if sleep {
-        futex::wait(&porch.idle_seq.0, seq);
+        futex::wait(&parking.idle_seq.0, seq);
     }
-    porch.idle.0.fetch_sub(1, Ordering::SeqCst);
+    parking.idle.0.fetch_sub(1, Ordering::SeqCst);
     if !sleep {
         relax();
     }
-    sleep && porch.idle_seq.0.load(Ordering::SeqCst) != seq
+    sleep && parking.idle_seq.0.load(Ordering::SeqCst) != seq
 }
 
 #[cfg(not(loom))]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which tasks the guest owes an answer, and which of them their callers gave up: two words a carrier, so that a task
+//! Which tasks the guest owes an answer, and which of them their callers gave up: two words a request buffer, so that a task
 //! is answered once. An item of a request stream is a task here, too: it is given back once.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, store_before_looking};
@@ -15,7 +15,7 @@ pub const GENERATIONS: u32 = u32::MAX >> SHIFT;
 /// Marks the generation in a word of `cancelled`, which is 0 at first.
 const CANCELLED: u32 = 1 << 31;
 
-/// The slots of a runtime, from the guest's end.
+/// The slots of a connection, from the guest's end.
 pub struct Tasks {
     states: Box<[AtomicU32]>,
     cancelled: Box<[AtomicU32]>,

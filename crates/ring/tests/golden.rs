@@ -24,7 +24,7 @@ fn constants(c: Constants) -> Value {
         "magic": c.magic, "version": c.version, "slots": c.slots,
         "sqEntries": c.sq_entries, "cqEntries": c.cq_entries,
         "sqOffset": c.sq_offset, "cqOffset": c.cq_offset, "pinsOffset": c.pins_offset,
-        "requestsOffset": c.requests_offset, "responsesOffset": c.responses_offset, "total": c.total, "carriers": c.carriers,
+        "requestsOffset": c.requests_offset, "responsesOffset": c.responses_offset, "total": c.total, "carriers": c.request_buffers,
         "controlEntries": c.control_entries, "controlOffset": c.control_offset, "credits": c.credits,
     })
 }
@@ -129,8 +129,10 @@ fn rings_and_payloads_are_aligned_and_do_not_overlap() {
         assert_eq!(c.cq_offset, c.sq_offset + c.sq_entries * 32);
         assert_eq!(c.control_offset, c.cq_offset + c.cq_entries * 32);
         assert_eq!(c.pins_offset, c.control_offset + c.control_entries * 32);
-        assert!(c.requests_offset >= c.pins_offset + c.carriers && c.requests_offset.is_multiple_of(4096));
-        assert_eq!(c.responses_offset, c.requests_offset + c.carriers * 4096);
+        assert!(
+            c.requests_offset >= c.pins_offset + c.request_buffers && c.requests_offset.is_multiple_of(4096)
+        );
+        assert_eq!(c.responses_offset, c.requests_offset + c.request_buffers * 4096);
         assert!(c.total >= c.responses_offset + c.slots * 1024);
     }
 }
@@ -139,10 +141,10 @@ fn rings_and_payloads_are_aligned_and_do_not_overlap() {
 fn the_completion_ring_holds_all_that_may_be_under_way() {
     for calls in [1, 2, 3, 31, 64, 100, 128, 1000, 5000, 65536] {
         let c = Layout::new(calls).constants();
-        assert!(c.carriers >= c.slots * 2, "an item of each task's stream can always go");
+        assert!(c.request_buffers >= c.slots * 2, "an item of each task's stream can always go");
         assert!(c.credits >= c.slots, "each task's stream has a credit of one");
-        // A response and a release for each carrier; a seal for every third payload in a slab; a line of log.
-        let most = c.carriers * 2 + c.credits + (c.slots + c.credits).div_ceil(3) + 1;
+        // A response and a release for each request buffer; a seal for every third payload in a slab; a line of log.
+        let most = c.request_buffers * 2 + c.credits + (c.slots + c.credits).div_ceil(3) + 1;
         assert!(most <= c.cq_entries, "{calls} calls: {most} of {} entries", c.cq_entries);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Decoder, Encoder } from '@msgpack/msgpack'
-import type { Codec } from './codec.ts'
+import type { Codec } from './common/codec.ts'
 
 const encoder = new Encoder({ useBigInt64: true })
 const decoder = new Decoder({ useBigInt64: false })

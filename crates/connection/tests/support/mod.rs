@@ -13,7 +13,7 @@ use std::{
 
 use polyloop_abi::{FLAG_BYTES, KIND_CALL, STATUS_ERROR, STATUS_OK};
 use polyloop_connection::{
-    ErrorObject, Event, Guest, Host, Limits, Nothing, Runtime, StartOptions, Task, load, unload,
+    Connection, ErrorObject, Event, Guest, Host, Limits, Nothing, StartOptions, Task, load, unload,
 };
 use polyloop_ring::{
     Completion, Submission, Taker,
@@ -30,7 +30,7 @@ impl Host for TestHost {
     }
 }
 
-pub type Function = fn(&Runtime, Task);
+pub type Function = fn(&Connection, Task);
 
 /// A guest with one thread that answers every task by a function.
 struct TestGuest {
@@ -39,18 +39,22 @@ struct TestGuest {
 }
 
 impl Guest for TestGuest {
-    fn start(&mut self, runtime: &Arc<Runtime>, options: &StartOptions) -> Result<(), (i32, ErrorObject)> {
+    fn start(
+        &mut self,
+        connection: &Arc<Connection>,
+        options: &StartOptions,
+    ) -> Result<(), (i32, ErrorObject)> {
         match options.config.as_str() {
             "fail" => return Err((7, ErrorObject::new("init-failed", "as asked"))),
             "panic" => panic!("as asked"),
             "silent" => return Ok(()),
-            _ => runtime.ready(br#"{"methods":[]}"#),
+            _ => connection.ready(br#"{"methods":[]}"#),
         };
-        let (runtime, function) = (Arc::clone(runtime), self.function);
+        let (connection, function) = (Arc::clone(connection), self.function);
         self.thread = Some(thread::spawn(move || {
             let mut taker = Taker::default();
-            while let Ok(task) = runtime.take(&mut taker, true) {
-                function(&runtime, task);
+            while let Ok(task) = connection.take(&mut taker, true) {
+                function(&connection, task);
             }
         }));
         Ok(())
@@ -62,7 +66,7 @@ impl Guest for TestGuest {
 }
 
 pub struct Loaded {
-    pub runtime: Arc<Runtime>,
+    pub connection: Arc<Connection>,
     events: Receiver<Event>,
     guests: Receiver<Box<dyn Guest>>,
 }
@@ -72,17 +76,17 @@ pub const PAYLOAD: usize = 1 << 20;
 
 pub fn start(config: &str, function: Function) -> Loaded {
     let limits = Limits { calls: 4, payload: PAYLOAD };
-    start_in(config, function, |host| Runtime::new(limits, host).unwrap())
+    start_in(config, function, |host| Connection::new(limits, host).unwrap())
 }
 
-/// Starts a guest in a runtime that is made for this host.
-pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host>) -> Runtime) -> Loaded {
+/// Starts a guest in a connection that is made for this host.
+pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host>) -> Connection) -> Loaded {
     let ((sender, events), (keep, guests)) = (channel(), channel());
-    let runtime = Arc::new(make(Box::new(TestHost(sender))));
+    let connection = Arc::new(make(Box::new(TestHost(sender))));
     let options = StartOptions { config: config.into(), ..StartOptions::default() };
     let open = move || Ok(Box::new(TestGuest { function, thread: None }) as Box<dyn Guest>);
-    load(Arc::clone(&runtime), options, open, move |guest| keep.send(guest).unwrap()).unwrap();
-    Loaded { runtime, events, guests }
+    load(Arc::clone(&connection), options, open, move |guest| keep.send(guest).unwrap()).unwrap();
+    Loaded { connection, events, guests }
 }
 
 /// The watchdog of every wait.
@@ -94,7 +98,7 @@ impl Loaded {
     }
 
     pub fn end(&self) {
-        unload(Arc::clone(&self.runtime), Some(self.guests.recv().unwrap()), ()).unwrap();
+        unload(Arc::clone(&self.connection), Some(self.guests.recv().unwrap()), ()).unwrap();
         assert_eq!(self.event(), Event::Closed);
     }
 
@@ -107,13 +111,13 @@ impl Loaded {
     pub fn submit_as(&self, host: &mut Submitter<'_>, call: Submission, payload: &[u8]) {
         self.place(call.task, payload);
         if host.push(Submission { length: payload.len() as u32, ..call }).unwrap() {
-            submission::ring(self.runtime.block().rings().header);
+            submission::ring(self.connection.block().rings().header);
         }
     }
 
-    pub fn place(&self, carrier: u32, payload: &[u8]) {
-        let start = self.runtime.block().request(carrier);
-        // SAFETY: the carrier is free and the payload fits it.
+    pub fn place(&self, buffer: u32, payload: &[u8]) {
+        let start = self.connection.block().request(buffer);
+        // SAFETY: the request buffer is free and the payload fits it.
         unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), start, payload.len()) };
     }
 
@@ -131,9 +135,9 @@ impl Loaded {
 
     pub fn payload(&self, c: Completion) -> Vec<u8> {
         let start = match c.slab {
-            0 => self.runtime.block().response(c.task),
+            0 => self.connection.block().response(c.task),
             // SAFETY: the offset lies in the slab.
-            slab => unsafe { self.runtime.slabs().open(slab).unwrap().as_ptr().add(c.offset as usize) },
+            slab => unsafe { self.connection.slabs().open(slab).unwrap().as_ptr().add(c.offset as usize) },
         };
         // SAFETY: the guest has published that many bytes there.
         unsafe { std::slice::from_raw_parts(start, c.length as usize) }.to_vec()
@@ -146,25 +150,25 @@ pub fn request(task: &Task) -> &[u8] {
 }
 
 /// Sends the numbers from 0 as items, forever: it ends when its caller does.
-pub fn endless(runtime: &Runtime, task: Task) {
+pub fn endless(connection: &Connection, task: Task) {
     for number in 0_u32.. {
-        if let Err(why) = runtime.send(task.id, FLAG_BYTES, &number.to_le_bytes(), true) {
+        if let Err(why) = connection.send(task.id, FLAG_BYTES, &number.to_le_bytes(), true) {
             assert_eq!(why, Nothing::Cancelled);
             break;
         }
     }
-    assert!(runtime.respond(task.id, STATUS_ERROR, 0, br#"{"code":"cancelled","message":"given up"}"#));
+    assert!(connection.respond(task.id, STATUS_ERROR, 0, br#"{"code":"cancelled","message":"given up"}"#));
 }
 
 /// Answers with all items of its request stream in a row.
-pub fn join(runtime: &Runtime, task: Task) {
+pub fn join(connection: &Connection, task: Task) {
     let mut all = Vec::new();
     loop {
-        match runtime.receive(task.id, true) {
+        match connection.receive(task.id, true) {
             Ok(item) => {
                 // SAFETY: valid until it is given back, below.
                 all.extend_from_slice(unsafe { std::slice::from_raw_parts(item.data, item.length as usize) });
-                assert!(runtime.respond(item.id, STATUS_OK, 0, &[]));
+                assert!(connection.respond(item.id, STATUS_OK, 0, &[]));
             }
             Err(why) => {
                 assert_eq!(why, Nothing::End);
@@ -172,5 +176,5 @@ pub fn join(runtime: &Runtime, task: Task) {
             }
         }
     }
-    assert!(runtime.respond(task.id, STATUS_OK, FLAG_BYTES, &all));
+    assert!(connection.respond(task.id, STATUS_OK, FLAG_BYTES, &all));
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Every case with every CPython 3.9 to 3.14 that can be found: `POLYLOOP_PYTHONS` (paths separated by
-//! colons), pyenv's versions, and `python3` and `python3.N` of PATH. Each in the harness's process, where the
-//! interpreter has a shared libpython to open, and in a process of the interpreter itself.
+//! colons), pyenv's versions, and `python3` and `python3.N` of PATH. With `POLYLOOP_PYTHONS_TAKE=ends` the
+//! oldest and the newest of them stand for all. Each in the harness's process, where the interpreter has a
+//! shared libpython to open, and in a process of the interpreter itself.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -41,9 +42,19 @@ fn interpreters() -> &'static BTreeMap<String, Interpreter> {
         let describe = |interpreter: &Interpreter| interpreter.python.display().to_string();
         let shared = found.values().filter(|interpreter| interpreter.shared).count();
         assert!(shared > 0, "no CPython 3.9 to 3.14 with a shared libpython: set POLYLOOP_PYTHONS");
+        if std::env::var("POLYLOOP_PYTHONS_TAKE").as_deref() == Ok("ends") {
+            keep_ends(&mut found);
+        }
         eprintln!("interpreters: {:?}", found.values().map(describe).collect::<Vec<_>>());
         found
     })
+}
+
+/// Keeps the oldest and the newest of those that can serve everywhere.
+fn keep_ends(found: &mut BTreeMap<String, Interpreter>) {
+    found.retain(|_, interpreter| interpreter.shared);
+    let ends = [found.keys().next().cloned(), found.keys().next_back().cloned()];
+    found.retain(|version, _| ends.iter().flatten().any(|end| end == version));
 }
 
 /// Those that can serve there.

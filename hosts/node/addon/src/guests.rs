@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use polyloop_connection::{Guest, Runtime, unload};
+use polyloop_connection::{Connection, Guest, unload};
 
 /// The guests of an environment's runtimes, until they are unloaded.
 #[derive(Default)]
@@ -17,11 +17,11 @@ struct State {
 
 impl Guests {
     /// Keeps a guest that has started; where the environment has ended meanwhile, ends it too.
-    pub fn keep(&self, id: u32, runtime: Arc<Runtime>, guest: Box<dyn Guest>) {
+    pub fn keep(&self, id: u32, connection: Arc<Connection>, guest: Box<dyn Guest>) {
         let mut state = self.0.lock().unwrap();
         if state.ended {
             // Without a thread for it the guest is left as it is: stopped, its memory never freed.
-            let _ = unload(runtime, Some(guest), ());
+            let _ = unload(connection, Some(guest), ());
         } else {
             state.started.push((id, guest));
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a host comes to a guest that it shares with others: on a thread of its own, for the keeper may have to be started
-//! first. `crates/guest-process/src/keeper.rs` is the other side.
+//! How a host comes to a guest that it shares with others: on a thread of its own, for the broker may have to be started
+//! first. `crates/guest-process/src/broker.rs` is the other side.
 //!
-//! The keeper listens at a name. Where nobody does, the host makes the listening socket, and its JavaScript starts the
-//! keeper with it. For a reload it has a keeper started that nobody finds by a name, until that one takes it.
+//! The broker listens at a name. Where nobody does, the host makes the listening socket, and its JavaScript starts the
+//! broker with it. For a reload it has a broker started that nobody finds by a name, until that one takes it.
 
 use std::{
     io::{self, Read},
@@ -19,24 +19,24 @@ use std::{
 };
 
 use polyloop_connection::packet;
-use polyloop_ring::region::Porch;
+use polyloop_ring::region::ParkingWords;
 use serde::Deserialize;
 use serde_json::json;
 
 /// What a host shares with the guest, to be sent: block, requests, responses, bell.
 pub type Files = [OwnedFd; 4];
 
-/// How long a keeper may take to answer: its founder's loop may be busy.
+/// How long a broker may take to answer: the loop of the host that starts it may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Before the next look, where somebody has the name and does not listen yet.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Keepers that one host starts, each because the last one ended before it answered.
+/// Brokers that one host starts, each because the last one ended before it answered.
 const MOST: u32 = 3;
 
 /// What becomes of it.
 pub enum News {
-    /// Nobody keeps the guest: a keeper is to be started with this socket.
-    Found(OwnedFd),
+    /// The guest has no broker: one is to be started with this socket.
+    Absent(OwnedFd),
     /// The host has a place.
     Joined(Place),
     /// It gets none; why, as JSON.
@@ -45,10 +45,10 @@ pub enum News {
 
 /// A host's place in a shared guest.
 pub struct Place {
-    pub keeper: OwnedFd,
-    pub life: OwnedFd,
+    pub broker: OwnedFd,
+    pub lifeline: OwnedFd,
     pub pid: u32,
-    pub porch: Arc<Porch>,
+    pub parking: Arc<ParkingWords>,
 }
 
 /// A join that is under way. It is given up when this is dropped.
@@ -77,7 +77,7 @@ impl Drop for Joining {
 pub fn begin(name: Option<&str>, files: Files, tell: impl Fn(News) + Send + 'static) -> io::Result<Joining> {
     let state = Arc::new(Mutex::new(State::default()));
     let address = name.map(SocketAddr::from_abstract_name).transpose()?;
-    let seeker = Seeker { address, files, state: Arc::clone(&state), founded: 0, tell };
+    let seeker = Seeker { address, files, state: Arc::clone(&state), asked: 0, tell };
     thread::Builder::new().name("polyloop-join".into()).spawn(move || seeker.run())?;
     Ok(Joining(state))
 }
@@ -87,7 +87,7 @@ struct Seeker<T> {
     address: Option<SocketAddr>,
     files: Files,
     state: Arc<Mutex<State>>,
-    founded: u32,
+    asked: u32,
     tell: T,
 }
 
@@ -107,34 +107,34 @@ impl<T: Fn(News)> Seeker<T> {
         }
     }
 
-    /// Nothing where it is to be tried again: the keeper was about to end, or somebody else is about to start one.
+    /// Nothing where it is to be tried again: the broker was about to end, or somebody else is about to start one.
     fn attempt(&mut self) -> io::Result<Option<News>> {
         if self.state().is_over {
             return Ok(Some(refused("it was given up")));
         }
-        let Some((mut keeper, socket)) = self.reach()? else {
+        let Some((mut broker, socket)) = self.reach()? else {
             thread::sleep(PAUSE);
             return Ok(None);
         };
-        if !self.wait_at(&keeper)? {
+        if !self.wait_at(&broker)? {
             return Ok(Some(refused("it was given up")));
         }
-        if !packet::is_ours(&keeper)? {
+        if !packet::is_ours(&broker)? {
             return Ok(Some(refused("what serves it belongs to another user")));
         }
-        let (life, far) = UnixStream::pair()?;
-        if self.send(&keeper, far.as_fd()).is_err() {
+        let (lifeline, far) = UnixStream::pair()?;
+        if self.send(&broker, far.as_fd()).is_err() {
             return Ok(None);
         }
         drop(far);
-        // Only now: the keeper that is started finds somebody who waits.
+        // Only now: the broker that is started finds somebody who waits.
         if let Some(socket) = socket {
-            self.found(socket)?;
+            self.ask_for_broker(socket)?;
         }
-        welcome(&mut keeper, life)
+        welcome(&mut broker, lifeline)
     }
 
-    /// A connection to the keeper, or to be; with the socket that it is to be started with, if there is none.
+    /// A connection to the broker, or to be; with the socket that it is to be started with, if there is none.
     fn reach(&self) -> io::Result<Option<(UnixStream, Option<OwnedFd>)>> {
         let Some(address) = &self.address else {
             let (near, far) = UnixStream::pair()?;
@@ -153,14 +153,12 @@ impl<T: Fn(News)> Seeker<T> {
         }
     }
 
-    fn found(&mut self, socket: OwnedFd) -> io::Result<()> {
-        if self.founded == MOST {
-            return Err(io::Error::other(
-                "the process that keeps it has ended each time that it was started",
-            ));
+    fn ask_for_broker(&mut self, socket: OwnedFd) -> io::Result<()> {
+        if self.asked == MOST {
+            return Err(io::Error::other("its broker has ended each time that it was started"));
         }
-        self.founded += 1;
-        (self.tell)(News::Found(socket));
+        self.asked += 1;
+        (self.tell)(News::Absent(socket));
         Ok(())
     }
 
@@ -176,15 +174,15 @@ impl<T: Fn(News)> Seeker<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, keeper: &UnixStream, life: BorrowedFd<'_>) -> io::Result<()> {
+    fn send(&self, broker: &UnixStream, lifeline: BorrowedFd<'_>) -> io::Result<()> {
         let [block, requests, responses, bell] = self.files.each_ref().map(AsFd::as_fd);
-        let files = [block, requests, responses, bell, life];
-        packet::send(keeper, b"join\n", &files)?;
+        let files = [block, requests, responses, bell, lifeline];
+        packet::send(broker, b"join\n", &files)?;
         Ok(())
     }
 }
 
-/// What a keeper says first.
+/// What a broker says first.
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum First {
@@ -192,40 +190,40 @@ enum First {
     Unrunnable { missing: bool, message: String },
 }
 
-/// Waits for the keeper's first line. Nothing where it has ended before.
-fn welcome(keeper: &mut UnixStream, life: UnixStream) -> io::Result<Option<News>> {
-    let (line, porch) = match first(keeper) {
+/// Waits for the broker's first line. Nothing where it has ended before.
+fn welcome(broker: &mut UnixStream, lifeline: UnixStream) -> io::Result<Option<News>> {
+    let (line, parking) = match first(broker) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
         heard => heard?,
     };
     if line.is_empty() {
         return Ok(None);
     }
-    match (serde_json::from_slice(&line)?, porch) {
-        (First::Welcome { pid }, Some(porch)) => {
-            keeper.set_read_timeout(None)?;
-            let porch = Arc::new(Porch::attach(porch.as_fd())?);
+    match (serde_json::from_slice(&line)?, parking) {
+        (First::Welcome { pid }, Some(parking)) => {
+            broker.set_read_timeout(None)?;
+            let parking = Arc::new(ParkingWords::attach(parking.as_fd())?);
             Ok(Some(News::Joined(Place {
-                keeper: keeper.try_clone()?.into(),
-                life: life.into(),
+                broker: broker.try_clone()?.into(),
+                lifeline: lifeline.into(),
                 pid,
-                porch,
+                parking,
             })))
         }
         (First::Unrunnable { missing, message }, _) => {
             Ok(Some(News::Refused(json!({ "missing": missing, "message": message }).to_string())))
         }
-        (First::Welcome { .. }, None) => Err(io::Error::other("its keeper sends no porch")),
+        (First::Welcome { .. }, None) => Err(io::Error::other("its broker sends no parking words")),
     }
 }
 
 /// A line, and the descriptor that came with it.
-fn first(keeper: &mut UnixStream) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+fn first(broker: &mut UnixStream) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
     let mut text = [0; 1024];
-    let (read, files) = packet::receive(&*keeper, &mut text)?;
+    let (read, files) = packet::receive(&*broker, &mut text)?;
     let mut line = text[..read].to_vec();
     let mut byte = [0];
-    while !line.is_empty() && !line.ends_with(b"\n") && keeper.read(&mut byte)? > 0 {
+    while !line.is_empty() && !line.ends_with(b"\n") && broker.read(&mut byte)? > 0 {
         line.push(byte[0]);
     }
     Ok((line, files.into_iter().next()))

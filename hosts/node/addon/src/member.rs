@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime as its hub sees it.
+//! A connection as its hub sees it.
 
 use std::{
     io,
@@ -10,15 +10,15 @@ use std::{
 use polyloop_ring::{
     Window,
     layout::Header,
-    region::{Mapping, Porch},
+    region::{Mapping, ParkingWords},
     submission,
 };
 
 use crate::{
     bell::Bell,
-    home::Home,
     join::{Joining, Place},
     pins::Pin,
+    placement::Placement,
     requests::Requests,
 };
 
@@ -28,7 +28,7 @@ const STUCK: Duration = Duration::from_micros(50);
 /// Where the bytes of pins begin in memory of the host's own; its first word is how many calls are outstanding.
 pub const OWN_PINS: usize = 64;
 
-/// What the host alone writes of a runtime, where the block is another process's, too. Nothing that a guest can change
+/// What the host alone writes of a connection, where the block is another process's, too. Nothing that a guest can change
 /// decides how long the loop goes on, or how long requests are kept.
 pub struct Own {
     pub memory: Arc<Mapping>,
@@ -37,13 +37,13 @@ pub struct Own {
     pub joining: Option<Joining>,
     /// Its place there, until JavaScript has it.
     pub place: Option<Place>,
-    /// The porch there, until the guest has started.
-    pub porch: Option<Arc<Porch>>,
+    /// The parking words there, until the guest has started.
+    pub parking: Option<Arc<ParkingWords>>,
 }
 
 impl Own {
     fn new(length: usize, bell: Bell) -> io::Result<Self> {
-        Ok(Self { memory: Arc::new(Mapping::new(length)?), bell, joining: None, place: None, porch: None })
+        Ok(Self { memory: Arc::new(Mapping::new(length)?), bell, joining: None, place: None, parking: None })
     }
 }
 
@@ -53,10 +53,10 @@ pub struct Lent {
     _requests: Arc<Requests>,
 }
 
-/// A runtime, what it borrows from JavaScript, and how long spinning for it pays.
+/// A connection, what it borrows from JavaScript, and how long spinning for it pays.
 pub struct Member {
     pub id: u32,
-    pub home: Home,
+    pub placement: Placement,
     pub spins: bool,
     /// With a guest in a process of its own.
     pub own: Option<Own>,
@@ -72,16 +72,16 @@ impl Member {
     /// `bell`: the doorbell of a guest in a process of its own.
     pub fn new(
         id: u32,
-        home: Home,
+        placement: Placement,
         spins: bool,
         bell: Option<Bell>,
         requests: Arc<Requests>,
     ) -> io::Result<Self> {
-        let length = OWN_PINS + home.block().constants().carriers as usize;
+        let length = OWN_PINS + placement.block().constants().request_buffers as usize;
         let own = bell.map(|bell| Own::new(length, bell)).transpose()?;
         Ok(Self {
             id,
-            home,
+            placement,
             spins,
             own,
             pins: Vec::new(),
@@ -93,12 +93,12 @@ impl Member {
     }
 
     pub fn header(&self) -> &Header {
-        self.home.block().rings().header
+        self.placement.block().rings().header
     }
 
     /// The words that its guest's threads wait by.
-    pub fn porch(&self) -> &Header {
-        self.home.block().rings().porch
+    pub fn parking(&self) -> &Header {
+        self.placement.block().rings().parking
     }
 
     /// Whether it looks for a guest: that keeps the loop alive.
@@ -114,18 +114,18 @@ impl Member {
         }
     }
 
-    /// The byte that says whether a carrier's request is kept.
+    /// The byte that says whether a request buffer's request is kept.
     ///
     /// # Panics
-    /// Where there is no such carrier.
-    pub fn pin_byte(&self, carrier: u32) -> *mut u8 {
+    /// Where there is no such request buffer.
+    pub fn pin_byte(&self, buffer: u32) -> *mut u8 {
         match &self.own {
             Some(own) => {
-                assert!(carrier < self.home.block().constants().carriers);
-                // SAFETY: the mapping has a byte for each carrier.
-                unsafe { own.memory.as_ptr().add(OWN_PINS + carrier as usize) }
+                assert!(buffer < self.placement.block().constants().request_buffers);
+                // SAFETY: the mapping has a byte for each request buffer.
+                unsafe { own.memory.as_ptr().add(OWN_PINS + buffer as usize) }
             }
-            None => self.home.block().pin(carrier),
+            None => self.placement.block().pin(buffer),
         }
     }
 
@@ -172,7 +172,7 @@ impl Member {
 
     /// Whether tasks wait and none was taken for a while.
     pub fn stuck(&mut self) -> bool {
-        let header = self.home.block().rings().header;
+        let header = self.placement.block().rings().header;
         let taken = submission::taken(header);
         let since = match self.seen {
             (before, Some(at)) if before == taken => at,

@@ -16,7 +16,7 @@ use std::{
 };
 
 use napi_sys::{self as sys, napi_env, napi_value};
-use polyloop_ring::parcel::Parcel;
+use polyloop_ring::request_heap::Allocation;
 
 use crate::napi::{Result, check, integer, value};
 
@@ -27,7 +27,7 @@ pub enum Pin {
     /// A copy.
     Copied(Box<[u8]>),
     /// A copy that another process reads.
-    Placed(Parcel),
+    Placed(Allocation),
 }
 
 // SAFETY: the address is only told; what is there stays as long as the pin, whatever thread drops it.
@@ -39,7 +39,7 @@ impl Pin {
         match self {
             Self::Held { start, .. } => *start as u64,
             Self::Copied(bytes) => bytes.as_ptr() as u64,
-            Self::Placed(parcel) => parcel.address(),
+            Self::Placed(allocation) => allocation.address(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use polyloop_ring::parcel::{Parcel, Parcels};
+use polyloop_ring::request_heap::{Allocation, RequestHeap};
 
 use crate::pins::Pin;
 
@@ -20,9 +20,9 @@ pub struct Requests {
 
 enum Place {
     /// Guests are in this process, and read them at their address here. There is none until one is asked for.
-    Here(OnceLock<Arc<Parcels>>),
+    Here(OnceLock<Arc<RequestHeap>>),
     /// Guests are in processes of their own, which map the file, and find them at their offset there.
-    Shared(Arc<Parcels>, OwnedFd),
+    Shared(Arc<RequestHeap>, OwnedFd),
 }
 
 impl Requests {
@@ -32,8 +32,8 @@ impl Requests {
     /// Where it cannot be had.
     pub fn new(process: bool) -> io::Result<Self> {
         let place = if process {
-            let (parcels, file) = Parcels::new()?;
-            Place::Shared(parcels, file)
+            let (heap, file) = RequestHeap::new()?;
+            Place::Shared(heap, file)
         } else {
             Place::Here(OnceLock::new())
         };
@@ -44,24 +44,24 @@ impl Requests {
     ///
     /// # Errors
     /// Where there is none.
-    pub fn reserve(&self, len: usize) -> io::Result<(Parcel, u64)> {
+    pub fn reserve(&self, len: usize) -> io::Result<(Allocation, u64)> {
         match &self.place {
-            Place::Here(parcels) => {
-                let parcels = if let Some(parcels) = parcels.get() {
-                    parcels
+            Place::Here(heap) => {
+                let heap = if let Some(heap) = heap.get() {
+                    heap
                 } else {
                     // Nobody else maps the file.
-                    let (new, _) = Parcels::new()?;
-                    parcels.get_or_init(|| new)
+                    let (new, _) = RequestHeap::new()?;
+                    heap.get_or_init(|| new)
                 };
-                let parcel = parcels.reserve(len)?;
-                let address = parcel.as_ptr() as u64;
-                Ok((parcel, address))
+                let allocation = heap.reserve(len)?;
+                let address = allocation.as_ptr() as u64;
+                Ok((allocation, address))
             }
-            Place::Shared(parcels, _) => {
-                let parcel = parcels.reserve(len)?;
-                let address = parcel.address();
-                Ok((parcel, address))
+            Place::Shared(heap, _) => {
+                let allocation = heap.reserve(len)?;
+                let address = allocation.address();
+                Ok((allocation, address))
             }
         }
     }
@@ -70,10 +70,10 @@ impl Requests {
     ///
     /// # Errors
     /// Where guests are in this process, or no descriptor is left.
-    pub fn share(&self) -> io::Result<(Arc<Parcels>, OwnedFd)> {
+    pub fn share(&self) -> io::Result<(Arc<RequestHeap>, OwnedFd)> {
         match &self.place {
             Place::Here(_) => Err(io::Error::other("the guests of this runtime are in this process")),
-            Place::Shared(parcels, file) => Ok((Arc::clone(parcels), file.try_clone()?)),
+            Place::Shared(heap, file) => Ok((Arc::clone(heap), file.try_clone()?)),
         }
     }
 

@@ -17,7 +17,7 @@ struct State {
     notices: Vec<(u32, Notice)>,
 }
 
-/// What a hub hears of a runtime, outside its rings.
+/// What a hub hears of a connection, outside its rings.
 pub enum Notice {
     /// Of its guest's start and end.
     Guest(Event),
@@ -66,13 +66,13 @@ impl Signals {
     }
 }
 
-/// The host of one runtime.
-pub struct RuntimeHost {
+/// The host of one connection.
+pub struct ConnectionHost {
     pub id: u32,
     pub signals: Arc<Signals>,
 }
 
-impl Host for RuntimeHost {
+impl Host for ConnectionHost {
     fn wake(&self) {
         self.signals.wake();
     }

@@ -66,7 +66,7 @@ describe('maxBytes', () => {
     expect(await Promise.all([first, second, third])).toEqual([6000, 4000, 1])
     await unpark(side, 1)
     await parked
-    expect(guest.stats()).toMatchObject({ inFlight: 0, bytesInFlight: 0, bytesOut: 10_001 })
+    expect(guest.stats()).toMatchObject({ inFlight: 0, bytesInFlight: 0, requestBytes: 10_001 })
   })
 
   test('lets a larger request go alone: after those before it, and before those behind it', async () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Streams of a guest that is written against the bare ABI.
 import { expect, test } from 'vitest'
-import { load } from '../../src/load.ts'
+import { load } from '../../src/runtime/load.ts'
 import { until } from '../support/calls.ts'
 import { cGuests } from '../support/folders.ts'
 import { all, Feed, numbers } from '../support/streams.ts'

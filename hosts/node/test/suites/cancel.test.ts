@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cancellation, deadlines and context, the same claims for every guest.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Runtime } from '../../src/face.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
 import { rejection, until } from '../support/calls.ts'
 import { Feed, guests, numbers } from '../support/streams.ts'
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Codec } from '../../src/codec.ts'
+import type { Codec } from '../../src/common/codec.ts'
 import { msgpack } from '../../src/msgpack.ts'
 import { rejection } from '../support/calls.ts'
 import { said } from '../support/child.ts'

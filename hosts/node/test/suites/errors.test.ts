@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each code of the closed set, produced by what a caller or a guest does.
 import { describe, expect, test } from 'vitest'
-import { errorCodes, type PolyloopErrorCode } from '../../src/errors.ts'
-import { load } from '../../src/load.ts'
+import { errorCodes, type PolyloopErrorCode } from '../../src/common/errors.ts'
+import { load } from '../../src/runtime/load.ts'
 import { rejection, unpark, until } from '../support/calls.ts'
 import { cGuests } from '../support/folders.ts'
 import { anyCall, loadRust } from '../support/guests.ts'

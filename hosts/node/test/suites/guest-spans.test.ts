@@ -10,8 +10,8 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { Runtime } from '../../src/face.ts'
-import { load } from '../../src/load.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
+import { load } from '../../src/runtime/load.ts'
 import { temporaryFolder, venvWith, write } from '../support/folders.ts'
 import { anyCall, placement } from '../support/guests.ts'
 import { all, Feed, method, numbers } from '../support/streams.ts'

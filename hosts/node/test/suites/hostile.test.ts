@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { errorCodes, PolyloopError } from '../../src/errors.ts'
-import type { Runtime } from '../../src/face.ts'
-import { load } from '../../src/load.ts'
-import type { LoadOptions } from '../../src/options.ts'
+import { errorCodes, PolyloopError } from '../../src/common/errors.ts'
+import type { LoadOptions } from '../../src/common/options.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
+import { load } from '../../src/runtime/load.ts'
 import { rejection, until } from '../support/calls.ts'
 import { script } from '../support/child.ts'
 import { cGuests } from '../support/folders.ts'
@@ -146,8 +146,8 @@ describe('an entry of the completion ring', () => {
     ['begins 4 GB behind its slab', entries([0, response, 0, 1, 9, 0xffff_ffff]), 'does not fit its place'],
     ['names a slab that is lent', entries([0, response | own, 0, 2000, 9], [1, response | own, 0, 2000, 9]), 'a slab'],
     ['shares a slab that is one alone', entries([0, response, 0, 9, 9], [1, response | own, 0, 9, 9]), 'a slab'],
-    ['is an item of a call that there is not', entries([8, item, 0, 0, 9]), 'an item of a call that there is not'],
-    ['is an item below 0', entries([0xffff_fffe, item, 0, 1]), 'an item of a call that there is not'],
+    ['is an item of a call that does not exist', entries([8, item, 0, 0, 9]), 'an item of a call that there is not'],
+    ['is an item below 0', entries([0xffff_fffe, item, 0, 1]), 'an item of a call that does not exist'],
     ['seals a slab that there is not', entries([0, seal, 0, 0, 70_000, 0, 1]), 'names a slab that there is not'],
     ['seals a slab without responses', entries([0, seal, 0, 0, 9]), 'seals a slab with 0 responses'],
     ['seals one with fewer than none', entries([0, seal, 0, 0, 9, 0, 0xffff_fff0]), 'seals a slab with -16 responses'],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { metrics } from '../../src/metrics.ts'
+import { metrics } from '../../src/runtime/metrics.ts'
 import { rejection } from '../support/calls.ts'
 import { loadRust, type RustGuest } from '../support/guests.ts'
 

@@ -5,10 +5,10 @@ import { readdirSync, renameSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { RuntimeEvent } from '../../src/events.ts'
-import type { Runtime } from '../../src/face.ts'
-import { load } from '../../src/load.ts'
-import type { LoadOptions } from '../../src/options.ts'
+import type { RuntimeEvent } from '../../src/common/events.ts'
+import type { LoadOptions } from '../../src/common/options.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
+import { load } from '../../src/runtime/load.ts'
 import { rejection, until } from '../support/calls.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
 import { inRoot, rust } from '../support/paths.ts'
@@ -277,7 +277,7 @@ void polyloop_guest_join(void *data) { struct guest *g = data; pthread_join(g->t
 `,
       )
       const out = join(folder, 'fresh.so')
-      execFileSync('cc', ['-fPIC', '-shared', '-pthread', '-I', inRoot('abi'), '-o', out, c])
+      execFileSync('cc', ['-fPIC', '-shared', '-pthread', '-I', inRoot('spec'), '-o', out, c])
       execFileSync('mv', [out, join(folder, 'guest.so')])
     }
     build('old')

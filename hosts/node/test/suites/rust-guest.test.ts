@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the Rust kit promises, seen from the host.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { load } from '../../src/load.ts'
+import { load } from '../../src/runtime/load.ts'
 import { pattern } from '../support/bytes.ts'
 import { rejection, until } from '../support/calls.ts'
 import { loadRust, type RustGuest } from '../support/guests.ts'

@@ -2,8 +2,8 @@
 // A guest's process that is to serve several hosts, as one of them sees it; `lifecycle/shared.test.ts` has several.
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { runtimes } from '../../src/load.ts'
-import type { LoadOptions } from '../../src/options.ts'
+import type { LoadOptions } from '../../src/common/options.ts'
+import { runtimes } from '../../src/runtime/registry.ts'
 import { rejection, until } from '../support/calls.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'

@@ -2,7 +2,7 @@
 // Streams, the same claims for every guest.
 import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Runtime } from '../../src/face.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
 import { rejection, until } from '../support/calls.ts'
 import { all, Feed, guests, method, numbers } from '../support/streams.ts'
 
@@ -79,16 +79,16 @@ describe.each(guests)('streams of a $language guest', ({ ms, misuse, loadGuest }
     })
 
     test('a reader that stops, stops the guest: it is ahead by its window and no more', async () => {
-      const { bytesIn } = guest.stats()
+      const { responseBytes } = guest.stats()
       const stream = guest.stream('endless')
       await stream.next()
       await until(async () => {
-        const before = guest.stats().bytesIn
+        const before = guest.stats().responseBytes
         await new Promise((resolve) => setTimeout(resolve, 20))
-        return guest.stats().bytesIn === before
+        return guest.stats().responseBytes === before
       })
       // 256 items, of at most 3 digits each, and what was read.
-      expect(guest.stats().bytesIn - bytesIn).toBeLessThan(1000)
+      expect(guest.stats().responseBytes - responseBytes).toBeLessThan(1000)
       const items: unknown[] = []
       for await (const item of stream) if (items.push(item) === 1000) break
       expect(items).toEqual([...numbers(1001)].slice(1))
@@ -98,16 +98,16 @@ describe.each(guests)('streams of a $language guest', ({ ms, misuse, loadGuest }
       for (const ahead of [1, 3, 8]) {
         // What streams that were left answer still counts, too.
         await until(() => guest.stats().inFlight === 0)
-        const { bytesIn } = guest.stats()
+        const { responseBytes } = guest.stats()
         const stream = guest.stream('endless', undefined, { ahead })
         await stream.next()
         await until(async () => {
-          const before = guest.stats().bytesIn
+          const before = guest.stats().responseBytes
           await new Promise((resolve) => setTimeout(resolve, 20))
-          return guest.stats().bytesIn === before
+          return guest.stats().responseBytes === before
         })
         // Of one digit each: what was read, and what is ahead.
-        const sent = guest.stats().bytesIn - bytesIn
+        const sent = guest.stats().responseBytes - responseBytes
         expect(sent).toBeGreaterThanOrEqual(ahead)
         expect(sent).toBeLessThanOrEqual(ahead + 1)
         const items: unknown[] = []

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect } from 'vitest'
-import { PolyloopError, type PolyloopErrorCode } from '../../src/errors.ts'
+import { PolyloopError, type PolyloopErrorCode } from '../../src/common/errors.ts'
 import type { RustGuest } from './guests.ts'
 
 /** What a promise rejects with, which must be an error of ours with this code and these words in its message. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Runtime } from '../../src/face.ts'
-import { load } from '../../src/load.ts'
-import type { LoadOptions } from '../../src/options.ts'
+
+import type { LoadOptions } from '../../src/common/options.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
+import { load } from '../../src/runtime/load.ts'
 import { python, rust } from './paths.ts'
 
 type Loose<Names extends string> = Runtime<Record<Names, (...args: unknown[]) => unknown>>

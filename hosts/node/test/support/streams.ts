@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { PolyloopErrorCode } from '../../src/errors.ts'
-import type { Runtime } from '../../src/face.ts'
-import { load } from '../../src/load.ts'
-import type { LoadOptions } from '../../src/options.ts'
-import type { Stream } from '../../src/output.ts'
+
+import type { Stream } from '../../src/call/response-stream.ts'
+import type { PolyloopErrorCode } from '../../src/common/errors.ts'
+import type { LoadOptions } from '../../src/common/options.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
+import { load } from '../../src/runtime/load.ts'
 import { placement } from './guests.ts'
 import { python, rust } from './paths.ts'
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { RuntimeEvent } from '../../src/events.ts'
-import type { Runtime } from '../../src/face.ts'
-import { load } from '../../src/load.ts'
-import type { LoadOptions } from '../../src/options.ts'
+import type { RuntimeEvent } from '../../src/common/events.ts'
+import type { LoadOptions } from '../../src/common/options.ts'
+import type { Runtime } from '../../src/runtime/handle.ts'
+import { load } from '../../src/runtime/load.ts'
 
 /** A guest in another process, what happened to it and what it printed. */
 export type Watched = Runtime & { readonly events: RuntimeEvent[]; readonly lines: string[]; pid(): number }

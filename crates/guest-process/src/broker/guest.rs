@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The guest's process, as its broker sees it.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use polyloop_connection::packet;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use super::output::Output;
+use crate::descriptors::{FIRST, PARKING};
+
+/// A process, until its end was told.
+pub struct Guest {
+    /// Before it was started.
+    since: SystemTime,
+    child: Child,
+    packets: OwnedFd,
+    /// Its far end is closed when the process has ended.
+    end: UnixStream,
+}
+
+impl Guest {
+    /// Starts it, and what it prints. The parking words are this process's descriptor [`PARKING`]. It ends with the thread that
+    /// starts it.
+    pub fn start(command: &[OsString]) -> io::Result<(Self, [Output; 2])> {
+        let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("no program"))?;
+        let (packets, far) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let socket = far.as_raw_fd();
+        // SAFETY: system calls alone, between fork and exec. Both numbers are taken in this process, so that nothing of
+        // the standard library's is there.
+        unsafe { command.pre_exec(move || prepare(socket)) };
+        let since = SystemTime::now();
+        let mut child = command.spawn()?;
+        let streams = (child.stdout.take(), child.stderr.take());
+        let (Some(stdout), Some(stderr)) = streams else { return Err(io::Error::other("no pipes")) };
+        let outputs = [Output::new("stdout", stdout.into()), Output::new("stderr", stderr.into())];
+        let (end, far) = UnixStream::pair()?;
+        let pid = child.id();
+        thread::Builder::new().name("polyloop-end".into()).spawn(move || {
+            await_end(pid);
+            drop(far);
+        })?;
+        Ok((Self { since, child, packets, end }, outputs))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// When it was started, in milliseconds since 1970: what its code was later it does not know.
+    pub fn since(&self) -> u64 {
+        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        since.as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
+    /// Readable once it has ended.
+    pub fn end(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+
+    /// Hands a host's descriptors on.
+    pub fn join(&self, files: &[OwnedFd]) -> io::Result<()> {
+        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        packet::send(&self.packets, b"join", &files).map(drop)
+    }
+
+    /// Has the guest end.
+    pub fn finish(&self) -> io::Result<()> {
+        packet::send(&self.packets, b"end", &[]).map(drop)
+    }
+
+    /// Ends it, and those of its group that it started. Not once it was reaped: the number may be another's.
+    pub fn kill(&self) {
+        // SAFETY: a system call.
+        unsafe { libc::kill(-self.child.id().cast_signed(), libc::SIGKILL) };
+    }
+
+    /// How it has ended.
+    pub fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.kill();
+        self.child.wait()
+    }
+}
+
+/// Between fork and exec: the process goes with its broker, leads a group, and has its two descriptors.
+fn prepare(socket: RawFd) -> io::Result<()> {
+    // SAFETY: system calls on this process alone, and on descriptors of its own.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
+            && libc::setpgid(0, 0) == 0
+            && libc::dup2(socket, FIRST) == FIRST
+            && libc::fcntl(PARKING, libc::F_SETFD, 0) == 0
+    };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Waits until a child has ended, and leaves it to be reaped.
+fn await_end(pid: u32) {
+    loop {
+        // SAFETY: a siginfo is plain numbers; waitid fills it.
+        let done = unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            libc::waitid(libc::P_PID, pid, &raw mut info, libc::WEXITED | libc::WNOWAIT)
+        };
+        if done == 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return;
+        }
+    }
+}

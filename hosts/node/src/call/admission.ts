@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { PolyloopError } from '../common/errors.ts'
+import { inlineRequestBytes } from '../common/layout.ts'
+import type { Bounds } from '../common/options.ts'
+import type { Call } from './call.ts'
+
+/**
+ * Lets calls in as long as the bounds allow; the others wait in order. A request larger than
+ * `maxBytes` is let in when nothing else is in flight.
+ */
+export class Admission {
+  /** Whether there is an instance that takes calls; without one all wait. */
+  open = true
+  readonly #bounds: Bounds
+  #calls = 0
+  #kept = 0
+  #bytes = 0
+  #queue: Call[] = []
+  #next = 0
+
+  constructor(bounds: Bounds) {
+    this.#bounds = bounds
+  }
+
+  /** Calls in flight. */
+  get calls(): number {
+    return this.#calls
+  }
+
+  /** Bytes of requests in flight. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Calls that wait. */
+  get waiting(): number {
+    return this.#queue.length - this.#next
+  }
+
+  /**
+   * Whether a call may go now; otherwise the call waits, and {@link next} hands it out later.
+   *
+   * @throws too-large, or overloaded if callers are not to wait
+   */
+  admit(call: Call): boolean {
+    // STOP 3 admit
+    const { maxPayload } = this.#bounds
+    if (typeof call.payload === 'string' && !this.#isSurelyShort(call.size)) {
+      call.size = Buffer.byteLength(call.payload)
+    }
+    if (call.size > maxPayload) {
+      const advice = 'raise maxPayload, or send less at a time'
+      throw new PolyloopError(
+        'too-large',
+        `the request has ${call.size} bytes and maxPayload is ${maxPayload}: ${advice}`,
+      )
+    }
+    if (this.#next === this.#queue.length && this.#fits(call.size)) return true
+    if (this.#bounds.whenFull === 'fail' && (this.open || this.waiting >= this.#bounds.maxCalls))
+      throw this.#overloaded()
+    this.#queue.push(call)
+    return false
+  }
+
+  /** The call that has waited longest and may go now. */
+  next(): Call | undefined {
+    while (this.#next < this.#queue.length) {
+      const call = this.#queue[this.#next] as Call
+      if (!call.abandoned && !this.#fits(call.size)) return undefined
+      this.#shift()
+      if (!call.abandoned) return call
+    }
+    return undefined
+  }
+
+  /** A call is in flight: its request has a place, and `call.size` says how many bytes it takes. */
+  enter(call: Call): void {
+    this.#calls++
+    this.#bytes += call.size
+  }
+
+  /** A call that had entered is over. */
+  leave(call: Call): void {
+    this.#calls--
+    this.#bytes -= call.size
+  }
+
+  /** The guest keeps the request of a call that has left, and with it the call's place. */
+  keep(): void {
+    this.#kept++
+  }
+
+  /** The guest has given `count` such requests up. */
+  giveUp(count = 1): void {
+    this.#kept -= count
+  }
+
+  /** Takes all waiting calls out. */
+  clear(): Call[] {
+    const calls = this.#queue.slice(this.#next).filter((call) => !call.abandoned)
+    this.#queue = []
+    this.#next = 0
+    return calls
+  }
+
+  /**
+   * Whether a text of `length` UTF-16 units, which take 3 bytes each at most, is within every bound:
+   * then its bytes need not be counted.
+   */
+  #isSurelyShort(length: number): boolean {
+    const { maxBytes, maxPayload } = this.#bounds
+    const most = length * 3
+    return most <= inlineRequestBytes && most <= maxPayload && this.#bytes + most <= maxBytes && this.waiting === 0
+  }
+
+  #fits(size: number): boolean {
+    const { maxCalls, maxBytes } = this.#bounds
+    return this.open && this.#calls + this.#kept < maxCalls && (this.#calls === 0 || this.#bytes + size <= maxBytes)
+  }
+
+  #shift(): void {
+    this.#next++
+    // Amortised: half of the array is gone whenever it is moved.
+    if (this.#next * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#next)
+      this.#next = 0
+    }
+  }
+
+  #overloaded(): PolyloopError {
+    const { maxCalls, maxBytes } = this.#bounds
+    const kept = this.#kept === 0 ? '' : `, the guest keeps the requests of ${this.#kept} more`
+    const state = `${this.#calls} calls and ${this.#bytes} bytes are in flight${kept}`
+    const bounds = `maxCalls is ${maxCalls} and maxBytes ${maxBytes}`
+    const advice = "call less, raise the bounds, or set whenFull to 'wait'"
+    return new PolyloopError('overloaded', `${state}; ${bounds}: ${advice}`)
+  }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import { PolyloopError } from '../common/errors.ts'
+import { longestTimer } from '../common/timers.ts'
+import type { Call, CallExtras } from './call.ts'
+import { type Context, type ContextListener, encodeContext } from './context.ts'
+import { mostAhead } from './response-stream.ts'
+
+/** What may be said of one call. */
+export interface CallOptions {
+  /** Rejects the call with `cancelled` when it aborts; its reason is the cause. */
+  readonly signal?: AbortSignal | undefined
+  /** When to stop waiting: milliseconds since the epoch, or a Date. The call rejects with `deadline`. */
+  readonly deadline?: number | Date | undefined
+  /** Small texts that travel with the call (a trace, say) and that the guest can read: 4,096 bytes as JSON at most. */
+  readonly context?: Context | undefined
+  /**
+   * Items that may be sent ahead of the reader of a stream, in either direction: 1 to 256. Fewer keep a producer from
+   * making what nobody may want; more let it go on while the reader is busy. By default 256 of a response stream, 64 of
+   * a request stream.
+   */
+  readonly ahead?: number | undefined
+  /** Told the context that the guest sent with its answer, just before the call settles. */
+  readonly onContext?: ContextListener | undefined
+}
+
+/**
+ * Ties a call to its signal and deadline.
+ *
+ * @throws invalid-argument where an option is not of its type; cancelled or deadline where it is over already
+ */
+export function limit(call: Call, options: CallOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new PolyloopError(
+      'invalid-argument',
+      'the options of a call are not an object: pass { signal, deadline, context, ahead }',
+    )
+  }
+  const { signal, deadline, context, onContext, ahead } = options
+  if (ahead !== undefined) setAhead(call.extras, ahead)
+  if (context !== undefined || onContext !== undefined) {
+    call.extras = { ...call.extras, context: encodeContext(context, call.extras?.observer?.context), onContext }
+  }
+  const until = checkDeadline(deadline)
+  checkSignal(signal)
+  const expire = (): void => call.abandon(new PolyloopError('deadline', 'the deadline of the call has passed'))
+  if (signal !== undefined) watch(signal, call)
+  let timer: NodeJS.Timeout | undefined
+  if (until !== undefined) {
+    const left = until - Date.now()
+    call.deadline = Number(process.hrtime.bigint()) + left * 1e6
+    if (left <= longestTimer) timer = setTimeout(expire, Math.max(left, 0))
+  }
+  call.release = () => {
+    if (signal !== undefined) unwatch(signal, call)
+    clearTimeout(timer)
+    call.release = undefined
+  }
+}
+
+function setAhead(extras: CallExtras | undefined, ahead: number): void {
+  if (!Number.isInteger(ahead) || ahead < 1 || ahead > mostAhead) {
+    throw new PolyloopError('invalid-argument', `ahead is a number of items from 1 to ${mostAhead}`)
+  }
+  const { requestStream, responseStream } = extras ?? {}
+  if (requestStream === undefined && responseStream === undefined) {
+    throw new PolyloopError(
+      'invalid-argument',
+      'ahead is about streams, and the call has none: use stream() or duplex()',
+    )
+  }
+  if (requestStream !== undefined) requestStream.ahead = ahead
+  if (responseStream !== undefined) responseStream.ahead = ahead
+}
+
+/** Connection by the signal that cancels them: one listener serves all, however many calls share a signal. */
+const watched = new WeakMap<AbortSignal, Set<Call>>()
+
+function watch(signal: AbortSignal, call: Call): void {
+  const calls = watched.get(signal)
+  if (calls !== undefined) {
+    calls.add(call)
+    return
+  }
+  watched.set(signal, new Set([call]))
+  signal.addEventListener('abort', cancelWatched, { once: true })
+}
+
+function unwatch(signal: AbortSignal, call: Call): void {
+  const calls = watched.get(signal)
+  if (calls === undefined || !calls.delete(call) || calls.size > 0) return
+  watched.delete(signal)
+  signal.removeEventListener('abort', cancelWatched)
+}
+
+function cancelWatched(this: AbortSignal): void {
+  const calls = watched.get(this) ?? []
+  watched.delete(this)
+  for (const call of calls) {
+    call.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: this.reason }))
+  }
+}
+
+function checkSignal(signal: unknown): void {
+  if (signal === undefined) return
+  if (!(signal instanceof AbortSignal)) {
+    throw new PolyloopError('invalid-argument', 'signal is not an AbortSignal: pass new AbortController().signal')
+  }
+  if (signal.aborted) {
+    throw new PolyloopError('cancelled', 'the signal had aborted before the call', { cause: signal.reason })
+  }
+}
+
+function checkDeadline(deadline: unknown): number | undefined {
+  if (deadline === undefined) return undefined
+  const until = deadline instanceof Date ? deadline.getTime() : deadline
+  if (typeof until !== 'number' || !Number.isFinite(until)) {
+    const message = 'deadline is not a time: pass a Date or milliseconds since the epoch, such as Date.now() + 50'
+    throw new PolyloopError('invalid-argument', message)
+  }
+  if (until <= Date.now()) throw new PolyloopError('deadline', 'the deadline had passed before the call')
+  return until
+}

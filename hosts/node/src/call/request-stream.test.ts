@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from 'vitest'
+import { until } from '../../test/support/calls.ts'
+import { Feed, numbers } from '../../test/support/streams.ts'
+import type { Encoded } from '../common/codec.ts'
+import type { PolyloopError } from '../common/errors.ts'
+import { isStream, RequestStream, type Sink } from './request-stream.ts'
+
+/** A sink with so many places, which notes what it is sent. */
+class Places implements Sink {
+  readonly sent: unknown[] = []
+  ended = false
+  free: number
+  readonly #waiting: (() => void)[] = []
+
+  constructor(free: number) {
+    this.free = free
+  }
+
+  send(item: Encoded): number | undefined {
+    if (this.free === 0) return undefined
+    this.free--
+    this.sent.push(item.payload)
+    return 10
+  }
+
+  end(): void {
+    this.ended = true
+  }
+
+  whenFree(then: () => void): void {
+    this.#waiting.push(then)
+  }
+
+  give(): void {
+    this.free++
+    this.#waiting.shift()?.()
+  }
+}
+
+const encode = (value: unknown): Encoded => ({ flags: 0, payload: String(value) })
+
+function feed(
+  iterable: AsyncIterable<unknown>,
+  places: Places,
+): { requestStream: RequestStream; failures: PolyloopError[] } {
+  const failures: PolyloopError[] = []
+  const requestStream = new RequestStream(iterable, encode, (error) => void failures.push(error))
+  requestStream.start(places)
+  return { requestStream, failures }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+test('async iterables are streams, and bytes, texts and plain objects are not', () => {
+  expect([new Feed([]), new ReadableStream(), numbers(), [], 'text', Buffer.alloc(1), null, {}].map(isStream)).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+    false,
+    false,
+    false,
+  ])
+})
+
+test('items go out in order, then the end', async () => {
+  const places = new Places(100)
+  feed(new Feed(numbers(5)), places)
+  await until(() => places.ended)
+  expect(places.sent).toEqual(['0', '1', '2', '3', '4'])
+})
+
+test('it stops at 64 items that were not given back, and goes on one by one', async () => {
+  const places = new Places(1000)
+  const { requestStream } = feed(new Feed(numbers()), places)
+  await turn()
+  expect(places.sent.length).toBe(64)
+  requestStream.acknowledge(10)
+  await turn()
+  expect(places.sent.length).toBe(65)
+  requestStream.finish()
+})
+
+test('where no place is free it waits for one, and loses nothing', async () => {
+  const places = new Places(2)
+  const { requestStream } = feed(new Feed(numbers(4)), places)
+  await turn()
+  expect(places.sent).toEqual(['0', '1'])
+  places.give()
+  await turn()
+  requestStream.acknowledge(10)
+  places.give()
+  await until(() => places.ended)
+  expect(places.sent).toEqual(['0', '1', '2', '3'])
+})
+
+test('a call that is over closes the iterable, also while it waits for room', async () => {
+  const source = new Feed(numbers())
+  const { requestStream, failures } = feed(source, new Places(1000))
+  await turn()
+  requestStream.finish()
+  requestStream.finish()
+  await until(() => source.closed)
+  expect(failures).toEqual([])
+})
+
+test('an iterable that fails tells why, once, and not after the call is over', async () => {
+  async function* broken(): AsyncGenerator<number> {
+    yield 1
+    throw new RangeError('no more')
+  }
+  const { failures } = feed(broken(), new Places(10))
+  await turn()
+  expect(failures.map(({ code, cause }) => [code, cause])).toEqual([['cancelled', new RangeError('no more')]])
+  const late = feed(broken(), new Places(10))
+  late.requestStream.finish()
+  await turn()
+  expect(late.failures).toEqual([])
+})
+
+test('what cannot be closed is the iterable’s own business', async () => {
+  const stuck: AsyncIterable<unknown> = {
+    [Symbol.asyncIterator]: () => ({
+      next: () => new Promise(() => {}),
+      return: () => Promise.reject(new Error('it will not close')),
+    }),
+  }
+  const { requestStream, failures } = feed(stuck, new Places(1))
+  await turn()
+  requestStream.finish()
+  await turn()
+  expect(failures).toEqual([])
+})

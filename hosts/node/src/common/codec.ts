@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import { types } from 'node:util'
+import { PolyloopError } from './errors.ts'
+import { flag } from './layout.ts'
+
+/** Turns values into bytes and back; the guest's kit must know it by the same name. */
+export interface Codec {
+  /** `msgpack`, or a name that the guest's kit was taught. */
+  readonly name: string
+  /** May throw: the call then rejects with `invalid-argument`. */
+  encode(value: unknown): Uint8Array
+  /** May throw: the call then rejects with `protocol`. The bytes are the codec's to keep. */
+  decode(bytes: Uint8Array): unknown
+}
+
+/** What a codec makes of a value: JSON stays a string until its bytes have a place. */
+export type Payload = string | Uint8Array | undefined
+
+/** The codec as the runtime uses it: one of text, or one of bytes that are its own to keep. */
+export type Encoding = {
+  readonly name: string
+  encode(value: unknown): Payload
+} & (
+  | { readonly carries: 'text'; decode(text: string): unknown }
+  | { readonly carries: 'bytes'; decode(bytes: Buffer): unknown }
+)
+
+/** JSON: the default. */
+const json: Encoding = {
+  name: 'json',
+  carries: 'text',
+  encode: (value) => JSON.stringify(value),
+  decode: (text) => JSON.parse(text) as unknown,
+}
+
+/** @throws invalid-argument where it is not a codec */
+export function toEncoding(codec: 'json' | Codec): Encoding {
+  if (codec === 'json') return json
+  if (
+    typeof codec?.name !== 'string' ||
+    codec.name === '' ||
+    typeof codec.encode !== 'function' ||
+    typeof codec.decode !== 'function'
+  ) {
+    const message = "codec is neither 'json' nor an object with name, encode and decode, as 'polyloop/msgpack' exports"
+    throw new PolyloopError('invalid-argument', message)
+  }
+  return {
+    name: codec.name,
+    carries: 'bytes',
+    encode: (value) => {
+      const bytes: unknown = codec.encode(value)
+      if (bytes instanceof Uint8Array) return bytes
+      throw new TypeError(`its encode returned ${typeof bytes}, not a Uint8Array`)
+    },
+    decode: (bytes) => codec.decode(bytes),
+  }
+}
+
+/** Arguments of a call as they travel. */
+export interface Encoded {
+  readonly flags: number
+  readonly payload: Payload
+}
+
+const nothing: Encoded = { flags: flag.empty, payload: undefined }
+
+/**
+ * Encodes the arguments of a call: none, one (bytes travel untouched), or several as an array.
+ *
+ * @throws invalid-argument where the codec cannot encode them, too-large where the text would be too long
+ */
+export function encodeArguments(encoding: Encoding, args: readonly unknown[]): Encoded {
+  const value = args.length > 1 ? args : args[0]
+  if (value === undefined) return nothing
+  // STOP 2 encode
+  const bytes = asBytes(value)
+  if (bytes !== undefined) return { flags: flag.bytes, payload: bytes }
+  if (args.length > 1 && encoding.carries === 'text') for (const one of args) checkText(one)
+  const payload = encode(encoding, value)
+  if (payload === undefined) throw unfit(value)
+  return { flags: args.length > 1 ? flag.spread : 0, payload }
+}
+
+/**
+ * A view of the bytes of a Buffer, ArrayBuffer or view; undefined for anything else.
+ *
+ * @throws invalid-argument where they are detached
+ */
+export function asBytes(value: unknown): Uint8Array | undefined {
+  // Detached bytes are empty, or throw when they are looked at.
+  if (value instanceof Uint8Array && value.length > 0) return value
+  try {
+    return view(value)
+  } catch (cause) {
+    const message = 'the bytes are detached: their memory was transferred before the call'
+    throw new PolyloopError('invalid-argument', message, { cause })
+  }
+}
+
+function view(value: unknown): Uint8Array | undefined {
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  // Not instanceof: those of another realm (a test runner's, say) are bytes just as well.
+  if (typeof value === 'object' && types.isAnyArrayBuffer(value)) return new Uint8Array(value)
+  return undefined
+}
+
+function encode(encoding: Encoding, value: unknown): Payload {
+  try {
+    return encoding.encode(value)
+  } catch (cause) {
+    if (cause instanceof RangeError && /string length/.test(cause.message)) {
+      throw new PolyloopError('too-large', 'the argument is too large for one text of JSON: send bytes', { cause })
+    }
+    const reason = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause)
+    const advice = 'pass what the codec can carry (JSON: no cycles, no BigInt), or bytes'
+    throw new PolyloopError(
+      'invalid-argument',
+      `the argument cannot be encoded as ${encoding.name}: ${reason}; ${advice}`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+/** JSON.stringify leaves functions out of an array, and writes bytes as an object: neither is what was meant. */
+function checkText(value: unknown): void {
+  if (typeof value === 'function' || typeof value === 'symbol') throw unfit(value)
+  if (asBytes(value) === undefined) return
+  const advice = "pass them as the only argument, or load with the codec of 'polyloop/msgpack'"
+  throw new PolyloopError('invalid-argument', `bytes beside other arguments cannot be encoded as JSON: ${advice}`)
+}
+
+function unfit(value: unknown): PolyloopError {
+  const message = `a ${typeof value} cannot be encoded as JSON: pass plain data or bytes`
+  return new PolyloopError('invalid-argument', message)
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+import { nativeFile } from '../native/addon.ts'
+import type { Locator } from './locator.ts'
+import type { GuestStart } from './start.ts'
+
+/** A guest that is a library of the C ABI by itself: from Rust, C, or any language that makes one. */
+export function startLibrary({ path }: Locator & { kind: 'library' }): GuestStart {
+  return { library: path, loader: '', command: [nativeFile('polyloop-guest-process')] }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { PolyloopError } from '../common/errors.ts'
+
+/** What is to be loaded. */
+export type Locator =
+  | { readonly kind: 'library'; readonly path: string; readonly key: string }
+  | { readonly kind: 'python'; readonly file: string; readonly module?: never; readonly key: string }
+  | { readonly kind: 'python'; readonly module: string; readonly file?: never; readonly key: string }
+
+const planned = new Set(['java', 'go', 'node'])
+
+/**
+ * Reads a locator: `python:module`, `python:./file.py`, `rust:./libx.so`, `./libx.so`, or a file URL
+ * in place of a path. Relative paths are relative to the working directory.
+ *
+ * @throws invalid-argument where it is none
+ */
+export function parseLocator(text: string): Locator {
+  if (typeof text !== 'string' || text === '' || text.includes('\0')) {
+    throw new PolyloopError('invalid-argument', `a locator is a text such as 'python:./text.py' or 'rust:./libtext.so'`)
+  }
+  const [, scheme = '', rest = ''] = /^(?:(python|rust|java|go|node|c):)?(.*)$/s.exec(text) ?? []
+  if (planned.has(scheme)) {
+    throw new PolyloopError(
+      'invalid-argument',
+      `${scheme}: guests cannot be loaded yet: there are python: and rust:, and C-ABI libraries by path`,
+    )
+  }
+  if (rest === '') throw new PolyloopError('invalid-argument', `the locator ${text} names nothing after '${scheme}:'`)
+  return scheme === 'python' ? python(rest) : library(rest)
+}
+
+function library(path: string): Locator {
+  const full = absolute(path)
+  return { kind: 'library', path: full, key: full }
+}
+
+function python(rest: string): Locator {
+  if (/[/\\]|\.py$|^file:/.test(rest)) {
+    const file = absolute(rest)
+    return { kind: 'python', file, key: `python:${file}` }
+  }
+  if (!/^[\p{ID_Start}_][\p{ID_Continue}]*(\.[\p{ID_Start}_][\p{ID_Continue}]*)*$/u.test(rest)) {
+    throw new PolyloopError('invalid-argument', `'${rest}' is neither a Python module's name nor a path to a .py file`)
+  }
+  return { kind: 'python', module: rest, key: `python:${rest}` }
+}
+
+function absolute(path: string): string {
+  return path.startsWith('file:') ? fileURLToPath(path) : resolve(path)
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { PolyloopError } from '../common/errors.ts'
+import type { RuntimeEvent } from '../common/events.ts'
+import type { Instance } from './instance.ts'
+import type { Replica } from './replica.ts'
+
+/** The guest's code has changed. */
+interface Change {
+  readonly at: number
+  /** Loads it anew. */
+  reload(): void
+}
+
+/** What is done to the instances of a supervisor. */
+export interface Supervised {
+  readonly replicas: readonly Replica[]
+  readonly isClosing: boolean
+  /** Starts an instance, and waits until it is ready. `fresh`: with the current code, even if others share one. */
+  launch(replica: Replica, fresh: boolean): Promise<Instance>
+  /** A ready one takes calls in the place of another, which ends when its last call is answered. */
+  replace(replica: Replica, instance: Instance): void
+  /** Lets an instance finish what it has in flight, and ends it. */
+  retire(instance: Instance): void
+  emit(event: RuntimeEvent): void
+}
+
+/** How often a newer guest is looked for that another host has put in the place of a shared one: it may die at once. */
+const most = 3
+
+/** Puts instances with newer code in the place of those of a supervisor: at the program's wish, or because another host has. */
+export class Rollout {
+  /** How often all of them have been replaced. */
+  count = 0
+  readonly #name: string
+  readonly #supervised: Supervised
+  /** What puts instances in the place of others: one thing at a time. */
+  #current: Promise<void> | undefined
+  #next: Promise<void> | undefined
+  /** Replicas that have the guest of another host's reload, until all have. */
+  readonly #renewed = new Set<Replica>()
+  /** Nobody has acted on it yet: that is for another host to do, or was. */
+  #change: Change | undefined
+
+  /** @param name - the runtime's, for messages */
+  constructor(name: string, supervised: Supervised) {
+    this.#name = name
+    this.#supervised = supervised
+  }
+
+  /**
+   * Puts instances with the guest's code of now in the place of those that there are.
+   *
+   * @throws why the new code does not start; the old one goes on
+   */
+  reload(): Promise<void> {
+    if (this.#current === undefined) return this.#alone(() => this.#replaceAll())
+    // The one under way may have read the code already. One more will do, however many ask for it.
+    this.#next ??= this.#current
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined
+        return this.reload()
+      })
+    return this.#next
+  }
+
+  /**
+   * Acts on a change of the code of a guest that hosts share: one does it for all. The others keep the change in mind, in
+   * case that one leaves before it has.
+   */
+  codeChanged(at: number, reload: () => void): void {
+    this.#change = { at, reload }
+    // Nobody acts for those who have leftBehind.
+    for (const replica of this.#supervised.replicas) replica.leftBehind = undefined
+    this.follow()
+    this.act()
+  }
+
+  /** Loads changed code anew, if this host is the one to do so. */
+  act(): void {
+    const change = this.#change
+    const instance = this.#supervised.replicas[0]?.instance
+    if (change === undefined || instance?.firstSince === undefined || instance.hasMoved) return
+    this.#change = undefined
+    // What was started later has it.
+    if (change.at >= instance.firstSince) change.reload()
+  }
+
+  /** Goes to the newer guest that another host has put in the place of a shared one, if one has. */
+  follow(): void {
+    // What is under way may put another one there, and comes here when it is over.
+    if (this.#supervised.isClosing || this.#current !== undefined) return
+    for (const replica of this.#supervised.replicas) {
+      const { instance, leftBehind } = replica
+      if (instance?.state !== 'ready' || !instance.hasMoved || instance === leftBehind) continue
+      void this.#alone(() => this.#move(replica, instance))
+      return
+    }
+  }
+
+  /** An instance has been started anew in a replica: whoever looks for a shared guest finds the newest. */
+  restarted(replica: Replica): void {
+    if (this.#renewed.size > 0) this.#renew(replica)
+  }
+
+  /** Does what puts instances in the place of others. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    this.#current = work().finally(() => {
+      this.#current = undefined
+      this.follow()
+    })
+    return this.#current
+  }
+
+  async #replaceAll(): Promise<void> {
+    const { replicas } = this.#supervised
+    const started: [Replica, Instance][] = []
+    try {
+      // RELOAD 2 launch
+      // One after the other: if the code is wrong the first one tells.
+      for (const replica of replicas) started.push([replica, await this.#supervised.launch(replica, true)])
+      this.#expectReady(started)
+      await Promise.all(started.map(([, instance]) => instance.takeOver()))
+      this.#expectReady(started)
+    } catch (error) {
+      for (const [, instance] of started) this.#supervised.retire(instance)
+      const instance = Math.min(started.length, replicas.length - 1)
+      this.#supervised.emit({ type: 'reload-failed', instance, error: error as PolyloopError })
+      throw error
+    }
+    for (const [replica, instance] of started) this.#supervised.replace(replica, instance)
+    this.#tell()
+  }
+
+  /** While they were started they had no calls to reject, and nobody was told of a death. */
+  #expectReady(started: readonly [Replica, Instance][]): void {
+    const { isClosing } = this.#supervised
+    if (!isClosing && started.every(([, { state }]) => state === 'ready')) return
+    const what = isClosing ? 'it was unloaded meanwhile' : 'an instance died at once'
+    throw new PolyloopError('init-failed', `${this.#name} could not be reloaded: ${what}`)
+  }
+
+  async #move(replica: Replica, before: Instance): Promise<void> {
+    let error: unknown
+    for (let tries = 0; tries < most; tries++) {
+      try {
+        // RELOAD 6 follow
+        const instance = await this.#supervised.launch(replica, false)
+        // Where the one before has died meanwhile, another is on its way.
+        if (this.#supervised.isClosing || replica.instance !== before) return this.#supervised.retire(instance)
+        this.#expectReady([[replica, instance]])
+        this.#supervised.replace(replica, instance)
+        return this.#renew(replica)
+      } catch (failure) {
+        error = failure
+      }
+      if (this.#supervised.isClosing || replica.instance !== before) return
+    }
+    replica.leftBehind = before
+    this.#supervised.emit({ type: 'reload-failed', instance: replica.index, error: error as PolyloopError })
+  }
+
+  /** A replica has the guest of another host's reload. */
+  #renew(replica: Replica): void {
+    this.#renewed.add(replica)
+    if (this.#renewed.size === this.#supervised.replicas.length) this.#tell()
+  }
+
+  #tell(): void {
+    this.#renewed.clear()
+    this.count++
+    this.#supervised.emit({ type: 'reloaded', instance: 0 })
+  }
+}

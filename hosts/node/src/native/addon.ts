@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+/** The Node-API add-on: `hosts/node/addon/src/exports.rs`. One instance a thread. */
+export interface BindingNative {
+  openHub(
+    drain: () => void,
+    onEvent: (id: number, kind: BindingEvent | JoinEvent, rc: number, payload: string) => void,
+  ): ArrayBuffer
+  createConnection(id: number, options: string): ArrayBuffer
+  privateMemory(id: number): ArrayBuffer
+  start(id: number, options: string): void
+  close(id: number): void
+  childDescriptors(id: number): string
+  closeChildDescriptors(id: number): void
+  joinSharedGuest(id: number, name: string): void
+  startBroker(id: number): void
+  sharedGuestSockets(id: number): string
+  parkingWords(id: number): ArrayBuffer
+  removeConnection(id: number, mayRead: 0 | 1): void
+  doorbell(id: number): void
+  refLoop(): void
+  pin(id: number, requestBuffer: number, word: number, view: Uint8Array): void
+  actOnControlRing(id: number): void
+  slab(id: number, slab: number, bytes: number): ArrayBuffer
+  alloc(requests: number, bytes: number): [ArrayBuffer, number]
+  releaseRequestHeap(requests: number): void
+  takeLog(id: number): string
+  counts(id: number): string
+}
+
+/** What the add-on tells of a runtime outside its rings. */
+export type BindingEvent = 'ready' | 'failed' | 'died' | 'closed'
+
+/** What it tells of a runtime on its way to a guest that others have, too. */
+export type JoinEvent = 'absent' | 'joined' | 'refused'
+
+/** What `counts` returns, as JSON; the last four only for a runtime. */
+export interface BindingCounts {
+  pinsHold: boolean
+  nativeCalls: number
+  drains: number
+  doorbells: number
+  helps: number
+  turns: number
+  wakeups?: number
+  duplicates?: number
+  slabBytes?: number
+  pinned?: number
+}
+
+/** A file that is built beside the package: the add-on, the Python loader, its probe. */
+export function nativeFile(name: string): string {
+  return fileURLToPath(new URL(`../../native/${name}`, import.meta.url))
+}
+
+/** Whether memory of callers can be pinned; otherwise the add-on copies it. */
+export function canPin(): boolean {
+  return (JSON.parse(native.counts(0)) as BindingCounts).pinsHold
+}
+
+export const native: BindingNative = createRequire(import.meta.url)(nativeFile('polyloop.node')) as BindingNative

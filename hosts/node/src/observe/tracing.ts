@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Spans of OpenTelemetry, through its API, where the application has it: https://opentelemetry.io/docs/specs/semconv/rpc
+import type * as Api from '@opentelemetry/api'
+import { PolyloopError } from '../common/errors.ts'
+
+/** The API, once a runtime was loaded in a program that has it. */
+let api: typeof Api | undefined
+let loading: Promise<void> | undefined
+/** Of the program's provider, or of what the API has before one is registered: a proxy without tracers of its own. */
+let provider: Api.ProxyTracerProvider | undefined
+let tracer: Api.Tracer | undefined
+/** Calls until the API is asked anew. That costs a look into the global object: too much for each call. */
+let untilLook = 0
+const lookEvery = 64
+
+/** Looks for the API, once in each thread. Never rejects: a program without it is not traced. */
+export function loadTracing(): Promise<void> {
+  loading ??= findApi(() => import('@opentelemetry/api')).then((found) => {
+    api = found as typeof Api | undefined
+  })
+  return loading.then(look)
+}
+
+/** What `importer` finds, if anything. One that is there and broken is worth a warning, but no failed load. */
+export async function findApi(importer: () => Promise<object>): Promise<object | undefined> {
+  try {
+    return await importer()
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code !== 'ERR_MODULE_NOT_FOUND') {
+      process.emitWarning(`calls are not traced: @opentelemetry/api cannot be loaded: ${message}`, 'PolyloopTracing')
+    }
+    return undefined
+  }
+}
+
+/** Whether spans go anywhere: the API is there, and the program has registered a provider. */
+export function isTracing(): boolean {
+  if (api === undefined) return false
+  if (tracer !== undefined) return true
+  if (--untilLook > 0) return false
+  look()
+  return tracer !== undefined
+}
+
+/** Asks for the provider, which may be another one: a program may register one late, or from a copy of the API. */
+function look(): void {
+  untilLook = lookEvery
+  const current = api?.trace.getTracerProvider() as Api.ProxyTracerProvider | undefined
+  if (current === provider && tracer !== undefined) return
+  provider = current
+  tracer = current?.getDelegateTracer('polyloop')
+}
+
+/** What is active now, for a span that starts later; undefined where nothing is traced. */
+export function activeContext(): unknown {
+  return isTracing() ? api?.context.active() : undefined
+}
+
+/** How a call ended. */
+export interface Ending {
+  /** Why it was rejected. */
+  readonly error: unknown
+  /** Whether it was given up before its answer. */
+  readonly cancelled: boolean
+  /** Whether its reader left the stream early, which is nobody's mistake. */
+  readonly left: boolean
+}
+
+/** The span of one call. */
+export class Trace {
+  /** What travels with the call, so that the guest's spans are children of this one. */
+  readonly context: Readonly<Record<string, string>>
+  readonly #span: Api.Span
+
+  private constructor(span: Api.Span, context: Readonly<Record<string, string>>) {
+    this.#span = span
+    this.context = context
+  }
+
+  /**
+   * Starts a span; undefined where it is not to be traced.
+   *
+   * @param parent - what {@link activeContext} returned; what is active now by default
+   */
+  static start(runtime: string, method: string, parent?: unknown): Trace | undefined {
+    if (api === undefined) return undefined
+    const { context, isSpanContextValid, propagation, SpanKind, trace } = api
+    try {
+      look()
+      if (tracer === undefined) return undefined
+      const active = (parent as Api.Context | undefined) ?? context.active()
+      const attributes = { 'rpc.system': 'polyloop', 'rpc.service': runtime, 'rpc.method': method }
+      const span = tracer.startSpan(`polyloop ${runtime}/${method}`, { kind: SpanKind.CLIENT, attributes }, active)
+      // Tracing is suppressed here. A span that is not sampled is valid: the guest has to know that it is not.
+      if (!isSpanContextValid(span.spanContext())) return undefined
+      const requestBuffer: Record<string, string> = {}
+      propagation.inject(trace.setSpan(active, span), requestBuffer)
+      return new Trace(span, requestBuffer)
+    } catch (error) {
+      report(error)
+      return undefined
+    }
+  }
+
+  /** Ends the span of a call that has settled. */
+  end(ending?: Ending): void {
+    try {
+      if (ending !== undefined && this.#span.isRecording()) this.#mark(ending)
+      this.#span.end()
+    } catch (error) {
+      report(error)
+    }
+  }
+
+  #mark({ error, cancelled, left }: Ending): void {
+    const span = this.#span
+    if (cancelled) span.setAttribute('polyloop.cancelled', true)
+    if (left || api === undefined) return
+    const message = error instanceof Error ? error.message : String(error)
+    span.setAttribute('error.type', error instanceof PolyloopError ? error.code : 'error')
+    if (error instanceof PolyloopError && error.guest !== undefined) {
+      span.setAttribute('polyloop.guest.error.type', error.guest.type)
+    }
+    span.setStatus({ code: api.SpanStatusCode.ERROR, message })
+    span.recordException(error instanceof Error ? error : message)
+  }
+}
+
+/** A sampler or a processor has thrown: a call does not fail because of its span. */
+function report(error: unknown): void {
+  api?.diag.error('polyloop: a call is not traced', error)
+}

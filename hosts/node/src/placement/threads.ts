@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { guestOptions, type Settings } from '../common/options.ts'
+import type { GuestStart } from '../guests/start.ts'
+import { native } from '../native/addon.ts'
+import type { Placement } from './placement.ts'
+import type { Printer } from './printer.ts'
+
+/** A guest on threads of this process. */
+export class ThreadPlacement implements Placement {
+  readonly isRemote = false
+  readonly pid = undefined
+  readonly mayRead = false
+  readonly #id: number
+  readonly #guest: GuestStart
+  readonly #settings: Settings
+  readonly #printer: Printer
+  readonly #isFresh: boolean
+
+  /** @param isFresh - whether older code of the same guest may still be loaded */
+  constructor(id: number, guest: GuestStart, settings: Settings, printer: Printer, isFresh: boolean) {
+    this.#id = id
+    this.#guest = guest
+    this.#settings = settings
+    this.#printer = printer
+    this.#isFresh = isFresh
+  }
+
+  begin(): () => void {
+    const { loader } = this.#guest
+    // A process opens a library of one path once, and never again.
+    const copied = this.#isFresh && loader === '' ? copy(this.#guest.library) : undefined
+    const library = copied?.path ?? this.#guest.library
+    native.start(this.#id, JSON.stringify({ library, loader, ...guestOptions(this.#settings) }))
+    return () => copied?.remove()
+  }
+
+  /** They park on words of the block. */
+  parkingWords(): undefined {}
+
+  /** Nobody else has one. */
+  async takeOver(): Promise<void> {}
+
+  close(): void {
+    native.close(this.#id)
+  }
+
+  /** Threads cannot be ended from outside. */
+  kill(): void {}
+
+  abandon(): void {}
+
+  flushLog(): void {
+    const lines = JSON.parse(native.takeLog(this.#id)) as [1 | 2, string][]
+    for (const [stream, text] of lines) this.#printer.print(text, stream === 2 ? 'stderr' : 'stdout')
+  }
+}
+
+/** A copy of a library in a folder that nobody else may write to. */
+function copy(library: string): { readonly path: string; remove(): void } {
+  const folder = mkdtempSync(join(tmpdir(), 'polyloop-'))
+  const path = join(folder, basename(library))
+  const remove = (): void => rmSync(folder, { recursive: true, force: true })
+  try {
+    copyFileSync(library, path)
+  } catch (error) {
+    remove()
+    throw error
+  }
+  return { path, remove }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from 'vitest'
+import { toHandle } from './handle.ts'
+import type { RuntimeCore } from './runtime.ts'
+
+/** What the face asks of its runtime, written down. */
+function recorder(...names: string[]): {
+  asked: unknown[][]
+  runtime: Record<string, (...args: unknown[]) => unknown>
+} {
+  const asked: unknown[][] = []
+  const note =
+    (what: string) =>
+    (...args: unknown[]) =>
+      asked.push([what, ...args])
+  const core = {
+    methods: names.map((name) => ({ name })),
+    info: { language: 'none' },
+    call: note('call'),
+    send: note('send'),
+    stats: note('stats'),
+    unload: note('unload'),
+  }
+  return { asked, runtime: toHandle(core as unknown as RuntimeCore) as never }
+}
+
+describe('a face', () => {
+  test('turns functions into calls by position', () => {
+    const { asked, runtime } = recorder('add')
+    runtime.add?.(1, 2)
+    runtime.add?.()
+    runtime.undeclared?.('x')
+    expect(asked).toEqual([
+      ['call', 'add', [1, 2]],
+      ['call', 'add', []],
+      ['call', 'undeclared', ['x']],
+    ])
+  })
+
+  test('has call with options; undefined is no argument', () => {
+    const { asked, runtime } = recorder('add')
+    const options = { deadline: 1 }
+    runtime.call?.('add', 1, options)
+    runtime.call?.('add', undefined, options)
+    runtime.call?.('add')
+    runtime.call?.('add', null)
+    expect(asked).toEqual([
+      ['call', 'add', [1], options],
+      ['call', 'add', [], options],
+      ['call', 'add', [], undefined],
+      ['call', 'add', [null], undefined],
+    ])
+  })
+
+  test('keeps its own names, whatever the guest calls its functions', () => {
+    const { asked, runtime } = recorder('unload', 'then', 'stats', 'toJSON', 'constructor')
+    runtime.unload?.()
+    runtime.stats?.()
+    expect(asked).toEqual([['unload'], ['stats']])
+    expect([runtime.then, runtime.toJSON, runtime.constructor]).toEqual([undefined, undefined, undefined])
+  })
+
+  test('shows the functions that there are, and is frozen', () => {
+    const { runtime } = recorder('add', 'greet')
+    const own = ['call', 'stream', 'duplex', 'send', 'alloc', 'stats', 'reload', 'unload', 'methods', 'info']
+    expect(Object.keys(runtime)).toEqual([...own, 'add', 'greet'])
+    expect(Object.isFrozen(runtime)).toBe(true)
+  })
+
+  test('has nothing under symbols or private names', () => {
+    const { asked, runtime } = recorder()
+    for (const name of ['_private', '$typeof', '@@iterator', Symbol.iterator, Symbol.toPrimitive]) {
+      expect(runtime[name as string]).toBeUndefined()
+    }
+    expect(asked).toEqual([])
+  })
+
+  test('unloads at the end of await using', async () => {
+    const { asked, runtime } = recorder()
+    await (runtime as unknown as AsyncDisposable)[Symbol.asyncDispose]()
+    expect(asked).toEqual([['unload']])
+  })
+})

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import { PolyloopError } from '../common/errors.ts'
+import { differences, type LoadOptions, type Settings, settle } from '../common/options.ts'
+import { type Locator, parseLocator } from '../guests/locator.ts'
+import { prepare } from '../guests/prepare.ts'
+import { keepFromExit, unloadBeforeExit } from '../instances/exit-hook.ts'
+import { loadTracing } from '../observe/tracing.ts'
+import { type Runtime, toHandle, type Untyped } from './handle.ts'
+import { add, find, type Loaded, remove } from './registry.ts'
+import { RuntimeCore } from './runtime.ts'
+
+/**
+ * Loads a guest and initialises it. The same locator and configuration give the same runtime.
+ *
+ * @param locator - `python:module`, `python:./file.py`, `rust:./libx.so`, or the path of a library
+ * @throws invalid-argument for a wrong locator or option, or options that differ from the first load's;
+ * not-found if there is no such library, module or interpreter; init-failed if it does not start
+ */
+export async function load<T = Untyped>(locator: string, options: LoadOptions = {}): Promise<Runtime<T>> {
+  const parsed = parseLocator(locator)
+  const settings = settle(options)
+  const key = `${parsed.key}\n${settings.config}`
+  for (let known = find(key); known !== undefined; known = find(key)) {
+    if (known.core.open) return again(locator, known, settings) as Promise<Runtime<T>>
+    // It is being unloaded, or has died: the next one starts when it is gone.
+    await known.core.unload()
+    remove(key, known.core)
+  }
+  return first(locator, parsed, key, settings) as Promise<Runtime<T>>
+}
+
+function again(locator: string, known: Loaded, settings: Settings): Promise<Runtime> {
+  const different = differences(known.settings, settings)
+  if (different.length === 0) return known.runtime
+  const advice = 'load it with the same options, unload it first, or give it another config'
+  const message = `${locator} is loaded already with another ${different.join(' and ')}: ${advice}`
+  return Promise.reject(new PolyloopError('invalid-argument', message))
+}
+
+function first(locator: string, parsed: Locator, key: string, settings: Settings): Promise<Runtime> {
+  const why = whyNotReload(parsed, settings)
+  const cannotReload = why === undefined ? undefined : `${locator} cannot be reloaded: ${why}`
+  if (settings.hotReload && cannotReload !== undefined) {
+    return Promise.reject(new PolyloopError('invalid-argument', cannotReload))
+  }
+  const core = new RuntimeCore(locator, settings, cannotReload)
+  const forget = (): void => {
+    keepFromExit(core)
+    remove(key, core)
+  }
+  const runtime = begin(core, parsed).catch((error: unknown) => {
+    forget()
+    throw error
+  })
+  add(key, { settings, core, runtime })
+  if (settings.placement === 'process') unloadBeforeExit(core)
+  // Its block would stay mapped for as long as the entry stands.
+  void core.closed.then(forget)
+  return runtime
+}
+
+function whyNotReload(parsed: Locator, { placement }: Settings): string | undefined {
+  const byName = parsed.kind === 'python' && parsed.module !== undefined && placement === 'thread'
+  return byName ? sharedModule : undefined
+}
+
+const sharedModule =
+  "modules by name are shared by all runtimes of a process: name its file, or set placement to 'process'"
+
+async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
+  const { settings } = core
+  const guest = await prepare(parsed, settings)
+  const tracing = settings.tracing ? loadTracing() : undefined
+  await core.supervisor.start(guest)
+  // Before the first call, which is to be traced like the others.
+  await tracing
+  if (settings.hotReload) watchGuest(core, parsed)
+  return toHandle<Untyped>(core)
+}
+
+function watchGuest(core: RuntimeCore, parsed: Locator): void {
+  const { file } = core.manifest?.info ?? {}
+  const path = parsed.kind === 'library' ? parsed.path : (parsed.file ?? file)
+  // What it imports from beside it is loaded again in a process of its own; threads keep what is imported.
+  const isPython = parsed.kind === 'python' && core.settings.placement === 'process'
+  if (typeof path === 'string') core.watch(path, (name) => isPython && name.endsWith('.py'))
+}

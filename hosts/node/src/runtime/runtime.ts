@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { begin, Call, type CallExtras } from '../call/call.ts'
+import { type CallOptions, limit } from '../call/call-options.ts'
+import { Dispatcher } from '../call/dispatcher.ts'
+import { DuplexCall } from '../call/duplex.ts'
+import { isStream, RequestStream } from '../call/request-stream.ts'
+import { ResponseStream, type Source } from '../call/response-stream.ts'
+import { asBytes, type Encoded, encodeArguments } from '../common/codec.ts'
+import { type Deferred, deferred } from '../common/deferred.ts'
+import { PolyloopError } from '../common/errors.ts'
+import { flag } from '../common/layout.ts'
+import type { Manifest, Method } from '../common/manifest.ts'
+import type { Settings } from '../common/options.ts'
+import { CodeWatcher } from '../instances/code-watcher.ts'
+import { Supervisor } from '../instances/supervisor.ts'
+import { nextId } from '../native/hub.ts'
+import { holdForCalls } from '../native/keep-alive.ts'
+import { Counters } from '../observe/counters.ts'
+import { instanceEvents, type Observer, observe } from '../observe/diagnostics.ts'
+import { activeContext } from '../observe/tracing.ts'
+import { RequestHeap } from '../ring/request-heap.ts'
+import { type Stats, statsOf } from './stats.ts'
+
+/** A runtime behind its face: what its calls go through before an instance has them. */
+export class RuntimeCore {
+  readonly id: number = nextId()
+  readonly name: string
+  readonly dispatcher: Dispatcher
+  /** Memory beside the rings that requests are read in. */
+  readonly requests: RequestHeap
+  readonly supervisor: Supervisor
+  readonly settings: Settings
+  #state: 'open' | 'unloading' | 'unloaded' = 'open'
+  #unloading: Promise<void> | undefined
+  readonly #closed: Deferred<void> = deferred()
+  #lastStats: Stats | undefined
+
+  /** Why it cannot be reloaded, if so. */
+  readonly #cannotReload: string | undefined
+
+  constructor(name: string, settings: Settings, cannotReload?: string) {
+    this.#cannotReload = cannotReload
+    this.name = name
+    this.settings = settings
+    this.dispatcher = new Dispatcher(settings, new Counters(settings.sample))
+    this.requests = new RequestHeap(this.id)
+    const onEvent = instanceEvents(name, this.id, settings.onEvent)
+    this.supervisor = new Supervisor(name, { ...settings, onEvent }, this.dispatcher, this.requests)
+  }
+
+  get manifest(): Manifest | undefined {
+    return this.supervisor.manifest
+  }
+
+  get methods(): readonly Method[] {
+    return this.manifest?.methods ?? []
+  }
+
+  /** Resolves when it is unloaded. */
+  get closed(): Promise<void> {
+    return this.#closed.promise
+  }
+
+  /** Whether no call is in flight, and none waits. */
+  get isIdle(): boolean {
+    return this.dispatcher.isIdle
+  }
+
+  /** Whether it takes calls, or will. */
+  get open(): boolean {
+    return this.#state === 'open' && this.supervisor.failure === undefined
+  }
+
+  /** Calls a method with its arguments by position. */
+  call(name: string, args: readonly unknown[], options?: CallOptions): Promise<unknown> {
+    // STOP 1 call
+    const observer = observe(this, name, false)
+    const method = this.manifest?.number(name)
+    if (method === undefined) return this.#refuse(this.#missing(name), observer)
+    const extras = observer === undefined ? undefined : { observer }
+    try {
+      if (args.length > 0 && isStream(args[args.length - 1])) return this.#feed(method, args, options, extras).promise
+      return this.#submit(method, encodeArguments(this.settings.encoding, args), options, extras).promise
+    } catch (error) {
+      return this.#refuse(error, observer)
+    }
+  }
+
+  /** A call that was never sent. */
+  #refuse(error: unknown, observer: Observer | undefined): Promise<never> {
+    if (error instanceof PolyloopError) this.dispatcher.counters.fail(error.code)
+    observer?.failed(error)
+    return Promise.reject(error)
+  }
+
+  /** Calls a method that answers with a stream; an async iterable as the last argument is a request stream. */
+  stream(name: string, args: readonly unknown[], options?: CallOptions): ResponseStream {
+    const parent = this.#parent()
+    return new ResponseStream((responseStream) => this.#open(name, args, options, responseStream, parent))
+  }
+
+  /** Calls a method that streams both ways. */
+  duplex(name: string, args: readonly unknown[], options?: CallOptions): DuplexCall {
+    const parent = this.#parent()
+    return new DuplexCall((responseStream, requestStream) =>
+      this.#open(name, [...args, requestStream], options, responseStream, parent),
+    )
+  }
+
+  /** What is active where a stream is asked for: whoever reads it first may be somebody else. */
+  #parent(): unknown {
+    return this.settings.tracing ? activeContext() : undefined
+  }
+
+  #open(
+    name: string,
+    args: readonly unknown[],
+    options: CallOptions | undefined,
+    responseStream: ResponseStream,
+    parent: unknown,
+  ): Source {
+    const observer = observe(this, name, true, parent)
+    try {
+      const method = this.manifest?.number(name)
+      if (method === undefined) throw this.#missing(name)
+      return this.#read(this.#feed(method, args, options, { responseStream, observer }), responseStream, observer)
+    } catch (error) {
+      observer?.failed(error)
+      throw error
+    }
+  }
+
+  /** Hands what comes of a call to the reader of its stream. */
+  #read(call: Call, responseStream: ResponseStream, observer: Observer | undefined): Source {
+    call.promise.then(
+      (value) => {
+        // A guest that knows no streams answers with a value.
+        if (value !== undefined) responseStream.push(value, 0)
+        responseStream.finish()
+      },
+      (error) => responseStream.fail(error),
+    )
+    return {
+      credit: (items, bytes) => call.at?.credit(call, items, bytes),
+      abandon: (error) => {
+        observer?.left()
+        call.abandon(error)
+      },
+    }
+  }
+
+  /** Submits a call with a response stream, a request stream (the last argument, if it is one), or both. */
+  #feed(
+    method: number,
+    args: readonly unknown[],
+    options: CallOptions | undefined,
+    extras: CallExtras | undefined,
+  ): Call {
+    const { encoding } = this.settings
+    const last = args[args.length - 1]
+    const streams = isStream(last)
+    const encoded = encodeArguments(encoding, streams ? args.slice(0, -1) : args)
+    if (!streams) return this.#submit(method, encoded, options, extras)
+    const requestStream = new RequestStream(
+      last,
+      (value) => encodeArguments(encoding, [value]),
+      (error) => call.abandon(error),
+    )
+    const call: Call = this.#submit(method, encoded, options, { ...extras, requestStream })
+    return call
+  }
+
+  /** Sends bytes to the method `handle`, or to a guest without a manifest of methods. */
+  send(bytes: unknown, options?: CallOptions): Promise<unknown> {
+    const observer = observe(this, 'handle', false)
+    const handle = this.manifest?.handle
+    if (handle === undefined) return this.#refuse(this.#missing('handle'), observer)
+    const extras = observer === undefined ? undefined : { observer }
+    try {
+      return this.#submit(handle, { flags: flag.bytes, payload: toBytes(bytes) }, options, extras).promise
+    } catch (error) {
+      return this.#refuse(error, observer)
+    }
+  }
+
+  /**
+   * Memory for a request.
+   *
+   * @throws invalid-argument, too-large, overloaded
+   */
+  alloc(bytes: number): Buffer {
+    const { maxPayload } = this.settings
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      throw new PolyloopError('invalid-argument', 'alloc takes a number of bytes, 0 or more: alloc(1_000_000)')
+    }
+    if (bytes > maxPayload) {
+      const message = `no request may have ${bytes} bytes, maxPayload is ${maxPayload}: raise it, or send less at a time`
+      throw new PolyloopError('too-large', message)
+    }
+    return this.requests.alloc(bytes)
+  }
+
+  #submit(
+    method: number,
+    { flags, payload }: Encoded,
+    options: CallOptions | undefined,
+    extras: CallExtras | undefined,
+  ): Call {
+    if (!this.open) throw this.#refusal()
+    const { counters } = this.dispatcher
+    const timed = counters.isDue()
+    const all = flags | flagsOf(extras) | (timed ? flag.timed : 0)
+    const call = new Call(method, all, payload, timed, extras, this.manifest)
+    if (timed) counters.begin(call)
+    if (extras?.observer !== undefined) begin(call, extras.observer)
+    if (options !== undefined) limit(call, options)
+    try {
+      this.dispatcher.run(call)
+    } catch (error) {
+      // Refused: nobody has its promise, so its signal and timer must not reject it.
+      call.release?.()
+      throw error
+    }
+    holdForCalls()
+    return call
+  }
+
+  #refusal(): PolyloopError {
+    if (this.supervisor.failure !== undefined) return this.supervisor.failure()
+    return new PolyloopError('unloaded', `${this.name} is unloaded: load it again`)
+  }
+
+  #missing(name: string): PolyloopError {
+    const names = this.methods.map((method) => method.name)
+    const known = names.length === 0 ? 'it declares no functions: use send()' : `it has ${names.join(', ')}`
+    return new PolyloopError('not-found', `${this.name} has no function '${String(name)}': ${known}`)
+  }
+
+  /** Loads the guest's code anew. */
+  async reload(): Promise<void> {
+    if (!this.open) throw this.#refusal()
+    if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
+    // RELOAD 1 ask
+    await this.supervisor.rollout.reload()
+  }
+
+  /** Loads the guest's code anew whenever it changes, until the unload. */
+  watch(path: string, isOfGuest: (name: string) => boolean): void {
+    const reload = (): void => {
+      this.reload().catch((error: PolyloopError) => {
+        if (this.open && this.settings.onEvent === undefined) process.emitWarning(error.message, 'PolyloopReload')
+      })
+    }
+    const changed = (at: number): void => {
+      if (this.settings.shared === false) reload()
+      else this.supervisor.rollout.codeChanged(at, reload)
+    }
+    const watcher = new CodeWatcher(path, isOfGuest, changed)
+    void this.closed.then(() => watcher.stop())
+  }
+
+  /** Lets calls in flight and waiting finish, then ends the guest. Once: later calls get the same promise. */
+  unload(): Promise<void> {
+    this.#unloading ??= this.#end()
+    return this.#unloading
+  }
+
+  async #end(): Promise<void> {
+    if (this.open) this.#state = 'unloading'
+    const idle = new Promise<void>((resolve) => this.dispatcher.whenIdle(resolve))
+    holdForCalls()
+    await idle
+    // Calls may still wait where the guest keeps requests for good: no place will be free for them.
+    this.dispatcher.fail(() => this.#refusal())
+    this.#lastStats = this.stats()
+    await this.supervisor.close()
+    if (this.#state === 'unloading') this.#state = 'unloaded'
+    this.#closed.resolve()
+  }
+
+  stats(): Stats {
+    return this.#lastStats ?? statsOf(this.dispatcher, this.supervisor)
+  }
+}
+
+function flagsOf(extras: CallExtras | undefined): number {
+  if (extras === undefined) return 0
+  return (extras.responseStream === undefined ? 0 : flag.output) | (extras.requestStream === undefined ? 0 : flag.input)
+}
+
+function toBytes(value: unknown): Uint8Array {
+  const bytes = asBytes(value)
+  if (bytes !== undefined) return bytes
+  const message = `send takes a Buffer, typed array or ArrayBuffer and got ${typeof value}: use call() for values`
+  throw new PolyloopError('invalid-argument', message)
+}
