@@ -19,7 +19,7 @@ it.each([
   'npm start',
   'npm run build',
   'npm run bench -- --quick --cpu 0 --readme README.md --readme docs/README.md',
-  'POLYLOOP_FUZZ_CASES=1 npx vitest run tools/docs tools/docs/docs.test.ts',
+  'POLYLOOP_FUZZ_CASES=1 npx vitest run tools/docs tools/docs/commands.test.ts',
   'node examples/dist/01-hello/hello.js',
   'cargo build --release -p polyloop-example-ripgrep',
   'examples/02-python-library/.venv/bin/pip install -r examples/02-python-library/requirements.txt',

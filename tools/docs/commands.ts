@@ -58,6 +58,8 @@ const RULES: readonly Rule[] = [
   { pattern: /^cargo (?:build|test) (?:--release )?-p \S+$/, check: (words) => crate(words.at(-1) ?? '') },
   { pattern: /^cargo build --release$/, check: () => undefined },
   { pattern: /^python3 -m venv \S+$/, check: () => undefined },
+  // Run by the tests, with the service above it.
+  { pattern: /^curl /, check: () => undefined },
   { pattern: /^\S+\/bin\/pip install -r \S+$/, check: (words) => files(words.slice(-1)) },
   { pattern: /^\S+\/bin\/pip install [\w-]+$/, check: () => undefined },
 ]

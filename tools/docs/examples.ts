@@ -29,6 +29,8 @@ export interface Library extends Guest {
 }
 
 export interface Examples {
+  /** Their document. */
+  readonly document: string
   readonly programs: readonly Program[]
   readonly modules: readonly Guest[]
   readonly libraries: readonly Library[]
@@ -79,7 +81,8 @@ export function examplesOf(document: Document): Examples {
     else if (block.language === 'sh') commands.push(block)
     else if (block.words.includes('output')) programs.at(-1)?.outputs.push(block.text)
   }
-  return { programs: programs.map((open) => closed(document.path, open)), modules, libraries, commands, problems }
+  const all = programs.map((open) => closed(document.path, open))
+  return { document: document.path, programs: all, modules, libraries, commands, problems }
 }
 
 function wrongInfo({ language, words }: Block): string | undefined {
