@@ -32,6 +32,8 @@ interface Abilities {
   readonly encodes: boolean
   /** Whether there is a failure that no error handler of the language is meant for, and that ends the call alone. */
   readonly panics: boolean
+  /** Whether running out of memory is an error that ends the call alone. */
+  readonly memoryErrors: boolean
   /** Whether errors have the stack that the language prints. */
   readonly stacks: boolean
 }
@@ -62,6 +64,7 @@ export const languages: readonly Language[] = [
       misuse: 'invalid-argument',
       encodes: true,
       panics: true,
+      memoryErrors: true,
       stacks: false,
     },
   },
@@ -83,6 +86,7 @@ export const languages: readonly Language[] = [
       misuse: 'guest-error',
       encodes: true,
       panics: true,
+      memoryErrors: true,
       stacks: true,
     },
   },
@@ -102,6 +106,7 @@ export const languages: readonly Language[] = [
       misuse: 'invalid-argument',
       encodes: false,
       panics: false,
+      memoryErrors: true,
       stacks: false,
     },
   },

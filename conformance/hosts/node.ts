@@ -25,7 +25,7 @@ export async function loadSubject({ language, placement }: Row, options: Subject
     config: 'config' in options ? config : { conformance: id },
     codec: toCodec(codec),
     onEvent: (event) => events.push(event),
-    log: (text) => lines.push(text),
+    log: (text) => lines.push(...text.replace(/\n$/, '').split('\n')),
     ...(placement === 'thread' ? {} : { placement: 'process' }),
     ...(placement === 'shared' && { shared: id }),
     ...more,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A column of the matrix as tests: each case, or claim, in each selected row whose kit can do what it needs.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { loadSubject, type SubjectOptions } from '../hosts/node.ts'
 import { has, type Placement } from '../languages.ts'
 import type { Subject } from '../subject.ts'
+import { watchBy } from './expect.ts'
 import { type Row, selectRows } from './selection.ts'
 
 /** Where a test's result belongs in the matrix. */
@@ -97,12 +98,21 @@ function cell(row: Row, claims: readonly Claim[], { column, language, placement 
       return found
     }
     let guest: Subject
-    beforeAll(async () => {
-      guest = await load()
+    let isSpoiled = true
+    beforeEach(async () => {
+      // A claim that failed may have left it with calls in flight.
+      if (isSpoiled) guest = await load()
+      isSpoiled = true
     })
     afterAll(async () => {
       await Promise.all(loaded.map((subject) => subject.unload()))
     })
-    for (const claim of claims) test(claim.name, () => claim.run({ ...row, guest, load, loadOnce }))
+    for (const claim of claims) {
+      test(claim.name, async ({ signal }) => {
+        watchBy(signal)
+        await claim.run({ ...row, guest, load, loadOnce })
+        isSpoiled = false
+      })
+    }
   })
 }

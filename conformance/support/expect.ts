@@ -66,7 +66,19 @@ export function matches(error: unknown, expected: ExpectedError): void {
   if (cause !== undefined) matches(actual.cause, cause)
 }
 
+/** Aborted when the test that runs is over, or has taken too long. */
+let watchdog: AbortSignal | undefined
+
+/** Ends whatever `until` waits for by this signal. */
+export function watchBy(signal: AbortSignal): void {
+  watchdog = signal
+}
+
 /** Turns of the event loop, until a condition holds. The watchdog of the tests ends it otherwise. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((resolve) => setImmediate(resolve))
+  const signal = watchdog
+  while (!(await holds())) {
+    signal?.throwIfAborted()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
 }

@@ -12,9 +12,9 @@ export interface Outcome {
   readonly cannot: number
 }
 
-/** The table between the line `conformance matrix` and an empty one: a row a language and placement, columns in their order. */
+/** The table between the line `conformance matrix` and an empty one: a row a language and placement, columns by their names. */
 export function render(outcomes: readonly Outcome[]): string {
-  const columns = unique(outcomes.map(({ column }) => column))
+  const columns = unique(outcomes.map(({ column }) => column)).sort()
   const rows = unique(outcomes.map(rowOf))
   const lines = rows.map((row) => [
     row,
