@@ -13,11 +13,13 @@ const MANY: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '1500', POLYLOOP_FUZZ_CASES: '2
 /** Tests beside the sources, of the host, the tools and the programs. */
 export const units = (): Promise<Result> => vitest({ projects: ['units'], env: FEW })
 
-/** The examples that need nothing but what builds Polyloop. */
+/** The examples, and those of the documents, that need nothing but what builds Polyloop. */
 export const examples = (): Promise<Result> =>
-  vitest({ files: ['examples/01-hello', 'examples/03-rust-library', 'examples/04-own-process'] })
+  vitest({
+    files: ['examples/01-hello', 'examples/03-rust-library', 'examples/04-own-process', 'tools/docs/programs'],
+  })
 
-/** Whole programs: all examples, a tiny benchmark, a short soak. */
+/** Whole programs: all examples, those of the documents too, a tiny benchmark, a short soak. */
 export const programs = (): Promise<Result> => vitest({ projects: ['programs'] })
 
 /** What attacks the host's end of the rings at random. */
