@@ -132,11 +132,13 @@ impl<S: TaskSource> Kept<S> {
         let (beats, started) = (Arc::clone(source), Arc::clone(&self.0));
         let open = move || polyloop_guest_library::open(&library);
         load(Arc::clone(source), options, open, move |guest| {
-            // A host that set no interval wants no heartbeat; a guest without one cannot hang unseen by the rest.
-            let feel = guest.beat().filter(|_| beat > 0);
-            let pulse = feel.map(|feel| {
+            // A host that set no interval wants no heartbeat; a guest without one can run code whenever its process can.
+            let pulse = (beat > 0).then(|| {
+                let feel = guest.beat();
                 let pulse = move || {
-                    feel();
+                    if let Some(feel) = &feel {
+                        feel();
+                    }
                     count(&beats);
                 };
                 Pulse::begin(pulse, beat)
