@@ -42,6 +42,8 @@ export default defineConfig({
           name: 'host',
           include: ['hosts/node/test/**/*.test.ts', ...measuring, 'conformance/**/*.test.ts'],
           exclude,
+          // Prints the matrix of conformance, if any of it was run.
+          globalSetup: ['conformance/support/matrix.ts'],
           ...oneByOne,
         },
       },

@@ -16,6 +16,8 @@ const SECONDS = 1000
 const folder = mkdtempSync(join(tmpdir(), 'polyloop-main-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
+const readmes = ['--readme', 'README.md', '--readme', 'all.md']
+
 /** Runs the benchmark with the folder for its sockets inside ours. */
 function bench(...args: string[]): { status: number | null; stdout: string; stderr: string } {
   const env = { ...process.env, INIT_CWD: folder, TMPDIR: folder }
@@ -26,8 +28,9 @@ describe('a tiny run', () => {
   let result: ReturnType<typeof bench>
   let rows: Row[]
   beforeAll(() => {
-    writeFileSync(join(folder, 'README.md'), '<!-- bench:start -->\n<!-- bench:end -->\n')
-    result = bench('--smoke', '--json', 'bench.json', '--chart', 'bench.svg', '--readme', 'README.md')
+    writeFileSync(join(folder, 'README.md'), '<!-- bench:summary:start -->\n<!-- bench:summary:end -->\n')
+    writeFileSync(join(folder, 'all.md'), '<!-- bench:start -->\n<!-- bench:end -->\n')
+    result = bench('--smoke', '--json', 'bench.json', '--chart', 'bench.svg', ...readmes)
     rows = JSON.parse(readFileSync(join(folder, 'bench.json'), 'utf8')) as Row[]
   }, 60 * SECONDS)
 
@@ -70,8 +73,12 @@ describe('a tiny run', () => {
   })
 
   it('draws, writes and reports the same again from its file', () => {
-    const again = bench('--from', 'bench.json', '--chart', 'again.svg', '--readme', 'README.md')
+    const texts = (): string[] => ['README.md', 'all.md'].map((name) => readFileSync(join(folder, name), 'utf8'))
+    const before = texts()
+    const again = bench('--from', 'bench.json', '--chart', 'again.svg', ...readmes)
     expect(again).toMatchObject({ status: 0, stdout: result.stdout })
+    expect(before.every((text) => text.includes('Polyloop, Rust guest'))).toBe(true)
+    expect(texts()).toEqual(before)
     expect(readFileSync(join(folder, 'again.svg'))).toEqual(readFileSync(join(folder, 'bench.svg')))
   })
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { chart } from './chart.ts'
 import { type Options, parseOptions, USAGE, UsageError } from './options.ts'
-import { intoReadme } from './readme.ts'
-import { report } from './report.ts'
-import { type Results, readResults, writeResults } from './results.ts'
+import { chart } from './report/chart.ts'
+import { intoReadme } from './report/readme.ts'
+import { report } from './report/report.ts'
+import { type Results, readResults, writeResults } from './report/results.ts'
 import { polyloopFailed, run } from './run.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
@@ -39,9 +39,7 @@ function publish(results: Results, options: Options): void {
   process.stdout.write(`${report(rows, machine)}\n`)
   if (options.json !== null) writeResults(options.json, results)
   if (options.chart !== null) writeFileSync(options.chart, chart(rows, machine))
-  if (options.readme !== null) {
-    writeFileSync(options.readme, intoReadme(readFileSync(options.readme, 'utf8'), rows, machine))
-  }
+  for (const file of options.readme) writeFileSync(file, intoReadme(readFileSync(file, 'utf8'), rows, machine))
 }
 
 try {

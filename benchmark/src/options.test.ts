@@ -14,7 +14,7 @@ describe('parseOptions', () => {
       json: null,
       from: null,
       chart: null,
-      readme: null,
+      readme: [],
     })
   })
 
@@ -24,8 +24,10 @@ describe('parseOptions', () => {
   })
 
   it('takes files relative to the folder, and absolute ones', () => {
-    const options = parseOptions(['--json', 'a.json', '--chart=/tmp/c.svg'], '/here')
+    const readmes = ['--readme', 'A.md', '--readme', '/B.md']
+    const options = parseOptions(['--json', 'a.json', '--chart=/tmp/c.svg', ...readmes], '/here')
     expect([options.json, options.chart]).toEqual(['/here/a.json', '/tmp/c.svg'])
+    expect(options.readme).toEqual(['/here/A.md', '/B.md'])
   })
 
   it('takes processor 0', () => expect(parseOptions(['--quick', '--cpu', '0'], '/').cpu).toBe(0))

@@ -11,7 +11,8 @@ export const USAGE: string = `npm run bench -- [options]
   --json FILE    writes the rows, and the machine beside them (FILE ending in .machine.json)
   --from FILE    measures nothing: takes the rows of such a file
   --chart FILE   draws them as SVG
-  --readme FILE  writes them into a Markdown file, between its bench:start and bench:end comments
+  --readme FILE  writes them into a Markdown file: all between its bench:start and bench:end comments, one table between
+                 bench:summary:start and bench:summary:end; may be given several times
   --smoke        a few milliseconds a cell: tries that everything works, its figures mean nothing`
 
 /** How much is measured. */
@@ -27,7 +28,7 @@ export interface Options {
   json: string | null
   from: string | null
   chart: string | null
-  readme: string | null
+  readme: readonly string[]
 }
 
 /** The caller's mistake: its message says what to do. */
@@ -49,17 +50,18 @@ export function parseOptions(args: readonly string[], folder: string): Options {
     json: file(values.json),
     from: file(values.from),
     chart: file(values.chart),
-    readme: file(values.readme),
+    readme: (values.readme ?? []).map((path) => resolve(folder, path)),
   }
 }
 
-type Values = Partial<Record<'cpu' | 'runs' | 'only' | 'json' | 'from' | 'chart' | 'readme', string>> &
+type Values = Partial<Record<'cpu' | 'runs' | 'only' | 'json' | 'from' | 'chart', string>> &
+  Partial<Record<'readme', string[]>> &
   Partial<Record<'help' | 'quick' | 'smoke', boolean>>
 
 function parse(args: readonly string[]): Values {
   const text = { type: 'string' } as const
   const flag = { type: 'boolean' } as const
-  const files = { json: text, from: text, chart: text, readme: text }
+  const files = { json: text, from: text, chart: text, readme: { type: 'string', multiple: true } } as const
   const options = { ...files, cpu: text, runs: text, only: text, quick: flag, smoke: flag, help: flag }
   try {
     return parseArgs({ args: [...args], options }).values

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checks of `npm run check`. Each is a suite of one test.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exec, type Finished, pythonTool, root, tool } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
 import type { Suite } from '../common/report.ts'
+import { checkOptions } from '../docs/options.ts'
+import { checkRustCircles } from './circles.ts'
 import { checkHeaders, SOURCE_EXTENSIONS } from './headers.ts'
 import { checkAtomics, checkCrates, checkPackages, type Metadata } from './layers.ts'
 import { checkLicences } from './licences.ts'
-import { checkStops } from './stops.ts'
+import { checkCircles, checkRooms, checkSizes } from './rooms.ts'
+import { checkStops, checkWalk } from './stops.ts'
 
 const FOLDERS = ['hosts', 'crates', 'guests', 'conformance', 'tools', 'benchmark', 'soak', 'examples']
 
@@ -47,7 +50,10 @@ function own(name: string, find: () => string[] | Promise<string[]>): Suite {
 
 function stops(): string[] {
   const architecture = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
-  return checkStops(architecture, all(['hosts', 'crates', 'guests'], ['.ts', '.rs', '.py', '.c', '.h']))
+  return [
+    ...checkStops(architecture, all(['hosts', 'crates', 'guests'], ['.ts', '.rs', '.py', '.c', '.h'])),
+    ...checkWalk(architecture, (path) => existsSync(join(root, path))),
+  ]
 }
 
 async function licences(): Promise<string[]> {
@@ -61,8 +67,18 @@ async function layers(): Promise<string[]> {
   if (ended !== undefined) return [output]
   return [
     ...checkCrates(JSON.parse(stdout) as Metadata, root),
-    ...checkPackages(all(['hosts', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])),
+    ...checkPackages(all(['hosts', 'conformance', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])),
     ...checkAtomics(all(['crates', 'hosts', 'guests', 'conformance'], ['.rs'])),
+  ]
+}
+
+function rooms(): string[] {
+  const typescript = all(['hosts', 'conformance', 'tools', 'benchmark', 'soak', 'examples'], ['.ts'])
+  return [
+    ...checkRooms(typescript),
+    ...checkCircles(typescript),
+    ...checkRustCircles(all(['crates', 'guests', 'hosts'], ['.rs'])),
+    ...checkSizes(all(FOLDERS, ['.ts', '.mjs', '.rs', '.py', '.lua', '.go', '.java', '.c', '.h'])),
   ]
 }
 
@@ -92,9 +108,11 @@ export const checks: readonly Suite[] = [
   ),
   own('stops', stops),
   own('layers', layers),
+  own('rooms', rooms),
   own('licences', licences),
   own('spdx', () => checkHeaders(all(FOLDERS, SOURCE_EXTENSIONS))),
   command('types', () => tool('typescript/bin/tsc', ['-b', '--pretty', 'false'])),
+  own('options', checkOptions),
   command('knip', () => tool('knip/bin/knip.js', ['--no-progress'])),
   command('publint', () => tool('publint/src/cli.js', ['--strict', 'hosts/node'])),
   command('attw', () =>

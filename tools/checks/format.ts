@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // `npm run format`: brings every file into shape.
 import { exec, pythonTool, tool } from '../common/exec.ts'
+import { writeOptions } from '../docs/options.ts'
 
+await writeOptions()
 const runs = [
   await tool('@biomejs/biome/bin/biome', ['check', '--write', '--colors=off', '.']),
   await exec('cargo', ['fmt', '--all']),

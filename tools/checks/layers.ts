@@ -12,6 +12,7 @@ const CRATES: Readonly<Record<string, readonly string[]>> = {
   'polyloop-node': ['polyloop-abi', 'polyloop-guest-library', 'polyloop-ring', 'polyloop-connection'],
   'polyloop-guest-process': ['polyloop-guest-library', 'polyloop-ring', 'polyloop-connection'],
   'polyloop-python': ['polyloop-abi'],
+  'polyloop-test-host': ['polyloop-abi', 'polyloop-ring', 'polyloop-connection'],
 }
 
 /** What crates elsewhere (guests, examples, benchmark) may use of crates/. */
@@ -20,6 +21,7 @@ const GUESTS_MAY_USE = ['polyloop-abi']
 /** The workspace packages that each workspace package may import by name. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'hosts/node': ['polyloop'],
+  conformance: ['polyloop'],
   tools: [],
   benchmark: ['polyloop'],
   soak: ['polyloop'],
@@ -30,7 +32,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const ATOMICS: Readonly<Record<string, string>> = {
   'hosts/node/addon/src/pins.rs': 'not ours: the counts of a shared_ptr of C++',
   'guests/python/loader/src/runtime.rs': 'a guest cannot use crates/ring; it counts who still uses its runtime handle',
-  'guests/rust/kit/src/call.rs': 'a guest cannot use crates/ring; a call remembers that it was answered',
+  'guests/rust/kit/src/task/call.rs': 'a guest cannot use crates/ring; a call remembers that it was answered',
 }
 
 /** The part of `cargo metadata` that is looked at. */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest'
-import { checkStops, markedStops, tableStops } from './stops.ts'
+import { checkStops as checkAll, checkWalk, markedStops, type Story, tableStops } from './stops.ts'
+
+const story: Story = { heading: '## The life of a call', word: 'STOP' }
+const checkStops = (text: string, code: Parameters<typeof checkAll>[1]): string[] => checkAll(text, code, [story])
 
 const NAMES = ['call', 'encode', 'admit', 'submission ring', 'doorbell', 'take', 'response', 'drain', 'settle']
 
@@ -27,7 +30,7 @@ const files = NAMES.map((name, i) => ({
 }))
 
 test('a table and a code that agree pass', () => {
-  expect(tableStops(table())).toHaveLength(9)
+  expect(tableStops(table(), story)).toHaveLength(9)
   expect(checkStops(table(), files)).toEqual([])
 })
 
@@ -61,20 +64,48 @@ test.each([
 })
 
 test('a row that went missing, or names no file, is found', () => {
-  expect(checkStops(table(rows.slice(0, 8)), files)[0]).toContain('has no stop 9')
-  expect(checkStops(table([...rows.slice(0, 8), '| 9 | settle | somewhere | |']), files)[0]).toContain('has no stop 9')
+  expect(checkStops(table(rows.slice(0, 8)), files)).toEqual(['in the code, not in the table: src/9.ts: STOP 9 settle'])
+  expect(checkStops(table([...rows.slice(0, 3), ...rows.slice(4)]), files)[0]).toContain('has no stop 4')
+  expect(checkStops(table([...rows.slice(0, 8), '| 9 | settle | somewhere | |']), files)).toHaveLength(1)
 })
 
 test('a tenth row is found', () => {
-  expect(checkStops(table([...rows, row(10, 'rest', 'src/1.ts')]), files)[0]).toContain('there is no stop 10')
+  expect(checkStops(table([...rows, row(10, 'rest', 'src/1.ts')]), files)).toEqual([
+    'in the table, not in the code: src/1.ts: STOP 10 rest',
+  ])
 })
 
 test('a document without the table fails', () => {
-  expect(checkStops('# Architecture\n', files).length).toBeGreaterThan(9)
-  expect(checkStops('', []).length).toBe(9)
+  expect(checkStops('# Architecture\n', files).length).toBe(10)
+  expect(checkStops('', []).length).toBe(1)
+})
+
+test('each story has a word of its own', () => {
+  const death: Story = { heading: '## A death', word: 'DEATH' }
+  const text = '## A death\n| 1 | end | `src/a.ts` | |\n'
+  expect(checkAll(text, [{ path: 'src/a.ts', text: '// DEATH 1 end\n// STOP 1 call\n' }], [death])).toEqual([])
+  expect(checkAll(text, [{ path: 'src/a.ts', text: '// STOP 1 end\n' }], [death])).toHaveLength(1)
+})
+
+const walk = (...lines: string[]): string => ['### The walk, file by file', ...lines, '## Next', '1. `no`'].join('\n')
+
+test('a walk turns once, names files that exist, and comes to none twice on one way', () => {
+  const good = walk('1. `a.ts`: x', '2. `b.rs`: y; **turn**', '3. `a.ts`: z')
+  expect(checkWalk(good, () => true)).toEqual([])
+  expect(checkWalk(good, (path) => path !== 'b.rs')).toEqual([expect.stringContaining('b.rs, which does not exist')])
+  expect(checkWalk(walk('1. `a.ts`: x', '2. `a.ts`: **turn**'), () => true)).toEqual([
+    expect.stringContaining('comes to a.ts twice'),
+  ])
+  expect(checkWalk(walk('1. `a.ts`: x'), () => true)).toEqual([expect.stringContaining('turns 0 times')])
+  const long = Array.from(
+    { length: 31 },
+    (_, index) => `${index + 1}. \`${index}.ts\`${index === 9 ? ' **turn**' : ''}`,
+  )
+  expect(checkWalk(walk(...long), () => true)).toEqual([expect.stringContaining('has 31 files')])
+  expect(checkWalk('', () => true)).toHaveLength(1)
 })
 
 test('only a comment of its own is a mark', () => {
   const text = "const s = '// STOP 1 call'\nrun() // STOP 1 call\n// We STOP 1 call here\n"
-  expect(markedStops([{ path: 'x.ts', text }])).toEqual([])
+  expect(markedStops([{ path: 'x.ts', text }], story)).toEqual([])
 })

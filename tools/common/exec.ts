@@ -27,17 +27,19 @@ export interface Finished {
 export interface ExecOptions {
   /** Added to the environment. */
   env?: Record<string, string>
+  /** Where it runs, if not in the root of the repository. */
+  cwd?: string
   /** Milliseconds after which the command and what it started are killed; long, for a busy machine is slow. */
   watchdog?: number
 }
 
 /** Runs a command in the root of the repository; it never rejects. */
 export function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<Finished> {
-  const { env = {}, watchdog = 45 * 60_000 } = options
+  const { env = {}, cwd = root, watchdog = 45 * 60_000 } = options
   return new Promise((resolve) => {
     // A process group of its own, so that the watchdog reaches what the command started.
     const child = spawn(command, args, {
-      cwd: root,
+      cwd,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

@@ -4,7 +4,7 @@ import type { Result } from '../common/report.ts'
 import { isAtHand, MAJORS, type Major, nodeOf } from '../versions/nodes.ts'
 import { vitest } from './vitest.ts'
 
-/** How long attacks on the host's end of the rings go on; docs/trust.md has more of it. */
+/** How long attacks on the host's end of the rings go on; docs/internals/trust.md has more of it. */
 type Attacks = Readonly<Record<'POLYLOOP_HOSTILE_ROUNDS' | 'POLYLOOP_FUZZ_CASES', string>>
 
 export const FEW: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '60', POLYLOOP_FUZZ_CASES: '1000' }

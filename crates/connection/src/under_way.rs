@@ -111,6 +111,7 @@ impl Connection {
             stream.ended = true;
             stream.tell(EVENT_INPUT);
         } else if kind == KIND_CREDIT {
+            // ITEM 7 go on
             stream.credit.0 += i64::from(entry.deadline as u32);
             stream.credit.1 += i64::from(entry.length);
             stream.tell(EVENT_CREDIT);
@@ -206,6 +207,7 @@ impl Connection {
         if data.len() > self.max_payload() {
             return Err(Nothing::Refused);
         }
+        // ITEM 3 send
         self.spend(task, data.len(), wait)?;
         let head = Completion {
             task: split(task).0 as u32,

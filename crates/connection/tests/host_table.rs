@@ -3,42 +3,22 @@
 //! connection that is attached to each.
 
 use std::{
-    os::fd::BorrowedFd,
-    sync::{
-        Arc, Weak,
-        mpsc::{Receiver, Sender, channel},
-    },
+    sync::{Arc, Weak, mpsc::Receiver},
     thread::{self, JoinHandle},
     time::Instant,
 };
 
 use polyloop_abi::{FLAG_BYTES, KIND_CALL, STATUS_OK};
-use polyloop_connection::{
-    Connection, Event, Host, HostTable, RemoteConnection, Rounds, Shared, Task, TaskSource,
-};
+use polyloop_connection::{Connection, Event, HostTable, RemoteConnection, Rounds, Task, TaskSource};
 use polyloop_ring::{
     Completion, Submission, Taken,
-    arena::GuestEnd,
     completion::Drainer,
     entry::{FLAG_HELD, RELEASE},
-    region::{Access, Block, Mapping, ParkingWords},
+    region::ParkingWords,
     request_heap::RequestHeap,
-    slab::Slabs,
     submission::{self, Submitter},
 };
-
-mod support;
-use support::{PATIENCE, PAYLOAD};
-
-struct Events(Sender<Event>);
-
-impl Host for Events {
-    fn wake(&self) {}
-    fn event(&self, event: Event) {
-        // A host that has gone hears nothing.
-        let _ = self.0.send(event);
-    }
-}
+use polyloop_test_host::rings::{PATIENCE, attach, events, next_completion, place, request};
 
 /// A host, as its own process has it, and its slot in the table.
 struct TestHost {
@@ -55,16 +35,8 @@ fn table() -> Arc<HostTable> {
 /// A host that comes. Its end of the parking words is the guest's, as there is one process here.
 fn come(table: &Arc<HostTable>) -> TestHost {
     let remote = RemoteConnection::new(4, RequestHeap::new().unwrap()).unwrap();
-    let files = remote.files().unwrap();
-    // SAFETY: they stay open until close_files(), which nobody calls meanwhile.
-    let [block, requests, responses] = files.map(|file| unsafe { BorrowedFd::borrow_raw(file) });
-    let shared = Shared {
-        block: Block::attach(block).unwrap(),
-        slabs: Slabs::of(GuestEnd::attach(responses).unwrap()),
-        requests: Mapping::of(requests, Access::Read).unwrap(),
-    };
-    let (sender, events) = channel();
-    let slot = Arc::new(Connection::attach(shared, PAYLOAD, Box::new(Events(sender))));
+    let (host, events) = events();
+    let slot = Arc::new(attach(&remote, host));
     assert!(remote.block().park_at(Arc::clone(table.parking())));
     table.add(&slot).unwrap();
     TestHost { remote, slot, events }
@@ -72,9 +44,7 @@ fn come(table: &Arc<HostTable>) -> TestHost {
 
 impl TestHost {
     fn submit(&self, slot: u32, payload: &[u8]) {
-        let start = self.remote.block().request(slot);
-        // SAFETY: the request buffer is free and the payload fits it.
-        unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), start, payload.len()) };
+        place(self.remote.block(), slot, payload);
         let (task, length) = (slot, payload.len() as u32);
         let call = Submission { task, kind: KIND_CALL, length, ..Submission::default() };
         let rings = self.remote.block().rings();
@@ -85,33 +55,21 @@ impl TestHost {
 
     /// The next completion, waited for.
     fn completion(&self) -> Completion {
-        let start = Instant::now();
-        loop {
-            if let Some(completion) = Drainer::new(self.remote.block().rings()).pop() {
-                return completion;
-            }
-            assert!(start.elapsed() < PATIENCE, "no completion");
-            thread::yield_now();
-        }
+        next_completion(&mut Drainer::new(self.remote.block().rings()))
     }
 
     /// A small answer.
     fn answer(&self) -> (u32, Vec<u8>) {
-        let completion = self.completion();
-        let start = self.remote.block().response(completion.task);
+        let answer = self.completion();
+        let start = self.remote.block().response(answer.task);
         // SAFETY: the guest has published that many bytes there.
-        let answer = unsafe { std::slice::from_raw_parts(start, completion.length as usize) };
-        (completion.task, answer.to_vec())
+        let data = unsafe { std::slice::from_raw_parts(start, answer.length as usize) };
+        (answer.task, data.to_vec())
     }
 
     fn event(&self) -> Event {
         self.events.recv_timeout(PATIENCE).unwrap()
     }
-}
-
-fn request(task: &Task) -> Vec<u8> {
-    // SAFETY: the task's request, which it is not answered yet.
-    unsafe { std::slice::from_raw_parts(task.data, task.submission.length as usize) }.to_vec()
 }
 
 fn respond(table: &HostTable, task: u64, data: &[u8]) -> bool {
@@ -126,7 +84,7 @@ fn echo(table: &Arc<HostTable>) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut rounds = Rounds::default();
         while let Ok(task) = table.take(&mut rounds, true) {
-            respond(&table, task.id, &request(&task));
+            respond(&table, task.id, request(&task));
         }
     })
 }
@@ -191,7 +149,7 @@ fn a_host_with_many_calls_leaves_others_their_turn() {
     }
     other.submit(0, b"other");
     let mut rounds = Rounds::default();
-    let first: Vec<_> = (0..2).map(|_| request(&table.take(&mut rounds, true).unwrap())).collect();
+    let first: Vec<_> = (0..2).map(|_| request(&table.take(&mut rounds, true).unwrap()).to_vec()).collect();
     assert!(first.contains(&b"other".to_vec()), "{first:?}");
 }
 

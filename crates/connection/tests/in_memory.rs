@@ -11,8 +11,7 @@ use polyloop_ring::{
     submission::Submitter,
 };
 
-mod support;
-use support::{Loaded, request, start};
+use polyloop_test_host::rings::{next_completion, request, start};
 
 /// Answers with as many bytes as the request says in decimal.
 fn fill(connection: &Connection, task: Task) {
@@ -34,7 +33,7 @@ fn responses_of_every_size_come_in_their_slot_in_a_shared_slab_or_in_one_of_thei
         (262_145, true, true),
     ] {
         loaded.submit(&mut submitter, 0, count.to_string().as_bytes());
-        let answer = Loaded::completion(&mut drainer);
+        let answer = next_completion(&mut drainer);
         assert_eq!((answer.kind, answer.status, answer.length), (RESPONSE, 0, count));
         assert_eq!((answer.slab != 0, answer.flags & FLAG_OWN != 0), (slab, own), "{count} bytes");
         assert!(loaded.payload(answer).iter().all(|byte| *byte == 0x5a));
@@ -51,12 +50,12 @@ fn a_full_slab_is_sealed_with_the_count_of_its_responses_and_that_is_said_before
     let mut first = 0;
     for _ in 0..4 {
         loaded.submit(&mut submitter, 1, b"262144");
-        first = Loaded::completion(&mut drainer).slab;
+        first = next_completion(&mut drainer).slab;
     }
     loaded.submit(&mut submitter, 1, b"262144");
-    let seal = Loaded::completion(&mut drainer);
+    let seal = next_completion(&mut drainer);
     assert_eq!((seal.kind, seal.slab, seal.aux), (SEAL, first, 4));
-    assert_ne!(Loaded::completion(&mut drainer).slab, first);
+    assert_ne!(next_completion(&mut drainer).slab, first);
     loaded.end();
 }
 
@@ -67,7 +66,7 @@ fn a_response_beyond_the_limit_becomes_an_error_of_the_hosts_own() {
     let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit(&mut submitter, 0, b"1048577");
-    let answer = Loaded::completion(&mut drainer);
+    let answer = next_completion(&mut drainer);
     let text = String::from_utf8(loaded.payload(answer)).unwrap();
     assert_eq!(answer.status, 2);
     assert!(text.contains("too-large") && text.contains("maxPayload is 1048576"), "{text}");
@@ -85,7 +84,7 @@ fn a_task_that_is_answered_twice_is_counted_and_answered_once() {
     let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit(&mut submitter, 3, b"");
-    assert_eq!(Loaded::completion(&mut drainer).status, 1);
+    assert_eq!(next_completion(&mut drainer).status, 1);
     let connection = Arc::clone(&loaded.connection);
     loaded.end();
     assert_eq!(connection.block().rings().header.duplicates.get(), 1);
@@ -105,9 +104,9 @@ fn a_held_request_is_marked_in_its_response_and_released_after_it() {
     let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit(&mut submitter, 2, b"");
-    let answer = Loaded::completion(&mut drainer);
+    let answer = next_completion(&mut drainer);
     assert_eq!((answer.kind, answer.flags & FLAG_HELD), (RESPONSE, FLAG_HELD));
-    let release = Loaded::completion(&mut drainer);
+    let release = next_completion(&mut drainer);
     assert_eq!((release.kind, release.task), (RELEASE, 2));
     assert!(!loaded.connection.lends());
     loaded.end();
@@ -139,8 +138,8 @@ fn lines_of_log_are_announced_in_the_ring_before_the_response_they_precede() {
     let rings = loaded.connection.block().rings();
     let (mut submitter, mut drainer) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit(&mut submitter, 0, b"");
-    assert_eq!(Loaded::completion(&mut drainer).kind, LOG);
-    assert_eq!(Loaded::completion(&mut drainer).kind, RESPONSE);
+    assert_eq!(next_completion(&mut drainer).kind, LOG);
+    assert_eq!(next_completion(&mut drainer).kind, RESPONSE);
     assert_eq!(loaded.connection.take_log().len(), 2);
     loaded.end();
 }

@@ -6,7 +6,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::AsFd,
     slice,
     sync::{
         Arc,
@@ -19,7 +19,7 @@ use polyloop_abi::{
     FLAG_BYTES, FLAG_INPUT, FLAG_OUTPUT, KIND_CALL, KIND_CANCEL, KIND_CREDIT, KIND_END, KIND_ITEM,
     STATUS_ERROR, STATUS_OK,
 };
-use polyloop_connection::{Connection, Event, Host, Nothing, RemoteConnection, Shared, Task};
+use polyloop_connection::{Connection, Event, Host, Nothing, RemoteConnection, Task};
 use polyloop_ring::{
     Completion, Layout, Submission, Taken, Taker,
     arena::GuestEnd,
@@ -29,12 +29,13 @@ use polyloop_ring::{
     layout::{REQUEST_BYTES, RESPONSE_BYTES, VERSION},
     region::{Access, Block, Mapping, file},
     request_heap::{Allocation, RequestHeap},
-    slab::{SHARED_LIMIT, SLAB_BYTES, Slabs},
+    slab::{SHARED_LIMIT, SLAB_BYTES},
     submission::{self, Submitter},
 };
 
-mod support;
-use support::{Function, Loaded, PATIENCE, PAYLOAD, endless, join, request, start_in};
+use polyloop_test_host::rings::{
+    Function, Loaded, PATIENCE, PAYLOAD, attach, endless, join, next_completion, place, request, start_in,
+};
 
 /// The first use of a slot: what its control entries name it by.
 const FIRST: u32 = 1;
@@ -45,19 +46,6 @@ struct Pair {
     guest: Loaded,
     /// Slabs that responses share, lent once for all of them.
     shared: RefCell<HashMap<u32, (*mut u8, usize)>>,
-}
-
-/// The guest's end, as its process makes it of the descriptors that it inherits.
-fn attach(remote: &RemoteConnection, host: Box<dyn Host>) -> Connection {
-    let files = remote.files().expect("they are open until the guest's process has them");
-    // SAFETY: they stay open until close_files(), which nobody calls meanwhile.
-    let [block, requests, responses] = files.map(|file| unsafe { BorrowedFd::borrow_raw(file) });
-    let shared = Shared {
-        block: Block::attach(block).unwrap(),
-        slabs: Slabs::of(GuestEnd::attach(responses).unwrap()),
-        requests: Mapping::of(requests, Access::Read).unwrap(),
-    };
-    Connection::attach(shared, PAYLOAD, host)
 }
 
 /// A pair whose control ring nobody acts on but guest threads that pass by.
@@ -89,9 +77,7 @@ impl Pair {
         if payload.len() > REQUEST_BYTES {
             return Some(self.remote.place(payload).unwrap());
         }
-        let start = self.remote.block().request(buffer);
-        // SAFETY: the request buffer is free and the payload fits it.
-        unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), start, payload.len()) };
+        place(self.remote.block(), buffer, payload);
         None
     }
 
@@ -190,7 +176,7 @@ fn requests_and_responses_of_every_size_cross_from_one_mapping_to_the_other() {
         let sent = pattern(len);
         let allocation = pair.submit(&mut host, call(0, 0, 0), &sent);
         assert_eq!(allocation.is_some(), len > REQUEST_BYTES);
-        let answer = Loaded::completion(&mut drain);
+        let answer = next_completion(&mut drain);
         assert_eq!((answer.kind, answer.task, answer.status), (RESPONSE, 0, 0));
         assert_eq!((answer.slab != 0, answer.flags & FLAG_OWN != 0), (slab, own), "{len} bytes");
         assert!(pair.payload(answer) == sent, "{len} bytes");
@@ -205,10 +191,10 @@ fn slabs_that_the_host_gives_back_serve_again_whether_one_response_had_them_or_s
     let mut calls = |len: usize, seed: u8| {
         let sent = vec![seed; len];
         let _allocation = pair.submit(&mut host, call(0, 0, 0), &sent);
-        let mut answer = Loaded::completion(&mut drain);
+        let mut answer = next_completion(&mut drain);
         let sealed = (answer.kind == SEAL).then_some((answer.slab, answer.aux));
         if sealed.is_some() {
-            answer = Loaded::completion(&mut drain);
+            answer = next_completion(&mut drain);
         }
         assert!(pair.payload(answer) == sent, "{len} bytes of {seed}");
         (answer.slab, sealed)
@@ -237,9 +223,9 @@ fn a_guest_reads_a_large_request_that_it_holds_until_it_lets_go() {
     let pair = pair(keep);
     let (mut host, mut drain) = pair.ends();
     let allocation = pair.submit(&mut host, call(2, 0, 0), &pattern(PAYLOAD));
-    let answer = Loaded::completion(&mut drain);
+    let answer = next_completion(&mut drain);
     assert_eq!((answer.kind, answer.flags & FLAG_HELD), (RESPONSE, FLAG_HELD));
-    let release = Loaded::completion(&mut drain);
+    let release = next_completion(&mut drain);
     assert_eq!((release.kind, release.task), (RELEASE, 2));
     drop(allocation);
     pair.end();
@@ -251,7 +237,7 @@ fn a_guest_elsewhere_sends_as_many_items_as_it_has_credit_and_goes_on_when_it_ge
     let (mut host, mut drain) = pair.ends();
     let _none = pair.submit(&mut host, call(0, FLAG_OUTPUT, 2), b"");
     let mut number = || {
-        let item = Loaded::completion(&mut drain);
+        let item = next_completion(&mut drain);
         assert_eq!(item.kind, ITEM);
         u32::from_le_bytes(pair.payload(item).try_into().unwrap())
     };
@@ -259,7 +245,7 @@ fn a_guest_elsewhere_sends_as_many_items_as_it_has_credit_and_goes_on_when_it_ge
     pair.say(Submission { length: 8, deadline: 3, ..entry(KIND_CREDIT) });
     assert_eq!([0; 3].map(|_| number()), [2, 3, 4]);
     pair.say(entry(KIND_CANCEL));
-    let last = Loaded::completion(&mut drain);
+    let last = next_completion(&mut drain);
     assert_eq!((last.kind, last.status), (RESPONSE, 1), "no item is beyond its credit");
     pair.end();
 }
@@ -277,7 +263,7 @@ fn large_items_take_credit_of_bytes_whatever_is_left_of_that_of_items() {
     let (mut host, mut drain) = pair.ends();
     let _none = pair.submit(&mut host, call(0, FLAG_OUTPUT, 64), b"");
     let mut item = |size: usize| {
-        let item = Loaded::completion(&mut drain);
+        let item = next_completion(&mut drain);
         assert_eq!((item.kind, item.length as usize), (ITEM, size));
         assert_eq!(item.flags & FLAG_OWN != 0, size > SHARED_LIMIT);
         assert!(pair.payload(item) == pattern(size));
@@ -288,7 +274,7 @@ fn large_items_take_credit_of_bytes_whatever_is_left_of_that_of_items() {
     }
     pair.say(Submission { length: 1_200_000, ..entry(KIND_CREDIT) });
     item(750_000);
-    let answer = Loaded::completion(&mut drain);
+    let answer = next_completion(&mut drain);
     assert_eq!((answer.kind, pair.payload(answer)), (RESPONSE, vec![5]));
     pair.end();
 }
@@ -301,17 +287,13 @@ fn items_small_and_large_reach_a_guest_elsewhere_whether_they_come_before_its_ta
     let (small, large) = (pattern(10), pattern(300_000));
     let early = [pair.send(first, &small), pair.send(first + 4, &large)];
     let _none = pair.submit(&mut host, call(0, FLAG_INPUT, 0), b"");
-    assert_eq!(
-        [0; 2].map(|_| Loaded::completion(&mut drain).task),
-        [first, first + 4],
-        "they are given back"
-    );
+    assert_eq!([0; 2].map(|_| next_completion(&mut drain).task), [first, first + 4], "they are given back");
     drop(early);
     let late = pair.send(first, &large);
-    assert_eq!(Loaded::completion(&mut drain).task, first);
+    assert_eq!(next_completion(&mut drain).task, first);
     drop(late);
     pair.say(entry(KIND_END));
-    let answer = Loaded::completion(&mut drain);
+    let answer = next_completion(&mut drain);
     assert!(pair.payload(answer) == [small, large.clone(), large].concat());
     pair.end();
 }
@@ -327,13 +309,13 @@ fn a_cancellation_reaches_a_call_that_waits_and_keeps_one_that_is_queued_from_be
     let pair = pair(obey);
     let (mut host, mut drain) = pair.ends();
     let _none = pair.submit(&mut host, call(0, FLAG_INPUT | FLAG_OUTPUT, 1), b"");
-    assert_eq!(Loaded::completion(&mut drain).kind, ITEM);
+    assert_eq!(next_completion(&mut drain).kind, ITEM);
     let _none = pair.submit(&mut host, call(1, 0, 0), b"");
     pair.say(Submission { task: 1, ..entry(KIND_CANCEL) });
     pair.say(entry(KIND_CANCEL));
-    let running = Loaded::completion(&mut drain);
+    let running = next_completion(&mut drain);
     assert_eq!((running.kind, running.task, running.status), (RESPONSE, 0, 1));
-    let queued = Loaded::completion(&mut drain);
+    let queued = next_completion(&mut drain);
     assert_eq!((queued.kind, queued.task, queued.status), (RESPONSE, 1, 2));
     assert!(String::from_utf8(pair.payload(queued)).unwrap().contains("before it began"));
     pair.end();
@@ -357,7 +339,7 @@ fn a_guest_thread_that_answers_empties_a_control_ring_that_is_filled_beyond_half
     }
     let mut answer = |flags| {
         let _none = pair.submit(&mut host, call(u32::from(flags != 0), flags, 0), b"");
-        std::iter::from_fn(|| Some(Loaded::completion(&mut drain))).find(|answer| answer.kind == RESPONSE)
+        std::iter::from_fn(|| Some(next_completion(&mut drain))).find(|answer| answer.kind == RESPONSE)
     };
     answer(0).unwrap();
     assert!(control::waiting(rings.header), "it is full to the half");
@@ -395,12 +377,12 @@ fn guest_threads_look_at_the_control_ring_before_they_wait() {
     pair.say(Submission { deadline: 1, ..entry(KIND_CREDIT) });
     assert!(pair.send(first, b"early").is_none());
     let _none = pair.submit(&mut host, call(0, FLAG_INPUT | FLAG_OUTPUT, 0), b"");
-    assert_eq!(Loaded::completion(&mut drain).kind, ITEM);
-    assert_eq!(Loaded::completion(&mut drain).task, first);
+    assert_eq!(next_completion(&mut drain).kind, ITEM);
+    assert_eq!(next_completion(&mut drain).task, first);
     assert!(pair.send(first, b"late").is_none());
-    assert_eq!(Loaded::completion(&mut drain).task, first);
+    assert_eq!(next_completion(&mut drain).task, first);
     pair.say(entry(KIND_CANCEL));
-    assert_eq!(Loaded::completion(&mut drain).task, 0);
+    assert_eq!(next_completion(&mut drain).task, 0);
     pair.end();
 }
 

@@ -21,8 +21,7 @@ use polyloop_ring::{
     submission::Submitter,
 };
 
-mod support;
-use support::{Function, Loaded, endless, join, start};
+use polyloop_test_host::rings::{Function, Loaded, endless, join, next_completion, start};
 
 /// The first use of slot 0: what its control entries name it by.
 const FIRST: u32 = 1;
@@ -74,13 +73,13 @@ fn a_guest_sends_as_many_items_as_it_has_credit_and_goes_on_when_it_gets_more() 
     let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit_as(&mut host, call(FLAG_OUTPUT, 2), b"");
-    assert_eq!([0, 1].map(|_| number(&loaded, Loaded::completion(&mut drain))), [0, 1]);
+    assert_eq!([0, 1].map(|_| number(&loaded, next_completion(&mut drain))), [0, 1]);
     assert!(quiet(&mut drain), "its credit is used up");
     say(&loaded, Submission { length: 8, deadline: 3, ..entry(KIND_CREDIT) });
-    assert_eq!([0; 3].map(|_| number(&loaded, Loaded::completion(&mut drain))), [2, 3, 4]);
+    assert_eq!([0; 3].map(|_| number(&loaded, next_completion(&mut drain))), [2, 3, 4]);
     assert!(quiet(&mut drain));
     say(&loaded, entry(KIND_CANCEL));
-    let last = Loaded::completion(&mut drain);
+    let last = next_completion(&mut drain);
     assert_eq!((last.kind, last.status), (RESPONSE, 1));
     loaded.end();
 }
@@ -93,12 +92,12 @@ fn items_wait_for_the_guest_whether_they_come_before_it_takes_the_task_or_after(
     let first = loaded.connection.block().constants().slots;
     send_item(&loaded, first, b"early ");
     loaded.submit_as(&mut host, call(FLAG_INPUT, 0), b"");
-    let back = Loaded::completion(&mut drain);
+    let back = next_completion(&mut drain);
     assert_eq!((back.kind, back.task), (RESPONSE, first), "the item is given back when it was read");
     send_item(&loaded, first, b"late");
-    assert_eq!(Loaded::completion(&mut drain).task, first);
+    assert_eq!(next_completion(&mut drain).task, first);
     say(&loaded, entry(KIND_END));
-    let answer = Loaded::completion(&mut drain);
+    let answer = next_completion(&mut drain);
     assert_eq!(loaded.payload(answer), b"early late");
     loaded.end();
 }
@@ -120,16 +119,16 @@ fn items_that_the_guest_does_not_read_are_given_back_with_its_answer() {
         send_item(&loaded, buffer, b"x");
     }
     loaded.submit_as(&mut host, call(FLAG_INPUT, 0), b"");
-    let mut request_buffers: Vec<_> = (0..3).map(|_| Loaded::completion(&mut drain).task).collect();
+    let mut request_buffers: Vec<_> = (0..3).map(|_| next_completion(&mut drain).task).collect();
     request_buffers.sort_unstable();
     assert_eq!(request_buffers[..2], [0, first + 4], "all but the one that the guest has, and the answer");
     // What comes after the answer comes back at once.
     send_item(&loaded, first + 6, b"x");
-    assert_eq!(Loaded::completion(&mut drain).task, first + 6);
+    assert_eq!(next_completion(&mut drain).task, first + 6);
     assert!(!loaded.connection.watch(1 | 1 << 32, None, std::ptr::null_mut()), "it is over");
     // The guest lets go of the one that it has, too: a connection that lends memory is kept for good.
     assert!(loaded.connection.respond(u64::from(first + 1) | 1 << 32, STATUS_OK, 0, &[]));
-    assert_eq!(Loaded::completion(&mut drain).task, first);
+    assert_eq!(next_completion(&mut drain).task, first);
     loaded.end();
 }
 
@@ -162,7 +161,7 @@ fn a_watcher_hears_of_items_credit_and_cancellation_until_the_answer() {
     wait(EVENT_CREDIT, Box::new(|| say(&loaded, Submission { deadline: 1, ..entry(KIND_CREDIT) })));
     wait(EVENT_INPUT, Box::new(|| say(&loaded, entry(KIND_END))));
     wait(EVENT_CANCELLED, Box::new(|| say(&loaded, entry(KIND_CANCEL))));
-    assert_eq!(Loaded::completion(&mut drain).kind, RESPONSE);
+    assert_eq!(next_completion(&mut drain).kind, RESPONSE);
     loaded.end();
 }
 
@@ -176,7 +175,7 @@ fn a_call_that_is_given_up_before_it_is_taken_never_begins() {
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     say(&loaded, entry(KIND_CANCEL));
     loaded.submit(&mut host, 0, b"");
-    let answer = Loaded::completion(&mut drain);
+    let answer = next_completion(&mut drain);
     assert_eq!((answer.kind, answer.status), (RESPONSE, 2));
     assert!(String::from_utf8(loaded.payload(answer)).unwrap().contains("cancelled"));
     loaded.end();
@@ -201,7 +200,7 @@ fn the_context_goes_there_and_back() {
         Submission { kind: KIND_CALL, stream: (context.len() as u32) << 16, ..Submission::default() },
         b"request",
     );
-    let back = Loaded::completion(&mut drain);
+    let back = next_completion(&mut drain);
     let both = Completion { length: back.length + back.stream, ..back };
     assert_eq!((back.length, loaded.payload(both)), (5, [b"value".as_slice(), context].concat()));
     loaded.end();
@@ -213,7 +212,7 @@ fn guests_that_wait_hear_of_the_end_of_their_host() {
     let rings = loaded.connection.block().rings();
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     loaded.submit_as(&mut host, call(FLAG_OUTPUT, 1), b"");
-    assert_eq!(number(&loaded, Loaded::completion(&mut drain)), 0);
+    assert_eq!(number(&loaded, next_completion(&mut drain)), 0);
     loaded.connection.abandon();
     loaded.end();
 }
@@ -229,7 +228,7 @@ fn a_timed_call_tells_when_it_was_taken_and_no_other_does() {
     let (mut host, mut drain) = (Submitter::new(rings), Drainer::new(rings));
     let mut taken = |flags| {
         loaded.submit_as(&mut host, call(flags, 0), b"");
-        Loaded::completion(&mut drain).aux
+        next_completion(&mut drain).aux
     };
     let (first, untimed, second) = (taken(FLAG_TIMED), taken(0), taken(FLAG_TIMED));
     assert!(first > 0 && untimed == 0 && second >= first);

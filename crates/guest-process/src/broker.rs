@@ -215,7 +215,12 @@ impl Broker {
             _ if host.has_left => {}
             Wish::Join(files) => {
                 // A guest that has ended is told of at once.
-                if self.exit.is_some() || self.guest.join(&files).is_ok() {
+                let is_served = self.exit.is_some() || self.guest.join(&files).is_ok();
+                if !is_served && !self.had_hosts {
+                    // It has ended before it served anybody, and is about to be told of. One that lives is of no use.
+                    self.guest.kill();
+                }
+                if is_served || !self.had_hosts {
                     host.welcome(self.guest.pid(), self.parking.as_fd());
                     self.had_hosts = true;
                 } else {
@@ -300,6 +305,7 @@ impl Broker {
     /// The guest's process has ended.
     fn ended(&mut self) {
         let Ok(status) = self.guest.reap() else { return };
+        // DEATH 1 end
         self.exit = Some(status);
         self.deadline = Some(Instant::now() + PATIENCE);
         if !self.had_hosts {

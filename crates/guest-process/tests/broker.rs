@@ -33,9 +33,13 @@ fn name(of: &str) -> String {
 
 /// A broker with its descriptor 3, whose guest has no time to end.
 fn broker(name: &str, socket: impl Into<OwnedFd>) -> Child {
+    broker_of(name, socket, &["sleep", "1000"])
+}
+
+fn broker_of(name: &str, socket: impl Into<OwnedFd>, guest: &[&str]) -> Child {
     let socket = socket.into();
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyloop-guest-process"));
-    command.args(["broker", "0", name, "sleep", "1000"]);
+    command.args(["broker", "0", name]).args(guest);
     let number = socket.as_raw_fd();
     // SAFETY: system calls alone, between fork and exec; the socket is open until the child is there.
     unsafe {
@@ -246,5 +250,26 @@ fn of_those_who_watch_the_first_is_told_and_the_next_one_when_it_leaves() {
     drop(first);
     third.expect(&told);
     drop(third);
+    assert!(broker.wait().unwrap().success());
+}
+
+#[test]
+fn the_first_host_of_a_guest_that_cannot_be_reached_hears_how_it_ends() {
+    let name = name("unreachable");
+    let told = std::env::temp_dir().join(format!("{name}.fifo"));
+    let path = std::ffi::CString::new(told.as_os_str().as_encoded_bytes()).unwrap();
+    // SAFETY: a system call that reads a string.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+    // As one that has ended already, which its broker has not heard of yet.
+    let script = "exec 3>&-; echo closed > \"$0\"; exec sleep 1000";
+    let guest = ["sh", "-c", script, told.to_str().unwrap()];
+    let mut broker = broker_of(&name, listening(&name), &guest);
+    // The guest has closed its end when it has said so.
+    std::fs::read(&told).unwrap();
+    std::fs::remove_file(&told).unwrap();
+    let mut host = Host::at(&name);
+    host.join();
+    assert_eq!(host.hear().unwrap()["event"], "exit");
+    drop(host);
     assert!(broker.wait().unwrap().success());
 }

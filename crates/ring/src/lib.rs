@@ -25,23 +25,14 @@
 //! - `versioned-list`: which blocks there are has changed, against the poller's store of `sleep` and second look (Dekker).
 //! - `retire`: a block is given up, against a guest thread that has just taken a task of it (Dekker).
 
-#[cfg(not(loom))]
-pub mod arena;
-#[cfg(any(test, not(loom)))]
-mod chunks;
 pub mod completion;
 pub mod control;
 pub mod entry;
 pub mod futex;
 pub mod layout;
+mod memory;
 #[cfg(all(test, loom))]
 mod model;
-#[cfg(not(loom))]
-pub mod region;
-#[cfg(not(loom))]
-pub mod request_heap;
-#[cfg(not(loom))]
-pub mod slab;
 pub mod spin;
 pub mod submission;
 mod sync;
@@ -51,6 +42,8 @@ pub mod versioned_list;
 
 pub use entry::{Completion, Entry, Submission};
 pub use layout::{Header, Layout};
+#[cfg(not(loom))]
+pub use memory::{arena, region, request_heap, slab};
 pub use spin::Window;
 pub use take::{SubmissionSource, Taken, Taker};
 

@@ -12,11 +12,12 @@ use loom::{
 };
 
 use crate::{
-    Rings, chunks,
+    Rings,
     completion::{self, Completer, Drainer},
     control,
     entry::{Completion, Entry, Submission},
     layout::{CachePadded, Constants, Header},
+    memory::chunks,
     submission::{self, Full, Submitter},
     sync::{AtomicU32, Ordering},
     take::{SubmissionSource, Taken, Taker},
@@ -450,7 +451,7 @@ impl SubmissionSource for Blocks<'_> {
 }
 
 /// Takes so many tasks of whoever has some; their numbers.
-fn serve(shared: &Shared, count: usize) -> Vec<u32> {
+fn serve_shared(shared: &Shared, count: usize) -> Vec<u32> {
     let (mut taker, mut seen) = (Taker::default(), shared.list.see());
     let mut next = || match taker.take(Blocks { shared, seen: &mut seen }, true) {
         Taken::Task(number) => number,
@@ -467,7 +468,7 @@ fn a_poller_that_sleeps_by_parking_words_that_two_blocks_share_misses_no_submiss
         shared.list.change(|list| list.extend(memories.iter().cloned()));
         let guest = thread::spawn({
             let shared = Arc::clone(&shared);
-            move || serve(&shared, 2)
+            move || serve_shared(&shared, 2)
         });
         let other = thread::spawn({
             let (shared, memory) = (Arc::clone(&shared), Arc::clone(&memories[1]));
@@ -487,7 +488,7 @@ fn a_poller_that_sleeps_sees_a_host_that_comes() {
         let shared = Shared::new();
         let guest = thread::spawn({
             let shared = Arc::clone(&shared);
-            move || serve(&shared, 1)
+            move || serve_shared(&shared, 1)
         });
         shared.come(7);
         assert_eq!(guest.join().unwrap(), [7]);

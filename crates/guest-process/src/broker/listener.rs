@@ -131,6 +131,7 @@ impl Listener {
 
     /// Gives the name to another broker, and closes. `false`: it is not there to be given, or the other one has gone.
     pub fn hand_over(&mut self, to: BorrowedFd<'_>) -> bool {
+        // RELOAD 3 take the name
         let State::Open(listener) = &self.state else { return false };
         let sent = packet::send(to, YIELDED, &[listener.as_fd()]);
         let is_given = sent.is_ok_and(|sent| sent == YIELDED.len());

@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, BufRead},
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         mpsc::{self, Receiver, Sender},
@@ -20,10 +20,7 @@ use polyloop_ring::{
 };
 
 use crate::{
-    child::{
-        lifeline::{Lifeline, Speaker, Start, asks_for_end},
-        shared,
-    },
+    child::lifeline::{Lifeline, Speaker, Start, asks_for_end},
     descriptors::{FIRST, take},
 };
 
@@ -50,13 +47,8 @@ impl Host for Loop {
     }
 }
 
-/// Serves the host that has started this process, or several that others send here.
-pub fn serve() -> io::Result<()> {
-    follow_the_host();
-    if is_socket(FIRST) { shared::serve() } else { serve_one() }
-}
-
-fn serve_one() -> io::Result<()> {
+/// Serves the one host that has started this process.
+pub fn serve_one() -> io::Result<()> {
     // SAFETY: this process was started with these descriptors for this.
     let [block, requests, responses, bell, lifeline] = [0, 1, 2, 3, 4].map(|at| unsafe { take(FIRST + at) });
     let memory = [block?, requests?, responses?];
@@ -168,24 +160,6 @@ impl<S: TaskSource> Kept<S> {
 
 fn beat_of_one(connection: &Connection) {
     connection.block().rings().header.beats.count();
-}
-
-fn is_socket(descriptor: RawFd) -> bool {
-    // SAFETY: a stat is plain numbers; fstat fills it.
-    unsafe {
-        let mut stat: libc::stat = std::mem::zeroed();
-        libc::fstat(descriptor, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
-    }
-}
-
-/// Has the kernel end this process with its host, and makes it the first of a group of its own: what is typed at a
-/// terminal is the host's to hear.
-fn follow_the_host() {
-    // SAFETY: system calls on this process alone. A host that is gone already has broken the line.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-        libc::setpgid(0, 0);
-    }
 }
 
 /// Limits the memory that this process has for itself: what it shares with the host does not count.

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Start and end of a guest.
 
-use crate::api::Api;
 use crate::failure::Failure;
-use crate::object::{Gil, Ref, attached};
-use crate::plan::Plan;
-use crate::probe::Loader;
+use crate::kit;
+use crate::natives::entry;
+use crate::python::api::Api;
+use crate::python::interpreter;
+use crate::python::object::{Gil, Ref, attached};
+use crate::python::probe::Loader;
 use crate::runtime::Runtime;
-use crate::{interpreter, kit, native};
+use crate::task::plan::Plan;
 use polyloop_abi::StartInfo;
 use std::sync::Arc;
 use std::thread;
@@ -101,7 +103,7 @@ fn begin(gil: Gil, runtime: &Runtime, guest: &Ref) -> Option<()> {
 fn load(gil: Gil, runtime: &Arc<Runtime>, options: &Options) -> Result<Ref, Failure> {
     let begin = |gil: Gil| {
         let start = kit::function(gil, c"start")?;
-        let capsule = native::capsule(gil, runtime)?;
+        let capsule = entry::capsule(gil, runtime)?;
         // SAFETY: with the GIL.
         let threads = gil.own(unsafe { (gil.api.PyLong_FromLong)(options.threads.into()) })?;
         let text = |bytes: &[u8]| gil.text(&String::from_utf8_lossy(bytes));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The Python sources of the kit, which the loader carries, and their way into the interpreter.
 
-use crate::api::FILE_INPUT;
 use crate::failure::Failure;
-use crate::native;
-use crate::object::{Gil, Ref};
+use crate::natives::table;
+use crate::python::api::FILE_INPUT;
+use crate::python::object::{Gil, Ref};
 use std::ffi::{CStr, CString};
 use std::sync::OnceLock;
 
@@ -58,7 +58,7 @@ fn bootstrap(gil: Gil, loader: &[u8]) -> Option<Ref> {
         let set = |name: &CStr, value| (gil.api.PyDict_SetItemString)(globals.ptr(), name.as_ptr(), value);
         set(c"SOURCES", sources.ptr());
         set(c"LOADER", loader.ptr());
-        set(c"NATIVE", native::functions(gil)?.ptr());
+        set(c"NATIVE", table::functions(gil)?.ptr());
         gil.run(&source, c"<polyloop>/bootstrap.py", FILE_INPUT, &globals)?;
         let guest = (gil.api.PyDict_GetItemString)(globals.ptr(), c"guest".as_ptr());
         (!guest.is_null()).then(|| gil.share(guest))

@@ -9,24 +9,14 @@
 //!
 //! What is not worth speed is Python, in `guests/python`, and travels inside this library.
 
-mod api;
-mod codec;
-mod current;
 mod failure;
 mod guest;
 mod inbox;
-mod interpreter;
-mod invoke;
 mod kit;
-mod native;
-mod object;
-mod plan;
-mod probe;
-mod request;
-mod running;
+mod natives;
+mod python;
 mod runtime;
-mod streams;
-mod token;
+mod task;
 mod worker;
 
 use failure::Failure;

@@ -3,7 +3,7 @@
 
 use crate::failure::error_object;
 use crate::inbox::Inbox;
-use crate::plan::Plan;
+use crate::task::plan::Plan;
 use polyloop_abi::{
     Bytes, FLAG_EMPTY, Host, Item, RuntimeHandle, STATUS_ERROR, STATUS_OK, STREAM_CANCELLED, STREAM_DONE,
     STREAM_END, STREAM_WAIT, TAKE_STOPPED, TAKE_TASK, Task, Watcher,

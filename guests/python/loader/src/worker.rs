@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The threads of the pool: each takes tasks and runs sync functions; async ones it passes on.
 
-use crate::api::Ptr;
-use crate::current;
-use crate::invoke::{Arguments, Response, bounds};
-use crate::object::{Gil, Ref};
-use crate::plan::{Method, Plan};
-use crate::request::Lease;
+use crate::natives::current;
+use crate::natives::streams::flags;
+use crate::python::api::Ptr;
+use crate::python::object::{Gil, Ref};
 use crate::runtime::{Runtime, Taken};
-use crate::streams::flags;
+use crate::task::invoke::{Arguments, Response, bounds};
+use crate::task::plan::{Method, Plan};
+use crate::task::request::Lease;
 use polyloop_abi::{FLAG_INPUT, FLAG_OUTPUT, METHOD_RAW, Task};
 use std::cell::Cell;
 use std::ptr;

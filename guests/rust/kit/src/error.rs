@@ -7,8 +7,8 @@ use std::fmt::{self, Display, Write};
 
 use serde::Serialize;
 
-use crate::method::Signature;
-use crate::reply::Kind;
+use crate::kind::Kind;
+use crate::signature::Signature;
 
 type Source = Box<dyn StdErrorTrait + Send + Sync>;
 

@@ -7,14 +7,12 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::thread::available_parallelism;
 
-pub use tokio::runtime::Handle;
-
-use crate::call::Call;
-use crate::current;
 use crate::error::Failure;
-use crate::panics;
-use crate::runtime::Runtime;
-use crate::trace::Trace;
+use crate::runtime::{Handle, Runtime};
+use crate::task::call::Call;
+use crate::task::current;
+use crate::task::panics;
+use crate::task::trace::Trace;
 
 /// More workers than this only help guests that compute in async functions.
 const MOST_WORKERS: usize = 4;

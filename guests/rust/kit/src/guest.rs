@@ -11,15 +11,16 @@ use polyloop_abi::{
 };
 use serde_json::json;
 
-use crate::arguments::{self, Parameters};
-use crate::bytes::Source;
-use crate::call::Call;
-use crate::codec::Codec;
 use crate::error::Failure;
-use crate::executor::{self, Executor, Handle};
-use crate::method::{Method, Signature, UNKNOWN};
-use crate::panics;
-use crate::runtime::{Runtime, Use};
+use crate::executor::{self, Executor};
+use crate::method::{Method, UNKNOWN};
+use crate::runtime::{Handle, Runtime, Use};
+use crate::signature::Signature;
+use crate::task::call::Call;
+use crate::task::panics;
+use crate::values::arguments::{self, Parameters};
+use crate::values::bytes::Source;
+use crate::values::codec::Codec;
 
 /// Polling threads where the host leaves their number to the guest.
 const THREADS: u32 = 4;
@@ -34,10 +35,8 @@ pub struct Guest {
 
 /// The function that runs once.
 pub struct Init {
-    /// Its name and parameters.
+    /// What it is called with.
     pub signature: Signature,
-    /// Whether it is async.
-    pub is_async: bool,
     /// Runs it.
     pub entry: fn(&Setup<'_>) -> Result<(), Failure>,
 }
@@ -192,7 +191,7 @@ impl Started {
         let executor = self.runtime.executor.get();
         Runtime::adopt_thread(&Arc::downgrade(&self.runtime));
         // An async init enters by itself: `block_on` does not work within.
-        let _entered = if init.is_async { None } else { executor::enter(executor) };
+        let _entered = if init.signature.is_async { None } else { executor::enter(executor) };
         (init.entry)(&Setup { config, signature: &init.signature, executor })
     }
 
@@ -209,11 +208,13 @@ impl Started {
 
 impl Guest {
     fn is_async(&self) -> bool {
-        self.methods.iter().any(|method| method.is_async) || self.inits.iter().any(|init| init.is_async)
+        self.methods.iter().any(|method| method.signature.is_async)
+            || self.inits.iter().any(|init| init.signature.is_async)
     }
 
     fn manifest(&self) -> Vec<u8> {
-        let methods = self.methods.iter().map(Method::entry_of_manifest).collect::<Vec<_>>();
+        let methods =
+            self.methods.iter().map(|method| method.signature.entry_of_manifest()).collect::<Vec<_>>();
         json!({"methods": methods, "info": {"language": "rust"}}).to_string().into_bytes()
     }
 
@@ -238,6 +239,6 @@ fn serve(guest: &'static Guest, runtime: &Arc<Runtime>) {
         let task = unsafe { task.assume_init_ref() };
         let method = guest.method(task);
         // SAFETY: the task was just taken, and no other call is made of it.
-        (method.entry)(unsafe { Call::new(runtime, task, method) });
+        (method.entry)(unsafe { Call::new(runtime, task, &method.signature) });
     }
 }

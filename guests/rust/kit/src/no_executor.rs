@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The stand-in for `executor` without the feature `tokio`: async functions are compile errors.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::error::Failure;
-use crate::runtime::Runtime;
-
-/// There is none.
-pub type Handle = Infallible;
+use crate::runtime::{Handle, Runtime};
 
 /// There is none.
 pub struct Executor;

@@ -9,8 +9,14 @@ use std::time::Duration;
 
 use polyloop_abi::{Bytes, Host, Item, RuntimeHandle, STREAM_DONE, TAKE_STOPPED, TAKE_TASK, Task, Watcher};
 
-use crate::codec::Codec;
-use crate::executor::Handle;
+use crate::values::codec::Codec;
+
+/// What async functions run on.
+#[cfg(feature = "tokio")]
+pub type Handle = tokio::runtime::Handle;
+/// There is none.
+#[cfg(not(feature = "tokio"))]
+pub type Handle = std::convert::Infallible;
 
 /// How long `join` waits for users before it says on the host's stderr what it waits for.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a guest author may write, called through the ABI.
 
-mod support;
-
 use polyloop_abi::*;
+use polyloop_test_host::{Guest, Options, start};
 use serde_json::{Value, json};
-use support::{Guest, Options};
 
 #[polyloop::guest]
 mod functions {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a function knows of its call: whether anybody waits, until when, and in what context.
 
-mod support;
-
 use std::sync::atomic::Ordering::SeqCst;
 
 use polyloop_abi::*;
+use polyloop_test_host::{Call, Guest, Options, start};
 use serde_json::json;
-use support::{Call, Guest, Options};
 
 #[polyloop::guest]
 mod functions {
@@ -149,7 +147,7 @@ fn a_future_that_is_pending_is_dropped_when_its_caller_gives_up() {
     }
     for id in calls {
         assert_eq!(guest.answer(id).refusal(), "cancelled: forever(data): the caller gave the call up");
-        assert_eq!(guest.line(id, |line| line.watches), 1);
+        assert_eq!(guest.watches(id), 1);
     }
     assert_eq!(functions::DROPPED.load(SeqCst), dropped + 20);
     assert!(guest.unload());
@@ -176,7 +174,7 @@ fn a_future_that_is_ready_at_once_is_never_watched() {
     let guest = guest();
     let id = guest.submit("ready", FLAG_EMPTY, b"");
     assert_eq!(guest.answer(id).json(), 7);
-    assert_eq!(guest.line(id, |line| line.watches), 0);
+    assert_eq!(guest.watches(id), 0);
     assert!(guest.unload());
 }
 
@@ -226,7 +224,7 @@ fn the_context_comes_with_the_call_and_notes_go_back() {
     {
         let id = guest.begin(name, &Call { context, ..Call::default() });
         assert_eq!(guest.answer(id).json(), json!({"trace": "t\"1", "user": "ada"}), "{name}");
-        assert_eq!(guest.line(id, |line| line.notes.clone()), Some(notes), "{name}");
+        assert_eq!(guest.notes(id), Some(notes), "{name}");
         assert_eq!(guest.value(name, &json!([])), json!({}));
     }
     assert!(guest.unload());
@@ -239,7 +237,7 @@ fn a_context_is_there_until_the_answer_and_empty_afterwards() {
     let id = guest.begin("asked_late", &Call { context, ..Call::default() });
     assert_eq!(guest.answer(id).json()["user"], "ada");
     let notes = json!({"dropped": "before the answer"});
-    assert_eq!(guest.line(id, |line| line.notes.clone()), Some(notes));
+    assert_eq!(guest.notes(id), Some(notes));
     for name in ["asked_too_late", "asked_too_late_lent"] {
         let id = guest.begin(name, &Call { context, payload: b"[true]", ..Call::default() });
         assert_eq!(guest.answer(id).json(), 1);

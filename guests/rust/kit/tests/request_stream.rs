@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Functions whose last argument is a stream.
 
-mod support;
-
 use polyloop_abi::*;
+use polyloop_test_host::{Call, Guest, Options, start};
 use serde_json::{Value, json};
-use support::{Call, Guest, Options};
 
 #[polyloop::guest]
 mod functions {

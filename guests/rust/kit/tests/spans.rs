@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Spans that functions begin are children of the caller's, with the SDK of OpenTelemetry.
 
-mod support;
-
 use std::sync::LazyLock;
 
 use opentelemetry::global;
@@ -10,7 +8,7 @@ use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use polyloop_abi::*;
-use support::{Call, Guest, Options};
+use polyloop_test_host::{Call, Guest, Options, start};
 
 #[polyloop::guest]
 mod functions {
@@ -73,8 +71,7 @@ fn traced(guest: &Guest, name: &str, flags: u8, payload: &[u8], trace: u128) -> 
     let context = format!("{{\"traceparent\": \"00-{trace:032x}-00000000000000ab-01\", \"user\": \"ada\"}}");
     let id = guest
         .begin(name, &Call { flags: FLAG_SPREAD | flags, payload, context: &context, ..Call::default() });
-    guest.all_sent(id);
-    guest.answer(id);
+    guest.rest(id);
     spans(|span| span.span_context.trace_id() == TraceId::from(trace))
 }
 

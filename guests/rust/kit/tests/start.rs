@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How a guest starts, and how it refuses to.
 
-mod support;
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use polyloop_abi::FLAG_EMPTY;
+use polyloop_test_host::{Options, start};
 use serde_json::json;
-use support::Options;
 
 #[polyloop::guest]
 mod functions {

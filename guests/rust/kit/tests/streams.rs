@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Functions that return a stream of items.
 
-mod support;
-
 use std::sync::atomic::Ordering::SeqCst;
 
 use polyloop_abi::*;
+use polyloop_test_host::{Call, Guest, Options, start};
 use serde_json::{Value, json};
-use support::{Call, Guest, Options};
 
 #[polyloop::guest]
 mod functions {
@@ -141,12 +139,12 @@ fn guest() -> Guest {
     start!(Options::default()).expect("the guest starts")
 }
 
-fn numbers(guest: &Guest, name: &str, n: u32) -> (Vec<Value>, support::Answer) {
+fn numbers(guest: &Guest, name: &str, n: u32) -> (Vec<Value>, polyloop_test_host::Answer) {
     let (items, answer) = guest.stream(name, &json!([n]));
-    (items.iter().map(support::streams::Item::json).collect(), answer)
+    (items.iter().map(polyloop_test_host::Item::json).collect(), answer)
 }
 
-fn is_empty(answer: &support::Answer) -> bool {
+fn is_empty(answer: &polyloop_test_host::Answer) -> bool {
     (answer.status, answer.flags, answer.data.len()) == (STATUS_OK, u32::from(FLAG_EMPTY), 0)
 }
 
@@ -182,7 +180,7 @@ fn every_way_to_write_a_stream_sends_its_items_and_then_answers_empty() {
     }
     assert!(is_empty(&numbers(&guest, "count", 0).1));
     let (items, _) = guest.stream("words", &json!(["a \"b", "!"]));
-    assert_eq!(items.iter().map(support::streams::Item::json).collect::<Vec<_>>(), ["a!", "\"b!"]);
+    assert_eq!(items.iter().map(polyloop_test_host::Item::json).collect::<Vec<_>>(), ["a!", "\"b!"]);
     assert_eq!(guest.stream("words_stream", &json!(["a b"])).0[1].json(), "b");
     assert!(guest.unload());
 }
@@ -240,12 +238,12 @@ fn without_credit_the_guest_stops_and_with_credit_it_goes_on() {
     for name in ["endless", "endless_stream"] {
         let made = functions::MADE.load(SeqCst);
         let id = guest.begin(name, &Call { flags: FLAG_EMPTY | FLAG_OUTPUT, credit: 2, ..Call::default() });
-        assert_eq!(guest.sent(id, 2).len(), 2);
+        assert_eq!(guest.items(id, 2).len(), 2);
         std::thread::sleep(std::time::Duration::from_millis(30));
-        assert_eq!(guest.line(id, |line| line.sent.len()), 0, "{name} sends without credit");
+        assert_eq!(guest.sent(id), 0, "{name} sends without credit");
         assert_eq!(functions::MADE.load(SeqCst), made + 3, "{name} makes the item that waits, and no other");
         guest.credit(id, 3);
-        assert_eq!(guest.sent(id, 3).len(), 3);
+        assert_eq!(guest.items(id, 3).len(), 3);
         guest.cancel(id);
         assert!(guest.answer(id).refusal().starts_with("cancelled: "));
     }
@@ -267,7 +265,7 @@ fn a_stream_that_is_given_up_is_dropped_and_answered_as_cancelled() {
         let dropped = functions::DROPPED.load(SeqCst);
         let id = guest.begin(name, &Call { flags: FLAG_EMPTY | FLAG_OUTPUT, credit, ..Call::default() });
         if name != "silent_stream" {
-            guest.sent(id, 1);
+            guest.items(id, 1);
         }
         guest.cancel(id);
         let refusal = guest.answer(id).refusal();
@@ -314,7 +312,7 @@ fn one_result_is_a_stream_of_one_item_to_a_caller_who_takes_a_stream() {
         let flags = FLAG_SPREAD | FLAG_OUTPUT;
         let id = guest.begin(name, &Call { flags, payload: b"[1, 1]", credit: 0, ..Call::default() });
         guest.credit(id, 1);
-        assert_eq!(guest.sent(id, 1)[0].json(), 2);
+        assert_eq!(guest.items(id, 1)[0].json(), 2);
         assert!(is_empty(&guest.answer(id)));
     }
     let (items, answer) = guest.stream("nothing", &json!([]));
@@ -334,7 +332,7 @@ fn items_go_in_and_come_out_at_the_same_time() {
             guest.begin(name, &Call { flags, payload: payload.as_bytes(), credit: 1, ..Call::default() });
         for word in ["one", "two", "three"] {
             guest.push(id, 0, json!(word).to_string().as_bytes());
-            assert_eq!(guest.sent(id, 1)[0].json(), json!(format!("{prefix}{}", word.to_uppercase())));
+            assert_eq!(guest.items(id, 1)[0].json(), json!(format!("{prefix}{}", word.to_uppercase())));
             guest.credit(id, 1);
         }
         guest.end(id);

@@ -3,12 +3,11 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Attribute, Error, FnArg, GenericParam, ItemFn, Result, ReturnType, Safety, Signature, Visibility};
 
 use crate::output::Output;
-use crate::parameter::{InputParameter, Parameter};
+use crate::parameter::{InputParameter, Parameter, plain};
 
 /// A `pub fn` of the module.
 pub struct Function {
@@ -49,16 +48,12 @@ impl Function {
     /// Its entry in the table of methods.
     pub fn method(&self) -> TokenStream {
         let cfgs = &self.cfgs;
-        let (signature, is_async) = (self.signature(), self.is_later());
-        let (takes_input, streams) = (self.input.is_some(), self.output != Output::Value);
-        let entry = if is_async { self.async_entry() } else { self.sync_entry() };
+        let signature = self.signature();
+        let entry = if self.is_later() { self.async_entry() } else { self.sync_entry() };
         quote! {
             #(#cfgs)*
             __kit::Method {
                 signature: #signature,
-                is_async: #is_async,
-                takes_input: #takes_input,
-                streams: #streams,
                 entry: { #entry entry },
             }
         }
@@ -83,13 +78,13 @@ impl Function {
         if self.parameters.len() > 1 {
             return Err(Error::new(self.ident.span(), "`init` takes one argument, the config, or none"));
         }
-        let Self { cfgs, is_async, .. } = self;
+        let cfgs = &self.cfgs;
         let (signature, arguments, invocation) = (self.signature(), self.arguments(), self.invocation());
         let value =
             if self.is_async { quote!(__polyloop::__wait!(call, #invocation)) } else { quote!(#invocation) };
         Ok(quote! {
             #(#cfgs)*
-            __kit::Init { signature: #signature, is_async: #is_async, entry: {
+            __kit::Init { signature: #signature, entry: {
                 fn entry(call: &__kit::Setup<'_>) -> __kit::Result<(), __kit::Failure> {
                     #arguments
                     __polyloop::__outcome!(#value).map(|_| ())
@@ -141,7 +136,17 @@ impl Function {
         let name = plain(&self.ident);
         let parameters = self.parameters.iter().map(|parameter| &parameter.name);
         let parameters = parameters.chain(self.input.iter().map(|input| &input.name));
-        quote!(__kit::Signature { name: #name, parameters: &[#(#parameters),*] })
+        let is_async = self.is_later();
+        let (takes_input, streams) = (self.input.is_some(), self.output != Output::Value);
+        quote! {
+            __kit::Signature {
+                name: #name,
+                parameters: &[#(#parameters),*],
+                is_async: #is_async,
+                takes_input: #takes_input,
+                streams: #streams,
+            }
+        }
     }
 
     fn arguments(&self) -> TokenStream {
@@ -176,11 +181,6 @@ fn result(signature: &Signature) -> Span {
         ReturnType::Default => signature.ident.span(),
         ReturnType::Type(_, ty) => ty.span(),
     }
-}
-
-/// The name without `r#`.
-pub fn plain(ident: &Ident) -> String {
-    ident.unraw().to_string()
 }
 
 fn callable(signature: &Signature) -> Result<()> {

@@ -6,10 +6,13 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::visit::Visit;
 use syn::visit_mut::VisitMut;
-use syn::{Error, GenericArgument, Lifetime, Pat, PatType, PathArguments, Result, Type, TypeReference};
+use syn::{
+    Error, GenericArgument, Ident, Lifetime, Pat, PatType, PathArguments, Result, Type, TypeReference,
+};
 
 /// A parameter of an exported function.
 pub struct Parameter {
@@ -194,9 +197,14 @@ impl VisitMut for AnonymousLifetimes {
     }
 }
 
+/// The name without `r#`.
+pub fn plain(ident: &Ident) -> String {
+    ident.unraw().to_string()
+}
+
 fn name(index: usize, pattern: &Pat) -> String {
     match pattern {
-        Pat::Ident(ident) => crate::function::plain(&ident.ident),
+        Pat::Ident(ident) => plain(&ident.ident),
         _ => format!("arg{}", index + 1),
     }
 }

@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What JavaScript may call. `native.ts` of the host package gives the types.
 
-use std::{ffi::c_void, os::fd::IntoRawFd, path::PathBuf, ptr, slice, sync::Arc};
+mod connection;
+mod environment;
+mod memory;
+mod process;
+
+use std::ptr;
 
 use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
-use polyloop_connection::{Connection, Limits, RemoteConnection, StartOptions, load};
-use polyloop_ring::{layout::ENTRY_BYTES, submission};
-use serde::Deserialize;
 
-use crate::{
-    hub::Hub,
-    join,
-    member::{Member, Own},
-    memory,
-    napi::{self, Export, Result},
-    pins::Pin,
-    placement::Placement,
-    signals::{ConnectionHost, Notice},
+use self::{
+    connection::{
+        act_on_control_ring, close, counts, create_connection, doorbell, ref_loop, remove_connection, start,
+        take_log,
+    },
+    environment::open_hub,
+    memory::{alloc, pin, release_request_heap, slab},
+    process::{
+        child_descriptors, close_child_descriptors, join_shared_guest, parking_words, private_memory,
+        shared_guest_sockets, start_broker,
+    },
 };
-
-/// What Node keeps for an environment.
-struct Instance {
-    hub: *mut Hub,
-}
+use crate::{
+    ending::ending,
+    napi::{self, Export},
+};
 
 /// Adds the functions to the module.
 pub fn register(env: napi_env, exports: napi_value) {
@@ -58,6 +61,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"releaseRequestHeap" => release_request_heap,
         c"takeLog" => take_log,
         c"counts" => counts,
+        c"ending" => ending,
     }
 }
 
@@ -80,344 +84,6 @@ fn add(env: napi_env, exports: napi_value, name: &std::ffi::CStr, entry: Entry) 
             sys::napi_set_named_property(env, exports, name.as_ptr(), function);
         }
     }
-}
-
-fn instance<'a>(env: napi_env) -> Result<&'a Instance> {
-    let mut data = ptr::null_mut();
-    // SAFETY: env is live.
-    napi::check(unsafe { sys::napi_get_instance_data(env, &raw mut data) }, "instance")?;
-    // SAFETY: only `openHub` sets it, to an Instance that lives as long as the environment.
-    unsafe { data.cast::<Instance>().as_ref() }.ok_or_else(|| "openHub() was not called".into())
-}
-
-fn hub<'a>(env: napi_env) -> Result<&'a mut Hub> {
-    // SAFETY: the hub lives until the environment's cleanup, after which no JavaScript runs; exports
-    // are not re-entered while one of them holds it.
-    let hub = unsafe { &mut *instance(env)?.hub };
-    hub.counts.calls += 1;
-    Ok(hub)
-}
-
-/// openHub(drain, onEvent): the hub's words. Once an environment.
-fn open_hub(env: napi_env, [drain, on_event]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    unsafe extern "C" fn finalize(_: napi_env, data: *mut c_void, _: *mut c_void) {
-        // SAFETY: made by into_raw below; Node finalizes once, after the last JavaScript.
-        drop(unsafe { Box::from_raw(data.cast::<Instance>()) });
-    }
-    if instance(env).is_ok() {
-        return Err("openHub() was called before".into());
-    }
-    let hub = Hub::start(env, drain, on_event)?;
-    let data = Box::into_raw(Box::new(Instance { hub }));
-    // SAFETY: env is live, data is given away.
-    let status = unsafe { sys::napi_set_instance_data(env, data.cast(), Some(finalize), ptr::null_mut()) };
-    napi::check(status, "instance")?;
-    // SAFETY: the hub was just made; its words are leaked with the environment.
-    let (words, len) = unsafe { (*hub).words() };
-    // SAFETY: as above.
-    Ok(Some(unsafe { napi::external(env, words, len, ()) }?))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CreateOptions {
-    max_calls: usize,
-    max_payload: usize,
-    spin: bool,
-    /// Whether its guest is to have a process of its own.
-    process: bool,
-    /// The number of the memory that its requests lie in, which instances of one kind may have in common.
-    requests: u32,
-}
-
-/// createConnection(id, options as JSON): the block of a new connection.
-fn create_connection(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    let options: CreateOptions = serde_json::from_str(&napi::text(env, options)?)?;
-    let (id, hub) = (napi::number(env, id)?, hub(env)?);
-    let requests = hub.open_requests(options.requests, options.process)?;
-    let (placement, bell) = if options.process {
-        let remote = RemoteConnection::new(options.max_calls, requests.share()?)?;
-        (Placement::Process(Arc::new(remote)), Some(hub.bell()?))
-    } else {
-        let host = Box::new(ConnectionHost { id, signals: Arc::clone(&hub.signals) });
-        let limits = Limits { calls: options.max_calls, payload: options.max_payload };
-        (Placement::Thread(Arc::new(Connection::new(limits, host)?)), None)
-    };
-    let member = Member::new(id, placement, options.spin, bell, requests)?;
-    let block = memory::block(env, &member.placement)?;
-    hub.members.push(member);
-    Ok(Some(block))
-}
-
-/// privateMemory(id): what the host keeps of a connection whose block another process maps, in memory that no other process
-/// maps: a word, how many calls are outstanding, and at 64 a byte of pins for each request buffer.
-fn private_memory(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    let own = own_of(hub(env)?.member(id)?)?;
-    let (memory, owner) = (own.memory.as_ptr(), Arc::clone(&own.memory));
-    // SAFETY: the owner keeps the mapping.
-    unsafe { napi::external(env, memory, owner.len(), owner) }.map(Some)
-}
-
-/// childDescriptors(id): descriptors that the guest's process inherits, as JSON: block, requests, responses, doorbell.
-fn child_descriptors(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let member = hub(env)?.member(napi::number(env, id)?)?;
-    let bell = member.own.as_ref().and_then(|own| own.bell.far());
-    let files = process(member)?.files().zip(bell);
-    let ([block, requests, responses], bell) = files.ok_or("its process has them already")?;
-    napi::string(env, &format!("[{block},{requests},{responses},{bell}]")).map(Some)
-}
-
-/// closeChildDescriptors(id): the guest's process has them, this one needs them no more.
-fn close_child_descriptors(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let member = hub(env)?.member(napi::number(env, id)?)?;
-    process(member)?.close_files();
-    if let Some(own) = &mut member.own {
-        own.bell.close_far();
-    }
-    Ok(None)
-}
-
-/// joinSharedGuest(id, name): has a guest that is shared by this name serve the connection, too; events say how it goes:
-/// `absent` (it has no broker; the payload is the number of the socket that one is to be started with, which is closed after
-/// the event), `joined`, and `refused`.
-fn join_shared_guest(env: napi_env, [id, name]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    let (id, name) = (napi::number(env, id)?, napi::text(env, name)?);
-    seek(hub(env)?, id, Some(&name))
-}
-
-/// startBroker(id): has a new guest serve the connection, which others share once its broker takes their name. The events
-/// are those of `joinSharedGuest`.
-fn start_broker(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    seek(hub(env)?, id, None)
-}
-
-fn seek(hub: &mut Hub, id: u32, name: Option<&str>) -> Result<Option<napi_value>> {
-    let signals = Arc::clone(&hub.signals);
-    let member = hub.member(id)?;
-    let [block, requests, responses] = process(member)?.copy_files()?;
-    let own = own_of(member)?;
-    let files = [block, requests, responses, own.bell.copy_far()?];
-    own.joining = Some(join::begin(name, files, move |news| signals.post(id, Notice::Join(news)))?);
-    hub.ref_loop();
-    Ok(None)
-}
-
-/// sharedGuestSockets(id): as JSON, the descriptors of the sockets to the broker and to the guest, which are the caller's
-/// from now on, and the guest's process. Once, after `joined`.
-fn shared_guest_sockets(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let own = own_of(hub(env)?.member(napi::number(env, id)?)?)?;
-    let place = own.place.take().ok_or("it has no place, or its sockets were taken")?;
-    own.parking = Some(place.parking);
-    let (broker, lifeline) = (place.broker.into_raw_fd(), place.lifeline.into_raw_fd());
-    let text = serde_json::json!({ "broker": broker, "lifeline": lifeline, "pid": place.pid }).to_string();
-    napi::string(env, &text).map(Some)
-}
-
-/// parkingWords(id): the shared guest has started, and has the descriptors: the words by which its threads wait. Until then
-/// the connection may join another guest.
-fn parking_words(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    let member = hub(env)?.member(id)?;
-    let own = own_of(member)?;
-    let parking = own.parking.take().ok_or("the connection has no parking words")?;
-    own.bell.close_far();
-    let remote = process(member)?;
-    remote.close_files();
-    if !remote.block().park_at(Arc::clone(&parking)) {
-        return Err("the connection has parking words".into());
-    }
-    memory::parking_words(env, parking).map(Some)
-}
-
-/// removeConnection(id, mayRead): the guest's process has ended, or (1) is out of reach: then what it may read serves no other
-/// instance any more.
-fn remove_connection(env: napi_env, [id, may_read]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    let (id, may_read) = (napi::number(env, id)?, napi::number(env, may_read)? != 0);
-    hub(env)?.remove(id, may_read);
-    Ok(None)
-}
-
-fn process(member: &Member) -> Result<&Arc<RemoteConnection>> {
-    match &member.placement {
-        Placement::Process(remote) => Ok(remote),
-        Placement::Thread(_) => Err("the guest is in this process".into()),
-    }
-}
-
-fn own_of(member: &mut Member) -> Result<&mut Own> {
-    member.own.as_mut().ok_or_else(|| "the guest is in this process".into())
-}
-
-fn thread(member: &Member) -> Result<&Arc<Connection>> {
-    match &member.placement {
-        Placement::Thread(connection) => Ok(connection),
-        Placement::Process(_) => Err("the guest is in a process of its own".into()),
-    }
-}
-
-#[derive(Deserialize)]
-struct LoadOptions {
-    library: PathBuf,
-    threads: u32,
-    config: String,
-    codec: String,
-    loader: String,
-}
-
-/// start(id, options as JSON): loads the guest; an event says how it went.
-fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    let options: LoadOptions = serde_json::from_str(&napi::text(env, options)?)?;
-    let hub = hub(env)?;
-    let connection = Arc::clone(thread(hub.member(id)?)?);
-    let (guests, owner) = (Arc::clone(&hub.guests), Arc::clone(&connection));
-    let LoadOptions { library, threads, config, codec, loader } = options;
-    let begin = StartOptions { threads, config, codec, loader };
-    let open = move || polyloop_guest_library::open(&library);
-    load(connection, begin, open, move |guest| guests.keep(id, owner, guest))?;
-    hub.pending += 1;
-    hub.ref_loop();
-    Ok(None)
-}
-
-/// close(id): unloads; an event says when the guest has let go.
-fn close(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    hub(env)?.unload(napi::number(env, id)?)?;
-    Ok(None)
-}
-
-/// doorbell(id): wakes the poller, which sleeps.
-fn doorbell(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    let hub = hub(env)?;
-    // STOP 5 doorbell
-    if submission::ring(hub.member(id)?.parking()) {
-        hub.counts.doorbells += 1;
-    }
-    Ok(None)
-}
-
-/// `refLoop()`: keeps the loop alive; the hub lets go by itself.
-fn ref_loop(env: napi_env, []: [napi_value; 0]) -> Result<Option<napi_value>> {
-    hub(env)?.ref_loop();
-    Ok(None)
-}
-
-/// `actOnControlRing(id)`: has what JavaScript has written into the control ring acted on.
-fn act_on_control_ring(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    hub(env)?.member(id)?.placement.control();
-    Ok(None)
-}
-
-/// pin(id, requestBuffer, word, view): writes the view's address into the entry, of either ring, that begins at this 32-bit
-/// word of the block, and keeps its memory, or a copy of it, until JavaScript clears the request buffer's byte of pins.
-fn pin(env: napi_env, [id, number, word, view]: [napi_value; 4]) -> Result<Option<napi_value>> {
-    let (id, number, word) = (napi::number(env, id)?, napi::number(env, number)?, napi::number(env, word)?);
-    let (mut len, mut start, mut buffer) = (0, ptr::null_mut(), ptr::null_mut());
-    // SAFETY: env and view belong to this callback.
-    let status = unsafe {
-        sys::napi_get_typedarray_info(
-            env,
-            view,
-            ptr::null_mut(),
-            &raw mut len,
-            &raw mut start,
-            &raw mut buffer,
-            ptr::null_mut(),
-        )
-    };
-    napi::check(status, "a Uint8Array")?;
-    let hub = hub(env)?;
-    let pin = match &hub.member(id)?.placement {
-        Placement::Thread(_) => hub.pinner.pin(env, buffer, start.cast(), len),
-        Placement::Process(remote) => {
-            // SAFETY: the view is memory that lives through the call.
-            Pin::Placed(remote.place(unsafe { slice::from_raw_parts(start.cast(), len) })?)
-        }
-    };
-    keep(hub.member(id)?, number, word, pin)
-}
-
-fn keep(member: &mut Member, buffer: u32, word: u32, pin: Pin) -> Result<Option<napi_value>> {
-    let constants = *member.placement.block().constants();
-    let address = pin.address();
-    let entry = word as usize * size_of::<u32>();
-    let within = |offset: u32, entries: u32| {
-        let start = offset as usize;
-        (start..start + entries as usize * ENTRY_BYTES).contains(&entry)
-            && (entry - start).is_multiple_of(ENTRY_BYTES)
-    };
-    let there = within(constants.sq_offset, constants.sq_entries)
-        || within(constants.control_offset, constants.control_entries);
-    if buffer >= constants.request_buffers || !there {
-        return Err(format!("there is no request buffer {buffer} or entry at {word}").into());
-    }
-    member.pin(buffer, pin);
-    // SAFETY: the entry lies in the block and is not published yet, and the byte is the host's: this
-    // thread alone uses both.
-    unsafe {
-        member.placement.block().memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address);
-        member.pin_byte(buffer).write(1);
-    }
-    Ok(None)
-}
-
-/// slab(id, slab, bytes): its memory, at least so many bytes of it. Once for each time a slab number appears anew.
-fn slab(env: napi_env, [id, slab, bytes]: [napi_value; 3]) -> Result<Option<napi_value>> {
-    let (id, number, bytes) = (napi::number(env, id)?, napi::number(env, slab)?, napi::number(env, bytes)?);
-    let placement = hub(env)?.member(id)?.placement.clone();
-    memory::slab(env, &placement, number, bytes as usize).map(Some)
-}
-
-/// alloc(requests, bytes): memory for requests that guests read without a copy, and its address there. Its bytes are not
-/// cleared. It is free again when its views are gone: keep one while the guest may read them.
-fn alloc(env: napi_env, [id, bytes]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    let (id, bytes) = (napi::number(env, id)?, napi::number(env, bytes)?);
-    memory::requests(env, hub(env)?.requests(id)?, bytes as usize).map(Some)
-}
-
-/// releaseRequestHeap(requests): no instance will be made that reads there, and no memory asked for. What JavaScript and guests have
-/// stays theirs.
-fn release_request_heap(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    hub(env)?.requests.remove(&id);
-    Ok(None)
-}
-
-/// takeLog(id): what the guest printed, as JSON `[[stream, text], ...]`.
-fn take_log(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    let lines = thread(hub(env)?.member(id)?)?.take_log();
-    let lines: Vec<_> = lines.iter().map(|line| (line.stream, String::from_utf8_lossy(&line.text))).collect();
-    napi::string(env, &serde_json::to_string(&lines)?).map(Some)
-}
-
-/// counts(id): JSON of what was counted in this environment, and in the connection if `id` is not 0.
-fn counts(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    // SAFETY: as in `hub`; this call is not counted.
-    let hub = unsafe { &mut *instance(env)?.hub };
-    let totals = hub.counts;
-    let mut json = serde_json::json!({
-        "pinsHold": hub.pinner.holds(),
-        "nativeCalls": totals.calls,
-        "drains": totals.drains,
-        "doorbells": totals.doorbells,
-        "helps": totals.helps,
-        "turns": totals.turns,
-    });
-    if id != 0 {
-        let member = hub.member(id)?;
-        let pinned = member.sweep();
-        json["wakeups"] = member.header().wakeups.get().into();
-        json["duplicates"] = member.header().duplicates.get().into();
-        json["slabBytes"] = member.placement.slab_bytes().into();
-        json["pinned"] = pinned.into();
-    }
-    napi::string(env, &json.to_string()).map(Some)
 }
 
 /// The type that `export!` expects, spelled once so that a wrong signature is told here.

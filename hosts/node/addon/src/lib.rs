@@ -4,6 +4,7 @@
 
 mod bell;
 mod calls;
+mod ending;
 mod exports;
 mod guests;
 mod hub;

@@ -44,6 +44,7 @@ unsafe extern "C" {
     pub fn uv_ref(handle: *mut Handle);
     pub fn uv_unref(handle: *mut Handle);
     pub fn uv_loop_alive(uv_loop: *const Loop) -> c_int;
+    pub fn uv_tty_reset_mode() -> c_int;
     pub fn uv_close(handle: *mut Handle, callback: Option<Callback>);
 }
 

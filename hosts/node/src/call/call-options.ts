@@ -26,7 +26,7 @@ export interface CallOptions {
 /**
  * Ties a call to its signal and deadline.
  *
- * @throws invalid-argument where an option is not of its type; cancelled or deadline where it is over already
+ * @throws invalid-argument if an option is not of its type; cancelled or deadline if it is over already
  */
 export function limit(call: Call, options: CallOptions): void {
   if (typeof options !== 'object' || options === null) {

@@ -34,7 +34,7 @@ export interface CallExtras {
   /** JSON of the context. */
   readonly context?: Uint8Array | undefined
   readonly onContext?: ContextListener | undefined
-  /** Tells of the call, where somebody listens. */
+  /** Tells of the call, if somebody listens. */
   readonly observer?: Observer | undefined
 }
 

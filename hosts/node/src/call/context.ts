@@ -21,7 +21,7 @@ export function beside(context: Context | undefined, trace: Context): Uint8Array
 
 function join<T extends Readonly<Record<string, string | undefined>>>(trace: T, context: Context | undefined): T {
   if (context === undefined) return trace
-  // The state of a trace belongs to its parent: to the caller's, where there is one.
+  // The state of a trace belongs to its parent: to the caller's, if there is one.
   return context.traceparent === undefined ? { ...trace, ...context } : { ...trace, tracestate: undefined, ...context }
 }
 
@@ -29,7 +29,7 @@ function join<T extends Readonly<Record<string, string | undefined>>>(trace: T, 
  * Writes a context down.
  *
  * @param trace - what travels beside it
- * @throws invalid-argument where it is not an object of texts; too-large where it is too long
+ * @throws invalid-argument if it is not an object of texts; too-large if it is too long
  */
 export function encodeContext(context: Context | undefined, trace: Context | undefined): Uint8Array | undefined {
   if (context === undefined) return trace === undefined ? undefined : beside(undefined, trace)

@@ -6,7 +6,7 @@ import { windowBytes } from '../common/layout.ts'
 
 /** The call that a request stream belongs to, once it is submitted. */
 export interface Sink {
-  /** Sends an item; undefined where no place is free. Its bytes otherwise. */
+  /** Sends an item; undefined if no place is free. Its bytes otherwise. */
   send(item: Encoded): number | undefined
   end(): void
   /** Told once, when a place may be free. */

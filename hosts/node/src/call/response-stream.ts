@@ -104,15 +104,17 @@ export class ResponseStream implements Stream<unknown> {
 
   /** Starts the call, once. */
   start(): void {
+    // ITEM 1 ask
     if (this.#source === undefined && !this.#ended) this.#source = this.#begin(this)
   }
 
   /**
    * An item of the guest's has come.
    *
-   * @throws Breach where it had no credit for it
+   * @throws Breach if it had no credit for it
    */
   receive(value: unknown, bytes: number): void {
+    // ITEM 5 receive
     if (bytes > this.#largest) this.#largest = bytes
     const isFull = this.#items.length - this.#next >= this.window
     // Guest threads may send in another order than they got their credit in: any of the items may be the one beyond it.
@@ -165,6 +167,7 @@ export class ResponseStream implements Stream<unknown> {
     this.#read++
     this.#readBytes += bytes
     if (this.#ended || (this.#read * 2 < this.window && this.#readBytes * 2 < windowBytes)) return
+    // ITEM 6 give credit back
     this.#source?.credit(this.#read, this.#readBytes)
     this.#read = 0
     this.#readBytes = 0

@@ -33,7 +33,7 @@ const json: Encoding = {
   decode: (text) => JSON.parse(text) as unknown,
 }
 
-/** @throws invalid-argument where it is not a codec */
+/** @throws invalid-argument if it is not a codec */
 export function toEncoding(codec: 'json' | Codec): Encoding {
   if (codec === 'json') return json
   if (
@@ -68,7 +68,7 @@ const nothing: Encoded = { flags: flag.empty, payload: undefined }
 /**
  * Encodes the arguments of a call: none, one (bytes travel untouched), or several as an array.
  *
- * @throws invalid-argument where the codec cannot encode them, too-large where the text would be too long
+ * @throws invalid-argument if the codec cannot encode them, too-large if the text would be too long
  */
 export function encodeArguments(encoding: Encoding, args: readonly unknown[]): Encoded {
   const value = args.length > 1 ? args : args[0]

@@ -22,7 +22,7 @@ export interface GuestError {
   /** The type's name: `ValueError`, `std::io::Error`. */
   readonly type: string
   readonly message: string
-  /** The trace as the language prints it, where there is one. */
+  /** The trace as the language prints it, if there is one. */
   readonly stack?: string
   /** A code that the guest's author gave it. */
   readonly code?: string
@@ -62,7 +62,7 @@ export class PolyloopError extends Error {
   declare readonly rc?: number
   /** The error that was thrown in the guest. */
   declare readonly guest?: GuestError
-  /** How its process ended, where it had one. */
+  /** How its process ended, if it had one. */
   declare readonly exit?: GuestExit
 
   constructor(code: PolyloopErrorCode, message: string, details: Details = {}) {

@@ -40,7 +40,7 @@ export const windowBytes = 1_048_576
 /** How often a slot was used is counted up to here, then from 0. */
 export const generations = 0x1fff_ffff
 
-/** Where a byte of pins for each requestBuffer begins in the memory that `native.privateMemory` gives; word 0 is `outstanding`. */
+/** Where a byte of pins for each request buffer begins in the memory that `native.privateMemory` gives; word 0 is `outstanding`. */
 export const privatePins = 64
 
 /** Kinds, flags and statuses of entries: `crates/abi` and `crates/ring/src/entry.rs`. */

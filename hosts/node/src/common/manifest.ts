@@ -4,7 +4,7 @@ import { rawMethod } from './layout.ts'
 /** A function of the guest, as its manifest declares it. */
 export interface Method {
   readonly name: string
-  /** Names of the parameters, where the guest's language tells. */
+  /** Names of the parameters, if the guest's language tells. */
   readonly params?: readonly string[]
   readonly async?: boolean
   /** Whether it answers with a stream of items: call it with `stream`. */
@@ -22,7 +22,7 @@ export class Manifest {
   readonly handle: number | undefined
   readonly #numbers: ReadonlyMap<string, number>
 
-  /** @throws where the text is no manifest */
+  /** @throws if the text is no manifest */
   constructor(text: string) {
     const { methods, info } = JSON.parse(text) as { methods: readonly Method[]; info?: Record<string, unknown> }
     if (!Array.isArray(methods)) throw new TypeError('methods is not an array')

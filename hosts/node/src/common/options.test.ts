@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest'
 import { msgpack } from '../msgpack.ts'
-import { differences, type LoadOptions, settle } from './options.ts'
+import { differences, guestOptions, type LoadOptions, optionTable, settle, sharedIdentity } from './options.ts'
 
 test('defaults are those of the documentation', () => {
   expect(settle({})).toMatchObject({
@@ -92,4 +92,82 @@ test('options of processes are refused for threads, and what they take is told',
     expect(() => settle({ placement: 'process', restart: restart as never })).toThrow('restart')
   const { restart } = settle({ placement: 'process', restart: { attempts: Number.POSITIVE_INFINITY } })
   expect(restart).toEqual({ attempts: Number.POSITIVE_INFINITY, minDelay: 100, maxDelay: 10_000, resetAfter: 60_000 })
+})
+
+test('null means the default of an option that takes an integer with one, and is refused otherwise', () => {
+  const integers = {
+    maxCalls: null,
+    maxBytes: null,
+    maxPayload: null,
+    sample: null,
+    instances: null,
+    heartbeat: null,
+    maxMemory: null,
+    drainTimeout: null,
+  }
+  const given = { placement: 'process', ...integers } as unknown as LoadOptions
+  expect(differences(settle(given), settle({ placement: 'process' }))).toEqual([])
+  for (const name of ['threads', 'whenFull', 'spin', 'tracing', 'python', 'venv', 'log', 'restart', 'shared']) {
+    const wrong = { placement: 'process', [name]: null } as LoadOptions
+    expect(() => settle(wrong)).toThrow(`${name} is not `)
+  }
+})
+
+test('a guest on threads is told its threads, its config and the name of its codec', () => {
+  const settings = settle({ config: { a: 1 }, threads: 3, codec: msgpack, maxPayload: 5 })
+  expect(guestOptions(settings)).toEqual({ config: '{"a":1}', threads: 3, codec: 'msgpack' })
+  expect(guestOptions(settle({}))).toEqual({ config: '', threads: 0, codec: 'json' })
+})
+
+test('a guest in a process is told its bounds, too, and how often its heart is to beat', () => {
+  const settings = settle({ placement: 'process', heartbeat: 1000, maxMemory: 2 ** 30, maxPayload: 5, drainTimeout: 1 })
+  const told = { config: '', threads: 0, codec: 'json', maxPayload: 5, maxMemory: 2 ** 30, beat: 250 }
+  expect(guestOptions(settings)).toEqual(told)
+  const beats = [0, 1, 3, 7, 8].map((heartbeat) => guestOptions(settle({ placement: 'process', heartbeat })).beat)
+  expect(beats).toEqual([0, 1, 1, 1, 2])
+})
+
+test('those who share a guest agree on what it is told, and on when it has to end, and on nothing else', () => {
+  const placement = 'process'
+  const sharedBy = (options: LoadOptions): string => JSON.stringify(sharedIdentity(settle({ placement, ...options })))
+  const log = (): void => undefined
+  const ofGuest: LoadOptions[] = [
+    { config: 1 },
+    { threads: 3 },
+    { maxPayload: 2 },
+    { codec: msgpack },
+    { heartbeat: 1000 },
+    // The guest beats as often as it would for 1000.
+    { heartbeat: 1001 },
+    { maxMemory: 1 },
+    { drainTimeout: 1 },
+  ]
+  expect(new Set([{}, ...ofGuest].map(sharedBy)).size).toBe(1 + ofGuest.length)
+  expect(sharedBy({ codec: { ...msgpack } })).toBe(sharedBy({ codec: msgpack }))
+  type OfProcess = 'heartbeat' | 'maxMemory' | 'drainTimeout'
+  const ofHost: Required<Omit<LoadOptions, 'config' | 'threads' | 'maxPayload' | 'codec' | 'placement' | OfProcess>> = {
+    maxCalls: 2,
+    maxBytes: 2,
+    whenFull: 'fail',
+    spin: false,
+    sample: 1,
+    tracing: false,
+    python: 'python3',
+    venv: '.venv',
+    log,
+    shared: 'name',
+    instances: 2,
+    restart: { attempts: 1 },
+    whenHung: 'kill',
+    copyBytes: true,
+    hotReload: true,
+    onEvent: log,
+  }
+  expect(sharedBy(ofHost)).toBe(sharedBy({}))
+})
+
+test('the option table says of each option, and of each part of one, what the reference needs', () => {
+  const all = Object.values(optionTable).flatMap((option) => [option, ...Object.values(option.parts ?? {})])
+  expect(all.length).toBeGreaterThan(Object.keys(optionTable).length)
+  for (const { doc } of all) expect(doc).toMatch(/\S/)
 })

@@ -2,6 +2,19 @@
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import type { RuntimeEvent } from './events.ts'
+import {
+  boolean,
+  booleanOrName,
+  callback,
+  type Described,
+  integer,
+  integerOr,
+  json,
+  oneOf,
+  path,
+  refuse,
+} from './option-readers.ts'
+import { noRestart, type RestartOptions, restartParts, toRestart } from './option-restart.ts'
 import { longestTimer } from './timers.ts'
 
 /** Options of {@link load}. */
@@ -22,17 +35,17 @@ export interface LoadOptions {
   readonly codec?: 'json' | Codec
   /** Whether the loop spins for some microseconds before it sleeps, while calls are outstanding and it pays. On by default. */
   readonly spin?: boolean
-  /** Every so many-th call is timed for the latency of `stats()`: 256 by default, 1 for all, 0 for none. */
+  /** Every n-th call is timed for the latency of `stats()`: 256 by default, 1 for all, 0 for none. */
   readonly sample?: number
-  /** Whether calls are spans of OpenTelemetry, where the program has its API and a tracer provider. On by default. */
+  /** Whether calls are spans of OpenTelemetry, if the program has its API and a tracer provider. On by default. */
   readonly tracing?: boolean
   /** Python guests: the interpreter, a path or a name. Default: that of `venv`, or `python3`. */
   readonly python?: string
   /** Python guests: a virtual environment's folder. */
   readonly venv?: string
-  /** Receives what the guest prints, in whole lines. Default: the process's own streams, labelled where another process wrote. */
+  /** Receives what the guest prints, in whole lines. Default: the process's own streams, labelled if another process wrote. */
   readonly log?: (text: string, stream: 'stdout' | 'stderr', from: { readonly pid?: number }) => void
-  /** Where the guest lives: on threads of this process (default), or in a process of its own, see docs/trust.md. */
+  /** Where the guest lives: on threads of this process (default), or in a process of its own, see docs/internals/trust.md. */
   readonly placement?: 'thread' | 'process'
   /**
    * Whether one process serves all workers of this machine, those of node:cluster and worker threads, that load the same
@@ -52,210 +65,281 @@ export interface LoadOptions {
   readonly maxMemory?: number
   /**
    * Whether bytes of more than 1 KB are copied out of the memory that a guest's process can still write to: for guests
-   * that are not trusted, see docs/trust.md. Off by default: they are views.
+   * that are not trusted, see docs/internals/trust.md. Off by default: they are views.
    */
   readonly copyBytes?: boolean
   /** Milliseconds that a guest's process has to end, once its last call is answered; 10,000 by default. */
   readonly drainTimeout?: number
   /**
-   * Whether the guest's code is loaded anew whenever its file changes, as by `reload()`. Where it is shared, the first of
-   * those who have set this does it for all. Off by default.
+   * Whether the guest's code is loaded again whenever its file changes, as by `reload()`. If the guest is shared, the
+   * first of those who have set this does it for all. Off by default.
    */
   readonly hotReload?: boolean
   /** Told what happens to the guest. */
   readonly onEvent?: (event: RuntimeEvent) => void
 }
 
-/** How a process that has died is started anew. */
-export interface RestartOptions {
-  /** Deaths in a row after which it is given up; 5 by default, and may be Infinity. */
-  readonly attempts?: number
-  /** Milliseconds before the second restart in a row, twice as many before each further one; 100 by default. The first is at once. */
-  readonly minDelay?: number
-  /** The longest such delay, 10,000 by default. */
-  readonly maxDelay?: number
-  /** A process that has lived so many milliseconds has died for the first time; 60,000 by default. */
-  readonly resetAfter?: number
-}
-
-/** What a runtime admits at once. */
-export interface Bounds {
-  /** Calls in flight. */
-  readonly maxCalls: number
-  /** Bytes of requests in flight. */
-  readonly maxBytes: number
-  /** Bytes of one request or response. */
-  readonly maxPayload: number
-  /** What a call beyond the bounds does. */
-  readonly whenFull: 'wait' | 'fail'
+/** Settings that are of another type than what a caller gives, or that stay undefined if nothing is given. */
+interface Converted {
+  /** JSON, or empty for none. */
+  readonly config: string
+  readonly python: string | undefined
+  readonly venv: string | undefined
+  readonly log: LoadOptions['log'] | undefined
+  readonly restart: Required<RestartOptions>
+  readonly onEvent: LoadOptions['onEvent'] | undefined
 }
 
 /** Options with their defaults in place. */
-export interface Settings extends Bounds {
-  readonly config: string
-  readonly threads: number
+export interface Settings extends Required<Omit<LoadOptions, keyof Converted>>, Converted {
+  /** What the codec makes of values. */
   readonly encoding: Encoding
-  readonly spin: boolean
-  readonly sample: number
-  readonly tracing: boolean
-  readonly python: string | undefined
-  readonly venv: string | undefined
-  readonly log: LoadOptions['log']
-  readonly codec: 'json' | Codec
-  readonly placement: 'thread' | 'process'
-  readonly shared: boolean | string
-  readonly instances: number
-  readonly restart: Required<RestartOptions>
-  readonly heartbeat: number
-  readonly whenHung: 'report' | 'kill'
-  /** 0 for no limit. */
-  readonly maxMemory: number
-  readonly drainTimeout: number
-  readonly copyBytes: boolean
-  readonly hotReload: boolean
-  readonly onEvent: LoadOptions['onEvent']
+}
+
+/** How much of a runtime's calls may be under way. */
+export type Bounds = Pick<Settings, 'maxCalls' | 'maxBytes' | 'maxPayload' | 'whenFull'>
+
+type OptionName = keyof LoadOptions
+
+/** All that is to be known of an option. */
+interface Option<Name extends OptionName> extends Described<Settings[Name]> {
+  /** The one placement that it is for, if it is not for both. */
+  readonly only?: 'process'
+  /** What it is on threads, if `only` makes that something else than the default. */
+  readonly onThreads?: Settings[Name]
+  /** Whether the guest is told: in both placements, or only in a process. Those who share a guest must agree on it. */
+  readonly guestSees?: 'always' | 'process'
+  /** Those who share a guest must agree on it, though the guest is not told. */
+  readonly isOfShared?: true
+  /** The value as JSON can carry it, if it is something else. */
+  readonly plain?: (value: Settings[Name]) => unknown
+  /** Another name and value by which the guest is told. */
+  readonly told?: (value: Settings[Name]) => readonly [name: string, value: unknown]
+  /** Whether two loads of one runtime differ in it, if that is not whether the values are others. */
+  readonly differs?: (first: Settings, second: Settings) => boolean
+  /** The options that it is made of. */
+  readonly parts?: Readonly<Record<string, Described<number>>>
 }
 
 const gib = 2 ** 30
 
-/** Options that mean something only for a guest in a process of its own. */
-const ofProcesses = [
-  'shared',
-  'instances',
-  'restart',
-  'heartbeat',
-  'whenHung',
-  'maxMemory',
-  'drainTimeout',
-  'copyBytes',
-] as const
+/**
+ * Every option. To add one, add its entry here and its line to {@link LoadOptions}: what is checked, compared, told to
+ * guests and written in the reference follows; `npm run format` writes the latter.
+ */
+export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
+  config: {
+    read: json,
+    default: '',
+    guestSees: 'always',
+    // With another one it is another runtime.
+    differs: () => false,
+    shownDefault: '',
+    doc: "any JSON value; reaches the guest's `init`",
+  },
+  threads: {
+    read: integer(1, 1024),
+    // The guest chooses.
+    default: 0,
+    guestSees: 'always',
+    shownDefault: '8 (Python), 4 (Rust)',
+    doc: 'guest threads for sync functions',
+  },
+  maxCalls: { ...integerOr(1024, 1, 65_536), doc: 'calls in flight, up to 65,536' },
+  maxBytes: {
+    ...integerOr(64 * 2 ** 20, 1, Number.MAX_SAFE_INTEGER),
+    shownDefault: '64 MiB',
+    doc: 'bytes of requests in flight; a single larger request goes alone',
+  },
+  maxPayload: {
+    ...integerOr(gib, 1, gib),
+    guestSees: 'process',
+    shownDefault: '1 GiB',
+    doc: 'bytes of one request or response',
+  },
+  whenFull: {
+    read: oneOf('wait', 'fail'),
+    default: 'wait',
+    doc: "callers beyond the bounds wait in order, or with `'fail'` reject with `overloaded`",
+  },
+  codec: {
+    read: (value) => {
+      const codec = value as 'json' | Codec
+      toEncoding(codec)
+      return codec
+    },
+    default: 'json',
+    guestSees: 'always',
+    plain: (codec) => toEncoding(codec).name,
+    doc: "how values travel: `'json'`, or a codec object, as `polyloop/msgpack` exports one",
+  },
+  spin: {
+    read: boolean,
+    default: true,
+    doc: '`false`: the loop never looks for responses before it sleeps; less processor time, slower calls',
+  },
+  sample: {
+    ...integerOr(256, 0, Number.MAX_SAFE_INTEGER),
+    doc: 'every n-th call is timed for the latency in `stats()`; 1: all, 0: none',
+  },
+  tracing: {
+    read: boolean,
+    default: true,
+    doc: 'spans for OpenTelemetry, if the program has its API and a provider; `false`: none for this runtime',
+  },
+  python: {
+    read: path,
+    default: undefined,
+    shownDefault: 'that of `venv`, or `python3`',
+    doc: 'the interpreter of a Python guest, a path or a name',
+  },
+  venv: { read: path, default: undefined, doc: 'the folder of the virtual environment of a Python guest' },
+  log: {
+    read: callback,
+    default: undefined,
+    shownDefault: "the process's streams",
+    doc: "`(text, 'stdout' | 'stderr', { pid? }) => void`, called with whole lines that the guest prints",
+  },
+  placement: {
+    read: oneOf('thread', 'process'),
+    default: 'thread',
+    doc: "where the guest lives: on threads of this process, or with `'process'` in a process of its own",
+  },
+  shared: {
+    read: booleanOrName,
+    default: false,
+    only: 'process',
+    doc:
+      '`true`: one process serves all workers of this program that load the same guest with the same options; ' +
+      'a name: all programs of this user that say it',
+  },
+  instances: { ...integerOr(1, 1, 256), only: 'process', doc: 'n processes share the calls, the least loaded first' },
+  restart: {
+    read: toRestart,
+    default: toRestart({}, 'restart'),
+    only: 'process',
+    onThreads: noRestart,
+    // On threads it follows from the placement.
+    differs: (first, second) =>
+      first.placement === second.placement && JSON.stringify(first.restart) !== JSON.stringify(second.restart),
+    parts: restartParts,
+    shownDefault: 'as follows',
+    doc: 'what is done after a death; `false`: nothing',
+  },
+  heartbeat: {
+    ...integerOr(0, 0, longestTimer),
+    only: 'process',
+    guestSees: 'process',
+    // Several beats within the time that the host waits for one.
+    told: (heartbeat) => ['beat', heartbeat === 0 ? 0 : Math.max(1, Math.floor(heartbeat / 4))],
+    doc:
+      'milliseconds in which a guest must be able to run code (Python: the GIL and the asyncio loop), or `hung` is told; ' +
+      '0: it is not watched',
+  },
+  whenHung: {
+    read: oneOf('report', 'kill'),
+    default: 'report',
+    only: 'process',
+    doc: "what is done with a guest that is hung: it is reported to `onEvent`, or with `'kill'` killed, too",
+  },
+  maxMemory: {
+    ...integerOr(0, 0, Number.MAX_SAFE_INTEGER),
+    only: 'process',
+    guestSees: 'process',
+    shownDefault: 'no limit',
+    doc: "bytes of memory that a guest's process may have for itself; 0: no limit",
+  },
+  drainTimeout: {
+    ...integerOr(10_000, 0, longestTimer),
+    only: 'process',
+    isOfShared: true,
+    doc: "milliseconds that a guest's process has to end, after its last call",
+  },
+  copyBytes: {
+    read: boolean,
+    default: false,
+    only: 'process',
+    doc: "bytes of more than 1 KB are copies instead of views of memory that the guest's process can still write to",
+  },
+  hotReload: {
+    read: boolean,
+    default: false,
+    doc: 'reload when the code changes; on threads, too. Of those who share a guest one does it for all',
+  },
+  onEvent: {
+    read: callback,
+    default: undefined,
+    doc: 'told `starting`, `ready`, `crashed`, `restarted`, `gave-up`, `hung`, `reloaded`, `reload-failed`',
+  },
+}
 
-const known = new Set<string>([
-  'config',
-  'threads',
-  'maxCalls',
-  'maxBytes',
-  'maxPayload',
-  'whenFull',
-  'codec',
-  'spin',
-  'sample',
-  'tracing',
-  'python',
-  'venv',
-  'log',
-  'placement',
-  ...ofProcesses,
-  'hotReload',
-  'onEvent',
-] satisfies (keyof LoadOptions)[])
+const names = Object.keys(optionTable) as readonly OptionName[]
+
+/** The entry of a name, as the one type that all entries have in common. */
+function entry<Name extends OptionName>(name: Name): Option<Name> {
+  return optionTable[name]
+}
 
 /**
  * Checks options and puts defaults in place.
  *
  * @throws invalid-argument, naming the option and what it takes
  */
-export function settle(options: LoadOptions): Settings {
-  if (typeof options !== 'object' || options === null) refuse('options', 'an object')
-  for (const name of Object.keys(options)) {
-    if (!known.has(name)) refuse(name, `an option: there are ${[...known].join(', ')}`)
+export function settle(given: LoadOptions): Settings {
+  if (typeof given !== 'object' || given === null) refuse('options', 'an object')
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(optionTable, name)) refuse(name, `an option: there are ${names.join(', ')}`)
   }
-  const { whenFull = 'wait', spin = true, tracing = true, codec = 'json', log, onEvent } = options
-  const { placement = 'thread', whenHung = 'report', hotReload = false, copyBytes = false, shared = false } = options
-  if (whenFull !== 'wait' && whenFull !== 'fail') refuse('whenFull', "'wait' or 'fail'")
-  if (typeof spin !== 'boolean') refuse('spin', 'true or false')
-  if (typeof tracing !== 'boolean') refuse('tracing', 'true or false')
-  if (log !== undefined && typeof log !== 'function') refuse('log', 'a function')
-  if (onEvent !== undefined && typeof onEvent !== 'function') refuse('onEvent', 'a function')
-  if (placement !== 'thread' && placement !== 'process') refuse('placement', "'thread' or 'process'")
-  if (typeof copyBytes !== 'boolean') refuse('copyBytes', 'true or false')
-  if (typeof hotReload !== 'boolean') refuse('hotReload', 'true or false')
-  if (whenHung !== 'report' && whenHung !== 'kill') refuse('whenHung', "'report' or 'kill'")
-  if (typeof shared !== 'boolean' && (typeof shared !== 'string' || shared === '')) {
-    refuse('shared', 'true, false or a name')
-  }
-  if (placement === 'thread') refuseProcessOptions(options)
-  return {
-    config: toJson(options.config),
-    threads: options.threads === undefined ? 0 : integer('threads', options.threads, 1, 1024),
-    maxCalls: integer('maxCalls', options.maxCalls ?? 1024, 1, 65_536),
-    maxBytes: integer('maxBytes', options.maxBytes ?? 64 * 2 ** 20, 1, Number.MAX_SAFE_INTEGER),
-    maxPayload: integer('maxPayload', options.maxPayload ?? gib, 1, gib),
-    whenFull,
-    spin,
-    sample: integer('sample', options.sample ?? 256, 0, Number.MAX_SAFE_INTEGER),
-    tracing,
-    codec,
-    encoding: toEncoding(codec),
-    python: path('python', options.python),
-    venv: path('venv', options.venv),
-    log,
-    placement,
-    shared,
-    instances: integer('instances', options.instances ?? 1, 1, 256),
-    restart: toRestart(placement === 'thread' ? false : options.restart),
-    heartbeat: integer('heartbeat', options.heartbeat ?? 0, 0, longestTimer),
-    whenHung,
-    maxMemory: integer('maxMemory', options.maxMemory ?? 0, 0, Number.MAX_SAFE_INTEGER),
-    drainTimeout: integer('drainTimeout', options.drainTimeout ?? 10_000, 0, longestTimer),
-    copyBytes,
-    hotReload,
-    onEvent,
-  }
+  const placement = settleOne('placement', given, 'thread')
+  if (placement === 'thread') refuseProcessOptions(given)
+  const settled = Object.fromEntries(names.map((name) => [name, settleOne(name, given, placement)]))
+  const settings = settled as unknown as Omit<Settings, 'encoding'>
+  return { ...settings, encoding: toEncoding(settings.codec) }
 }
 
-function refuseProcessOptions(options: LoadOptions): void {
-  const name = ofProcesses.find((option) => options[option] !== undefined)
+function settleOne<Name extends OptionName>(
+  name: Name,
+  given: LoadOptions,
+  placement: Settings['placement'],
+): Settings[Name] {
+  const option = entry(name)
+  const value = given[name]
+  if (value !== undefined) return option.read(value, name)
+  return placement === 'thread' && option.onThreads !== undefined ? option.onThreads : option.default
+}
+
+function refuseProcessOptions(given: LoadOptions): void {
+  const name = names.find((option) => entry(option).only === 'process' && given[option] !== undefined)
   if (name === undefined) return
   const message = `${name} is an option of placement: 'process': threads of this process cannot be ended or limited`
   throw new PolyloopError('invalid-argument', message)
 }
 
-function toRestart(options: false | RestartOptions = {}): Required<RestartOptions> {
-  if (options === false) return { attempts: 0, minDelay: 0, maxDelay: 0, resetAfter: 0 }
-  if (typeof options !== 'object' || options === null) refuse('restart', 'false, or an object')
-  const { attempts = 5, minDelay = 100, maxDelay = 10_000, resetAfter = 60_000 } = options
-  return {
-    attempts: attempts === Number.POSITIVE_INFINITY ? attempts : integer('restart.attempts', attempts, 0, longestTimer),
-    minDelay: integer('restart.minDelay', minDelay, 0, longestTimer),
-    maxDelay: integer('restart.maxDelay', maxDelay, 0, longestTimer),
-    resetAfter: integer('restart.resetAfter', resetAfter, 0, longestTimer),
-  }
-}
-
 /** The options in which two loads of one runtime differ. */
 export function differences(first: Settings, second: Settings): string[] {
-  return [...known].filter((name) => {
-    const [one, other] = [first[name as keyof Settings], second[name as keyof Settings]]
-    // Threads are not started anew: there it follows from the placement.
-    if (name === 'config' || (name === 'restart' && first.placement !== second.placement)) return false
-    return name === 'restart' ? JSON.stringify(one) !== JSON.stringify(other) : one !== other
+  return names.filter((name) => entry(name).differs?.(first, second) ?? first[name] !== second[name])
+}
+
+/** What a guest's loader is told of the options: JSON can carry it. */
+export function guestOptions(settings: Settings): Readonly<Record<string, unknown>> {
+  const told = names.filter((name) => {
+    const { guestSees } = entry(name)
+    return guestSees === 'always' || (guestSees === 'process' && settings.placement === 'process')
   })
+  return Object.fromEntries(told.map((name) => tell(name, settings)))
 }
 
-function toJson(config: unknown): string {
-  if (config === undefined) return ''
-  try {
-    const text = JSON.stringify(config)
-    if (text !== undefined) return text
-  } catch (cause) {
-    throw new PolyloopError('invalid-argument', `config cannot be written as JSON: ${(cause as Error).message}`, {
-      cause,
-    })
-  }
-  return refuse('config', 'something that JSON can carry')
+function tell<Name extends OptionName>(name: Name, settings: Settings): readonly [name: string, value: unknown] {
+  return entry(name).told?.(settings[name]) ?? [name, plain(name, settings)]
 }
 
-function integer(name: string, value: unknown, least: number, most: number): number {
-  if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
-  return refuse(name, `an integer from ${least} to ${most}`)
+/** The options that a guest can be shared by only if they are the same: JSON can carry them. */
+export function sharedIdentity(settings: Settings): Readonly<Record<string, unknown>> {
+  const common = names.filter((name) => entry(name).guestSees !== undefined || entry(name).isOfShared)
+  return Object.fromEntries(common.map((name) => [name, plain(name, settings)]))
 }
 
-function path(name: string, value: unknown): string | undefined {
-  if (value === undefined || (typeof value === 'string' && value !== '' && !value.includes('\0'))) return value
-  return refuse(name, 'a path')
-}
-
-function refuse(name: string, wanted: string): never {
-  throw new PolyloopError('invalid-argument', `${name} is not ${wanted}`)
+function plain<Name extends OptionName>(name: Name, settings: Settings): unknown {
+  const { plain: convert } = entry(name)
+  return convert === undefined ? settings[name] : convert(settings[name])
 }

@@ -15,7 +15,7 @@ const planned = new Set(['java', 'go', 'node'])
  * Reads a locator: `python:module`, `python:./file.py`, `rust:./libx.so`, `./libx.so`, or a file URL
  * in place of a path. Relative paths are relative to the working directory.
  *
- * @throws invalid-argument where it is none
+ * @throws invalid-argument if it is none
  */
 export function parseLocator(text: string): Locator {
   if (typeof text !== 'string' || text === '' || text.includes('\0')) {

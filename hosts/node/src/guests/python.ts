@@ -54,7 +54,7 @@ function interpreter(options: { python?: string | undefined; venv?: string | und
 /**
  * Asks an interpreter where its library and packages are, in a process of its own.
  *
- * @throws not-found where there is no such interpreter, init-failed where it cannot serve
+ * @throws not-found if there is no such interpreter, init-failed if it cannot serve
  */
 async function probe(executable: string): Promise<Probe> {
   let text: string

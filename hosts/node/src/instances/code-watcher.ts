@@ -20,6 +20,7 @@ export class CodeWatcher {
     // The folder: a file that is replaced is another one.
     this.#watcher = watch(dirname(path), { persistent: false }, (_, name) => {
       if (name === null || (name !== own && !isOfGuest(name))) return
+      // RELOAD 1 ask
       clearTimeout(this.#timer)
       this.#timer = setTimeout(onChange, quiet, Date.now())
       this.#timer.unref()

@@ -163,6 +163,7 @@ export class Instance implements HubMember, ConnectionListener {
       this.#placement.abandon(new Error('it was unloaded while it started'))
       await this.started.promise.catch(() => {})
     }
+    // RELOAD 5 retire
     if (this.#state === 'ready') await new Promise<void>((resolve) => this.connection.whenIdle(resolve))
     if (this.#state === 'ready' || this.#state === 'dead') {
       this.#state = 'closing'
@@ -212,6 +213,7 @@ export class Instance implements HubMember, ConnectionListener {
   }
 
   #died(error: PolyloopError): void {
+    // DEATH 2 drain
     // What it answered before its death counts.
     while (this.drain(Number.POSITIVE_INFINITY));
     this.#die(error)
@@ -219,7 +221,6 @@ export class Instance implements HubMember, ConnectionListener {
 
   #die(failure: PolyloopError): void {
     if (this.#state === 'gone' || this.#state === 'dead') return
-    // DEATH 2 reject
     const { message, guest, exit } = failure
     const error = (): PolyloopError =>
       new PolyloopError('guest-crashed', `${this.#name} has died: ${message}`, {

@@ -36,8 +36,9 @@ export class Replica {
     return before
   }
 
-  /** After a death: calls `start` when it is time for the next instance. Returns false where there is to be none. */
+  /** After a death: calls `start` when it is time for the next instance. Returns false if there is to be none. */
   restart(start: () => void): boolean {
+    // DEATH 4 decide
     const { attempts, minDelay, maxDelay, resetAfter } = this.#policy
     if (Date.now() - this.#since >= resetAfter) this.deaths = 0
     this.deaths++

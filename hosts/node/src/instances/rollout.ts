@@ -8,7 +8,7 @@ import type { Replica } from './replica.ts'
 /** The guest's code has changed. */
 interface Change {
   readonly at: number
-  /** Loads it anew. */
+  /** Loads it again. */
   reload(): void
 }
 
@@ -49,7 +49,7 @@ export class Rollout {
   }
 
   /**
-   * Puts instances with the guest's code of now in the place of those that there are.
+   * Puts instances with the current code of the guest in the place of the current ones.
    *
    * @throws why the new code does not start; the old one goes on
    */
@@ -77,7 +77,7 @@ export class Rollout {
     this.act()
   }
 
-  /** Loads changed code anew, if this host is the one to do so. */
+  /** Loads changed code again, if this host is the one to do so. */
   act(): void {
     const change = this.#change
     const instance = this.#supervised.replicas[0]?.instance
@@ -99,7 +99,7 @@ export class Rollout {
     }
   }
 
-  /** An instance has been started anew in a replica: whoever looks for a shared guest finds the newest. */
+  /** An instance has been started again in a replica: whoever looks for a shared guest finds the newest. */
   restarted(replica: Replica): void {
     if (this.#renewed.size > 0) this.#renew(replica)
   }
@@ -117,7 +117,8 @@ export class Rollout {
     const { replicas } = this.#supervised
     const started: [Replica, Instance][] = []
     try {
-      // One after the other: where the code is wrong the first one tells.
+      // RELOAD 2 launch
+      // One after the other: if the code is wrong the first one tells.
       for (const replica of replicas) started.push([replica, await this.#supervised.launch(replica, true)])
       this.#expectReady(started)
       await Promise.all(started.map(([, instance]) => instance.takeOver()))
@@ -144,8 +145,9 @@ export class Rollout {
     let error: unknown
     for (let tries = 0; tries < most; tries++) {
       try {
+        // RELOAD 6 follow
         const instance = await this.#supervised.launch(replica, false)
-        // Where the one before has died meanwhile, another is on its way.
+        // If the one before has died meanwhile, another is on its way.
         if (this.#supervised.isClosing || replica.instance !== before) return this.#supervised.retire(instance)
         this.#expectReady([[replica, instance]])
         this.#supervised.replace(replica, instance)

@@ -14,7 +14,7 @@ import { type Common, Instance } from './instance.ts'
 import { Replica } from './replica.ts'
 import { Rollout, type Supervised } from './rollout.ts'
 
-/** The instances of a runtime: starts them, and starts them anew when they die. */
+/** The instances of a runtime: starts them, and starts them again when they die. */
 export class Supervisor implements Supervised {
   /** What the instances declare, once they are ready. */
   manifest: Manifest | undefined
@@ -106,6 +106,7 @@ export class Supervisor implements Supervised {
   }
 
   replace(replica: Replica, instance: Instance): void {
+    // RELOAD 4 replace
     replica.forgive()
     const before = this.#serve(replica, instance)
     if (before !== undefined) this.retire(before)
@@ -143,12 +144,13 @@ export class Supervisor implements Supervised {
   }
 
   async #again(replica: Replica): Promise<void> {
+    // DEATH 5 start again
     this.restarts++
     try {
       await this.#begin(replica)
       this.rollout.restarted(replica)
     } catch (error) {
-      // Where it is ready, a reload has put it there.
+      // If it is ready, a reload has put it there.
       if (this.isClosing || replica.instance?.state === 'ready') return
       this.emit({ type: 'crashed', instance: replica.index, error: error as PolyloopError })
       this.#restart(replica, error as PolyloopError)
@@ -156,6 +158,7 @@ export class Supervisor implements Supervised {
   }
 
   #giveUp(replica: Replica, error: PolyloopError): void {
+    // DEATH 6 give up
     this.emit({ type: 'gave-up', instance: replica.index, error })
     if (this.replicas.some(({ isOccupied }) => isOccupied)) return
     const { placement, restart } = this.#settings

@@ -28,6 +28,7 @@ export interface BindingNative {
   releaseRequestHeap(requests: number): void
   takeLog(id: number): string
   counts(id: number): string
+  ending(): void
 }
 
 /** What the add-on tells of a runtime outside its rings. */

@@ -69,6 +69,7 @@ export function open(): void {
   words = new Int32Array(native.openHub(drain, onEvent))
   // No turn of the loop will come any more.
   process.on('exit', () => {
+    native.ending()
     for (const member of members.values()) member.exit()
   })
 }

@@ -31,7 +31,7 @@ export class Counters {
   #untilSample = 1
   readonly #began = new WeakMap<object, number>()
 
-  /** @param sample - every so many-th call is timed; 0: none */
+  /** @param sample - every n-th call is timed; 0: none */
   constructor(sample: number) {
     this.#sample = sample
   }
@@ -48,7 +48,7 @@ export class Counters {
     this.#began.set(call, now())
   }
 
-  /** A timed call is over; `taken` is when a guest thread took it, 0 where none did. */
+  /** A timed call is over; `taken` is when a guest thread took it, 0 if none did. */
   end(call: object, taken: number): void {
     const began = this.#began.get(call)
     if (began === undefined || taken === 0) return

@@ -31,7 +31,7 @@ export interface CallMessage {
   readonly responseBytes: number | undefined
   /** From `response` on: whether it came after the call was given up. */
   readonly late: boolean | undefined
-  /** From `response` on, where the call is timed (the option `sample`): milliseconds until a guest thread took it. */
+  /** From `response` on, if the call is timed (the option `sample`): milliseconds until a guest thread took it. */
   readonly waited: number | undefined
   /** Likewise: milliseconds from then until the response was here. */
   readonly ran: number | undefined
@@ -49,11 +49,11 @@ export interface InstanceMessage extends RuntimeEvent {
 const started = channel('polyloop:call:start')
 /** Stop 2: its arguments are bytes, or text. */
 const encoded = channel('polyloop:call:encode')
-/** Stop 3, where the bounds do not let it in yet. */
+/** Stop 3, if the bounds do not let it in yet. */
 const queued = channel('polyloop:call:queue')
 /** Stops 3 to 5: it was let in, stands in the submission ring, and the guest is awake. */
 const submitted = channel('polyloop:call:submit')
-/** Stops 7 and 8: the response was drained. Also where nobody waits for it any more. */
+/** Stops 7 and 8: the response was drained. Told also if nobody waits for it any more. */
 const answered = channel('polyloop:call:response')
 /** Stop 9, its good end: the promise resolves, or the stream has ended. */
 const settled = channel('polyloop:call:settle')

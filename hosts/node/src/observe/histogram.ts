@@ -5,7 +5,7 @@ const parts = 8
 /** Powers of two of a nanosecond, up to 18 minutes. */
 const powers = 40
 
-/** What was measured, in milliseconds. All 0 where nothing was. */
+/** What was measured, in milliseconds. All 0 if nothing was. */
 export interface Summary {
   /** How many values. */
   readonly count: number

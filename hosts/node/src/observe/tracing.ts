@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Spans of OpenTelemetry, through its API, where the application has it: https://opentelemetry.io/docs/specs/semconv/rpc
+// Spans of OpenTelemetry, through its API, if the application has it: https://opentelemetry.io/docs/specs/semconv/rpc
 import type * as Api from '@opentelemetry/api'
 import { PolyloopError } from '../common/errors.ts'
 
@@ -9,7 +9,7 @@ let loading: Promise<void> | undefined
 /** Of the program's provider, or of what the API has before one is registered: a proxy without tracers of its own. */
 let provider: Api.ProxyTracerProvider | undefined
 let tracer: Api.Tracer | undefined
-/** Calls until the API is asked anew. That costs a look into the global object: too much for each call. */
+/** Calls until the API is asked again. That costs a look into the global object: too much for each call. */
 let untilLook = 0
 const lookEvery = 64
 
@@ -52,7 +52,7 @@ function look(): void {
   tracer = current?.getDelegateTracer('polyloop')
 }
 
-/** What is active now, for a span that starts later; undefined where nothing is traced. */
+/** What is active now, for a span that starts later; undefined if nothing is traced. */
 export function activeContext(): unknown {
   return isTracing() ? api?.context.active() : undefined
 }
@@ -79,7 +79,7 @@ export class Trace {
   }
 
   /**
-   * Starts a span; undefined where it is not to be traced.
+   * Starts a span; undefined if it is not to be traced.
    *
    * @param parent - what {@link activeContext} returned; what is active now by default
    */

@@ -2,14 +2,14 @@
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 
-/** A line that never ends is handed on in pieces of so many units. */
+/** A line that never ends is handed on in pieces of this many UTF-16 units. */
 const longestLine = 1 << 20
 /** Lines that are handed on in one turn of the loop: a guest that writes without end leaves others their turn. */
 const linesAtOnce = 256
 /** Milliseconds that the streams of a process that has ended may stay open, because others have inherited them. */
 const patience = 200
 
-/** Hands a stream on in whole lines, each with its end; `take` returns a promise where the next one has to wait. */
+/** Hands a stream on in whole lines, each with its end; `take` returns a promise if the next one has to wait. */
 export function lines(from: Readable, take: (line: string) => unknown): void {
   const decoder = new StringDecoder('utf8')
   let rest = ''

@@ -128,6 +128,7 @@ export class OwnProcess implements GuestProcess {
 
   async #exited(code: number | null, signal: string | null): Promise<void> {
     if (this.#over) return
+    // DEATH 1 end
     this.kill()
     this.#over = true
     clearTimeout(this.#killing)

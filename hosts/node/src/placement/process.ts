@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Breach, type GuestExit, PolyloopError } from '../common/errors.ts'
-import type { Settings } from '../common/options.ts'
+import { guestOptions, type Settings } from '../common/options.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
 import { hold, release } from '../native/keep-alive.ts'
@@ -142,11 +142,8 @@ export class ProcessPlacement implements Placement {
   }
 
   #start(): string {
-    const { threads, config, encoding, maxPayload, maxMemory, heartbeat } = this.#settings
     const { library, loader } = this.#guest
-    // Several beats within the time that the host waits for one.
-    const beat = heartbeat === 0 ? 0 : Math.max(1, Math.floor(heartbeat / 4))
-    return JSON.stringify({ library, loader, threads, config, codec: encoding.name, maxPayload, maxMemory, beat })
+    return JSON.stringify({ library, loader, ...guestOptions(this.#settings) })
   }
 
   close(): void {

@@ -2,15 +2,14 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { version } from '../common/layout.ts'
-import type { Settings } from '../common/options.ts'
+import { type Settings, sharedIdentity } from '../common/options.ts'
 import type { GuestStart } from '../guests/start.ts'
 
 /** The name by which those hosts find each other that share a guest: they have said the same. */
 export function shareName({ command, library, loader }: GuestStart, settings: Settings, index: number): string {
-  const { config, threads, encoding, maxPayload, maxMemory, heartbeat, drainTimeout, shared } = settings
+  const { shared } = settings
   const group = typeof shared === 'string' ? shared : [...primary()]
-  const guest = [command, library, loader, config, threads, encoding.name]
-  const all = [version, process.getuid?.(), group, index, guest, maxPayload, maxMemory, heartbeat, drainTimeout]
+  const all = [version, process.getuid?.(), group, index, command, library, loader, sharedIdentity(settings)]
   return `polyloop-${createHash('sha256').update(JSON.stringify(all)).digest('hex').slice(0, 40)}`
 }
 

@@ -153,6 +153,7 @@ export class SharedProcess implements GuestProcess {
   }
 
   async takeOver(): Promise<void> {
+    // RELOAD 3 take the name
     const taking = deferred<void>()
     this.#taking = taking
     hold(taking, 'a guest process starts')
@@ -240,6 +241,7 @@ export class SharedProcess implements GuestProcess {
   /** The broker has told how it ended, or has ended itself. */
   async #exited(how: string, exit: GuestExit): Promise<void> {
     if (this.#state !== 'joined') return
+    // DEATH 1 end
     this.#state = 'draining'
     hold(this, 'a guest process is to be read to its end')
     if (this.#lifeline !== undefined) await streamsEnd([this.#lifeline])

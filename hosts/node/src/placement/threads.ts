@@ -2,7 +2,7 @@
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import type { Settings } from '../common/options.ts'
+import { guestOptions, type Settings } from '../common/options.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
 import type { Placement } from './placement.ts'
@@ -29,12 +29,11 @@ export class ThreadPlacement implements Placement {
   }
 
   begin(): () => void {
-    const { threads, config, encoding } = this.#settings
     const { loader } = this.#guest
     // A process opens a library of one path once, and never again.
     const copied = this.#isFresh && loader === '' ? copy(this.#guest.library) : undefined
     const library = copied?.path ?? this.#guest.library
-    native.start(this.#id, JSON.stringify({ library, loader, threads, config, codec: encoding.name }))
+    native.start(this.#id, JSON.stringify({ library, loader, ...guestOptions(this.#settings) }))
     return () => copied?.remove()
   }
 

@@ -23,7 +23,7 @@ export class Block {
   /** Most items of response streams that may be under way. */
   readonly credits: number
 
-  /** @throws protocol where the memory is not a block of this layout */
+  /** @throws protocol if the memory is not a block of this layout */
   constructor(memory: ArrayBuffer) {
     this.words = new Int32Array(memory)
     this.parking = this.words

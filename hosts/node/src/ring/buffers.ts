@@ -23,7 +23,7 @@ const nudge = { last: new ArrayBuffer(0) }
 
 /**
  * To be called before memory of ours is shown to JavaScript. Memory that is not V8's own makes it collect the whole heap,
- * every 64 MB of it. Where V8 allocates a store itself, however small, it first looks whether 32 MB of young ones wait,
+ * every 64 MB of it. If V8 allocates a store itself, however small, it first looks whether 32 MB of young ones wait,
  * ours too, and collects just those. (V8 13 looks at 64 MB: too late to help.)
  */
 export function nudgeCollector(): void {

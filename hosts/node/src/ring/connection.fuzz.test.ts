@@ -193,7 +193,7 @@ class Case {
     }
   }
 
-  /** Once in so many times, where it does not keep to the rules. */
+  /** Once in n times, if it does not keep to the rules. */
   #errs(often: number): boolean {
     return !this.#isSound && this.#random.below(often) === 0
   }
@@ -274,7 +274,7 @@ class Case {
     return entry
   }
 
-  /** Writes entries, some of them wrong, and perhaps moves the tail where it should not. */
+  /** Writes entries, some of them wrong, and perhaps moves the tail to a wrong place. */
   write(): void {
     const { words, cq, cqMask } = this.block
     const random = this.#random
@@ -369,7 +369,7 @@ async function each(count: number, one: (seed: number) => Promise<void>): Promis
 test('whatever is in the rings, drains throw nothing but a Breach, and every call settles once', async () => {
   const breaches = new Set<string>()
   await each(cases, async (seed) => void breaches.add((await run(seed, false)).replaceAll(/-?\d+/g, '#')))
-  // It is worth little where all cases end in the same way.
+  // It is worth little if all cases end in the same way.
   if (cases >= 3000) expect(breaches.size).toBeGreaterThan(12)
 })
 

@@ -290,6 +290,7 @@ export class Connection implements CallTarget, CompletionReader {
     const responseStream = call?.extras?.responseStream
     this.#counters.responseBytes += length
     try {
+      // ITEM 4 drain
       // Also if nobody reads it: its slab counts it.
       const value = this.#responses.decode(at, slot, (meta >>> 8) & 0xff, length, 0)
       if (call?.abandoned === false) responseStream?.receive(value, length)
@@ -341,6 +342,7 @@ export class Connection implements CallTarget, CompletionReader {
 
   /** The guest has died: no response will come. Rejects every call in flight. */
   fail(error: () => PolyloopError): void {
+    // DEATH 3 reject
     this.#isOver = true
     for (const call of this.#slots.clear()) {
       this.#admission.leave(call)

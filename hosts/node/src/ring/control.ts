@@ -10,7 +10,7 @@ import type { RequestBuffers } from './request-buffers.ts'
 
 /**
  * The host's end of the control ring: what is said of calls under way. A call is named by its slot and generation, for
- * it may be answered meanwhile. Where the hub drains, it has the entries acted on afterwards; elsewhere a native call
+ * it may be answered meanwhile. If the hub drains, it has the entries acted on afterwards; elsewhere a native call
  * does. A guest in a process of its own has a thread for that, which needs the call only if it sleeps.
  */
 export class ControlRing {
@@ -53,7 +53,7 @@ export class ControlRing {
     this.#publish(true)
   }
 
-  /** Lets the guest send so many more items and bytes. */
+  /** Lets the guest send n more items and bytes. */
   credit(slot: number, generation: number, items: number, bytes: number): void {
     const at = this.#begin(slot, kind.credit, generation)
     this.#words[at + 3] = bytes
@@ -65,7 +65,7 @@ export class ControlRing {
     const { control, controlMask } = this.#block
     // SYNC POINT control
     const head = Atomics.load(this.#words, header.controlHead)
-    // CallExtras than all of it are taken, too, where the head is said to be beyond the tail.
+    // More than all of it are taken, too, if the head is said to be beyond the tail.
     if ((this.#tail - head) >>> 0 > controlMask) this.#makeRoom()
     const at = control + (this.#tail & controlMask) * entryWords
     this.#words.fill(0, at, at + entryWords)

@@ -28,7 +28,7 @@ export class Held {
   /**
    * The answer has come, and says whether the guest holds it. Returns whether the place is free now.
    *
-   * @throws Breach where the guest has let go of what it says it does not hold
+   * @throws Breach if the guest has let go of what it says it does not hold
    */
   answered(place: number, isHeld: boolean): boolean {
     const hasLetGo = this.#places.size > 0 && this.#places.delete(place)
@@ -40,7 +40,7 @@ export class Held {
   /**
    * The guest has let go. Returns whether the place is free now.
    *
-   * @throws Breach where it has before
+   * @throws Breach if it has before
    */
   released(place: number): boolean {
     const state = this.#places.get(place)

@@ -20,10 +20,10 @@ export class RequestBuffers {
   readonly #pool: number[]
   /** A byte for each place: 1 while what lies elsewhere for it is kept. Never in memory that another process writes. */
   readonly #pins: Uint8Array
-  /** 1 where a call's own place for an item is in use. */
+  /** 1 if a call's own place for an item is in use. */
   readonly #reserved: Uint8Array
   readonly #memory: RequestHeap
-  /** What of it each requestBuffer's entry refers to: kept as long as the guest may read it. */
+  /** What of it each request buffer's entry refers to: kept as long as the guest may read it. */
   readonly #lent: (ArrayBufferLike | Allocation | undefined)[]
   /** How many of them. */
   lent = 0
@@ -32,9 +32,9 @@ export class RequestBuffers {
   #waiting: (() => void)[] = []
 
   /**
-   * @param memory - where the guest reads requests, beside the requestBuffers
+   * @param memory - where the guest reads requests, beside the request buffers
    * @param copies - whether callers' bytes cannot be read where they are
-   * @param pins - a byte for each requestBuffer
+   * @param pins - a byte for each request buffer
    */
   constructor(
     id: number,
@@ -55,7 +55,7 @@ export class RequestBuffers {
     this.#copies = copies
   }
 
-  /** A place for an item of the call in `slot`; undefined where it has to wait. */
+  /** A place for an item of the call in `slot`; undefined if it has to wait. */
   take(slot: number): number | undefined {
     if (this.#reserved[slot] === 0) {
       this.#reserved[slot] = 1
@@ -82,13 +82,13 @@ export class RequestBuffers {
   }
 
   /**
-   * Copies a small payload into its requestBuffer. A large one that lies in {@link memory} is left there; another is pinned,
+   * Copies a small payload into its request buffer. A large one that lies in {@link memory} is left there; another is pinned,
    * or copied to where the guest reads it.
    *
    * @param word - where its entry begins, in 32-bit words
-   * @param room - bytes that it may take of its requestBuffer
+   * @param room - bytes that it may take of its request buffer
    * @returns bytes of the payload
-   * @throws overloaded where there is no memory to place it in
+   * @throws overloaded if there is no memory to place it in
    */
   place(requestBuffer: number, word: number, payload: Uint8Array | string, room: number): number {
     if (typeof payload === 'string') return this.#write(requestBuffer, word, payload, room)

@@ -8,7 +8,7 @@ import { nudgeCollector, view } from './buffers.ts'
 /** Requests up to here have memory in common. */
 const sharedUpTo = 256 << 10
 const chunkBytes = 1 << 20
-/** The smallest place; what is smaller fits its requestBuffer. */
+/** The smallest place; what is smaller fits its request buffer. */
 const smallest = 8 << 10
 /** Bytes of free places that are kept for the next requests: what a burst took beyond that is collected. */
 const keptBytes = 64 << 20
@@ -53,7 +53,7 @@ export class RequestHeap {
    * So many bytes for a caller, which say whatever was there before. Those that fit the place of a request are copied
    * there in any case, and are plain memory; so is what is asked for after the unload.
    *
-   * @throws overloaded where there is none
+   * @throws overloaded if there is none
    */
   alloc(bytes: number): Buffer {
     if (bytes <= inlineRequestBytes || !this.#isOpen) return Buffer.allocUnsafe(bytes)
@@ -100,16 +100,16 @@ export class RequestHeap {
     this.#stray.length = 0
   }
 
-  /** Where the guest finds the bytes of a caller's; undefined where it cannot. */
+  /** Where the guest finds the bytes of a caller's; undefined if it cannot. */
   find({ buffer, byteOffset }: Uint8Array): number | undefined {
     const address = this.#addresses.get(buffer)
     return address === undefined ? undefined : address + byteOffset
   }
 
   /**
-   * A place for a request of so many bytes at most; undefined where that is more than a place has.
+   * A place for a request of at most `bytes` bytes; undefined if that is more than a place has.
    *
-   * @throws overloaded where there is none
+   * @throws overloaded if there is none
    */
   take(bytes: number): Allocation | undefined {
     if (bytes > chunkBytes) return undefined

@@ -49,7 +49,7 @@ export class Responses {
    *
    * @param length - bytes of the payload, 32 bits without a sign
    * @param listener - told the context that came along, if one did
-   * @throws what the guest threw; protocol where the codec cannot read it; Breach where the entry cannot be
+   * @throws what the guest threw; protocol if the codec cannot read it; Breach if the entry cannot be
    */
   decode(at: number, slot: number, flags: number, length: number, code: number, listener?: ContextListener): unknown {
     // Each word is read once: another process could change it between a look and its use.
@@ -81,8 +81,8 @@ export class Responses {
   }
 
   /**
-   * A text. Where another process may change it, out of a copy: what makes strings of bytes reads them twice, first to
-   * see how long the string will be, and writes beyond it where they have become others meanwhile.
+   * A text. If another process may change it, out of a copy: what makes strings of bytes reads them twice, first to
+   * see how long the string will be, and writes beyond it if they have become others meanwhile.
    */
   #text(bytes: Buffer, start: number, end: number): string {
     return this.#isShared ? copied(bytes, start, end) : bytes.toString('utf8', start, end)

@@ -80,7 +80,7 @@ test('slabs that come and go by the gigabyte do not make V8 collect its whole he
     await guest.unload()
   `
   const [[minor, major]] = (await said(source)) as [[number, number]]
-  // Where V8 counts 1.6 GB of slabs at 64 MB each, it collects the whole heap 25 times.
+  // If V8 counts 1.6 GB of slabs at 64 MB each, it collects the whole heap 25 times.
   expect(minor + major).toBeGreaterThan(10)
   expect(major).toBeLessThan(looksInTime ? 8 : 40)
 })

@@ -52,9 +52,9 @@ export class Slabs {
   }
 
   /**
-   * The memory of a slab that holds one response alone, of so many bytes.
+   * The memory of a slab that holds one response alone, of `bytes` bytes.
    *
-   * @throws Breach where there is no such slab
+   * @throws Breach if there is no such slab
    */
   own(slab: number, bytes: number): Slab {
     nudgeCollector()
@@ -72,7 +72,7 @@ export class Slabs {
   /**
    * The guest is done with a slab that holds `total` responses.
    *
-   * @throws Breach where it cannot hold so many
+   * @throws Breach if it cannot hold so many
    */
   seal(slab: number, total: number): void {
     const open = this.#find(slab)

@@ -26,7 +26,7 @@ function smallest(): Block {
   return new Block(memory)
 }
 
-/** Items that are sent, by the requestBuffer that each took. */
+/** Items that are sent, by the request buffer that each took. */
 class Sent extends ControlRing {
   readonly requestBuffers: number[] = []
 

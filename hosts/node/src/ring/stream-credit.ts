@@ -16,7 +16,7 @@ const share = 1 / 4
 export class StreamCredit {
   readonly #control: ControlRing
   readonly #requestBuffers: RequestBuffers
-  /** What feeds the items under way, and their bytes, by their requestBuffer. */
+  /** What feeds the items under way, and their bytes, by their request buffer. */
   readonly #items = new Map<number, { readonly requestStream: RequestStream; readonly bytes: number }>()
   readonly #held = new Held()
   /** Credit for items beyond the first of each stream. */
@@ -31,6 +31,7 @@ export class StreamCredit {
 
   /** The first credit of a response stream, in items. */
   lend(responseStream: ResponseStream): number {
+    // ITEM 2 lend credit
     const further = Math.min(responseStream.ahead - 1, Math.ceil(this.#credits * share))
     this.#credits -= further
     responseStream.window = 1 + further
@@ -58,7 +59,7 @@ export class StreamCredit {
     }
   }
 
-  /** No place is free. Where guests hold all of them, none will be before their functions end, which wait for more. */
+  /** No place is free. If guests hold all of them, none will be before their functions end, which wait for more. */
   #full(): undefined {
     if (this.#items.size > 0) return
     const message = `guests keep ${this.#held.size} items of streams, and there is no place for another: copy what is kept`

@@ -10,7 +10,7 @@ import type { RequestBuffers } from './request-buffers.ts'
 export interface EntryExtras {
   /** Items that the guest may send at first. */
   readonly credit: number
-  /** JSON of the call's context, at most as long as a requestBuffer. */
+  /** JSON of the call's context, at most as long as a request buffer. */
   readonly context: Uint8Array | undefined
 }
 
@@ -75,7 +75,7 @@ export class SubmissionRing {
     return length
   }
 
-  /** The context lies behind the payload, or in its place where that lies elsewhere. */
+  /** The context lies behind the payload, or in its place if that lies elsewhere. */
   #add(at: number, slot: number, length: number, { credit, context }: EntryExtras): void {
     this.#words[at + 2] = credit | ((context?.length ?? 0) << 16)
     if (context === undefined) return

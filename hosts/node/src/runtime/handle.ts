@@ -8,7 +8,7 @@ import type { RuntimeCore } from './runtime.ts'
 import type { Stats } from './stats.ts'
 
 /**
- * The guest's functions as local async functions: each returns a promise of what it returns, or, where it is described
+ * The guest's functions as local async functions: each returns a promise of what it returns, or, if it is described
  * as returning an AsyncIterable, a {@link Stream}.
  */
 export type Methods<T> = {
@@ -66,10 +66,10 @@ export interface RuntimeHandle<T> extends AsyncDisposable {
   /** Counters since the load. */
   stats(): Stats
   /**
-   * Loads the guest's code anew: new calls go to the new code, calls in flight finish on the old. Where the guest is
+   * Loads the guest's code again: new calls go to the new code, calls in flight finish on the old. If the guest is
    * shared, other hosts are told, and their new calls follow.
    *
-   * @throws init-failed, and what else `load` throws, where the new code does not start: then the old one goes on
+   * @throws init-failed, and what else `load` throws, if the new code does not start: then the old one goes on
    */
   reload(): Promise<void>
   /** Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again. */

@@ -108,7 +108,7 @@ export class RuntimeCore {
     )
   }
 
-  /** What is active where a stream is asked for: whoever reads it first may be somebody else. */
+  /** What is active when a stream is asked for: whoever reads it first may be somebody else. */
   #parent(): unknown {
     return this.settings.tracing ? activeContext() : undefined
   }
@@ -237,14 +237,15 @@ export class RuntimeCore {
     return new PolyloopError('not-found', `${this.name} has no function '${String(name)}': ${known}`)
   }
 
-  /** Loads the guest's code anew. */
+  /** Loads the guest's code again. */
   async reload(): Promise<void> {
     if (!this.open) throw this.#refusal()
     if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
+    // RELOAD 1 ask
     await this.supervisor.rollout.reload()
   }
 
-  /** Loads the guest's code anew whenever it changes, until the unload. */
+  /** Loads the guest's code again whenever it changes, until the unload. */
   watch(path: string, isOfGuest: (name: string) => boolean): void {
     const reload = (): void => {
       this.reload().catch((error: PolyloopError) => {
@@ -270,7 +271,7 @@ export class RuntimeCore {
     const idle = new Promise<void>((resolve) => this.dispatcher.whenIdle(resolve))
     holdForCalls()
     await idle
-    // Calls may still wait where the guest keeps requests for good: no place will be free for them.
+    // Calls may still wait if the guest keeps requests for good: no place will be free for them.
     this.dispatcher.fail(() => this.#refusal())
     this.#lastStats = this.stats()
     await this.supervisor.close()

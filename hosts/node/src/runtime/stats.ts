@@ -15,7 +15,7 @@ export interface Stats {
   readonly errors: number
   /** The same by the code of the error. */
   readonly errorsByCode: Readonly<Partial<Record<PolyloopErrorCode, number>>>
-  /** Of every so many-th call (the `sample` option), in milliseconds. */
+  /** Of every n-th call (the `sample` option), in milliseconds. */
   readonly latency: {
     /** From the call until a guest thread took it. */
     readonly waiting: Summary
@@ -41,13 +41,13 @@ export interface Stats {
   readonly pinned: number
   /** Times that the guest woke this thread's loop. */
   readonly wakeups: number
-  /** Times that the guest was started anew, after it had died. */
+  /** Times that the guest was started again, after it had died. */
   readonly restarts: number
-  /** Times that its code was loaded anew, by whichever host where it is shared. */
+  /** Times that its code was loaded again; if it is shared, by whichever host. */
   readonly reloads: number
   /** The instances that there are. */
   readonly instances: readonly {
-    /** Its process, where it has one of its own. */
+    /** Its process, if it has one of its own. */
     readonly pid?: number
     readonly state: string
     readonly inFlight: number

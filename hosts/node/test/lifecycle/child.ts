@@ -16,6 +16,8 @@ export interface RunOptions {
   /** Options of Node.js. */
   readonly node?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** A descriptor that it reads. */
+  readonly stdin?: number
   /** Sent when the program prints its first line. */
   readonly kill?: NodeJS.Signals
 }
@@ -25,16 +27,16 @@ const watchdog = 30_000
 
 /** Runs `programs/<name>.ts`, as it was compiled, to its end. */
 export function run(name: string, args: readonly string[], options: RunOptions = {}): Promise<Ended> {
-  const { under = [], node = [], env = {}, kill } = options
+  const { under = [], node = [], env = {}, stdin = 'ignore', kill } = options
   const program = inRoot(`hosts/node/test/dist/lifecycle/programs/${name}.js`)
   const [command, ...rest] = [...under, process.execPath, ...node, program, ...args]
   const child = spawn(command as string, rest, {
     // In a group of its own, so that the watchdog reaches what it started.
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [stdin, 'pipe', 'pipe'],
     env: { ...process.env, NODE_OPTIONS: '', ...env },
   })
-  if (kill !== undefined) child.stdout.once('data', () => child.kill(kill))
+  if (kill !== undefined) child.stdout?.once('data', () => child.kill(kill))
   return ended(child, `${name} ${args.join(' ')}`)
 }
 

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from 'node:child_process'
+import { closeSync, constants, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { temporaryFolder } from '../support/folders.ts'
+import { rustLibrary } from '../support/paths.ts'
 import { type Ended, type RunOptions, run } from './child.ts'
-import { pythonGuest, rustGuest, streamsGuest } from './paths.ts'
+import { ownGuest, pythonGuest, rustGuest, streamsGuest } from './paths.ts'
 
 const languages = [
   { language: 'Rust', guest: rustGuest },
@@ -87,6 +92,78 @@ describe.concurrent.each(streaming)(
     })
   },
 )
+
+const computing = [
+  { language: 'Rust', guest: rustGuest },
+  { language: 'Python', guest: ownGuest },
+]
+
+// Destructors of libraries would wait for what computes, for ever.
+describe.concurrent.each(computing)('a program whose $language guest computes on a thread', ({ guest }) => {
+  const play = (scenario: string, options?: RunOptions): Promise<Ended> =>
+    run('exit', [scenario, guest, rustLibrary], options)
+  const lines = (stdout: string): string[] =>
+    stdout
+      .replaceAll(/-{200000}/g, 'listener')
+      .trimEnd()
+      .split('\n')
+  // What C buffers comes last.
+  const last = (code: number): string[] => ['listener', `exit ${code}`, 'computes']
+
+  test('ends by process.exit()', async () => {
+    const { stdout, ...how } = await play('computing-exit')
+    expect({ ...how, lines: lines(stdout) }).toEqual({ code: 3, signal: null, stderr: '', lines: last(3) })
+  })
+
+  test('ends by an uncaught exception', async () => {
+    const how = await play('computing-throws')
+    expectError(how)
+    expect(lines(how.stdout)).toEqual(last(1))
+  })
+
+  test('ends by itself once it has given up the call', async () => {
+    const { stdout, ...how } = await play('computing-given-up')
+    expect({ ...how, lines: lines(stdout) }).toEqual({
+      code: 0,
+      signal: null,
+      stderr: '',
+      lines: ['cancelled', ...last(0)],
+    })
+  })
+
+  test.each([
+    ['while it is loaded', 'computing-loading', ['exit 3', 'computes']],
+    ['while it is unloaded', 'computing-unloading', last(3)],
+    ['of a worker', 'computing-worker', ['exit 3', 'computes']],
+  ])('ends by process.exit() %s', async (_, scenario, wanted) => {
+    const { stdout, ...how } = await play(scenario)
+    expect({ ...how, lines: lines(stdout) }).toEqual({ code: 3, signal: null, stderr: '', lines: wanted })
+  })
+
+  test('ends with all that it printed in a file', async () => {
+    const file = join(temporaryFolder(), 'stdout')
+    const how = await play('computing-exit', { under: ['sh', '-c', `exec "$0" "$@" > ${file}`] })
+    expect(how).toEqual({ ...well(''), code: 3 })
+    expect(lines(readFileSync(file, 'latin1'))).toEqual(last(3))
+  })
+
+  test('leaves a pipe that it has read as it was', async () => {
+    const pipe = join(temporaryFolder(), 'pipe')
+    execFileSync('mkfifo', [pipe])
+    const stdin = openSync(pipe, constants.O_RDWR)
+    try {
+      expect(await play('computing-and-reading', { stdin })).toMatchObject({ code: 3, stderr: '' })
+      const [, flags = ''] = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${stdin}`, 'latin1')) ?? []
+      expect(Number.parseInt(flags, 8) & (constants.O_RDWR | constants.O_NONBLOCK)).toBe(constants.O_RDWR)
+    } finally {
+      closeSync(stdin)
+    }
+  })
+})
+
+test('a program whose guests are idle runs the destructors of libraries when it ends', async () => {
+  expect(await run('exit', ['idle-exit', rustGuest])).toEqual({ ...well(''), code: 3, stderr: 'closed\n' })
+})
 
 test('a log function that throws is an uncaught exception, and no answer is lost or given twice', async () => {
   const wanted = { caught: true, right: 1000, late: 0 }

@@ -2,7 +2,7 @@
 //! What a call costs on Python's side: a host that hands out one task again and again.
 
 use crate::cases::{Env, fixture};
-use crate::host::{self, Load};
+use crate::host::LIBRARY;
 use polyloop_abi::{
     ABI_VERSION, Bytes, FLAG_BYTES, FLAG_SPREAD, Host, Item, KIND_CALL, RuntimeHandle, STREAM_END,
     STREAM_REFUSED, TAKE_EMPTY, TAKE_STOPPED, TAKE_TASK, Task, Watcher,
@@ -42,9 +42,9 @@ static HOST: Host = Host {
 };
 
 pub fn run(env: &Env) {
-    let load = Load { loader: env.file(&fixture("basic.py")), config: "", codec: "json", threads: 1 };
+    let loader = env.file(&fixture("basic.py")).to_string();
     // SAFETY: this host needs no handle.
-    let (rc, guest) = unsafe { host::start(&HOST, 8, &load) };
+    let (rc, guest) = unsafe { LIBRARY.start(&HOST, 8, 1, ["", "json", &loader]) };
     assert_eq!(rc, 0);
     let bytes = vec![b'x'; 512];
     println!(
@@ -57,7 +57,8 @@ pub fn run(env: &Env) {
     measure("greet({name}), JSON", "greet", 0, br#"{"name":"Ada"}"#);
     measure("echo_async, 512 bytes", "echo_async", FLAG_BYTES, &bytes);
     STOPPED.store(true, Ordering::Relaxed);
-    host::join(guest);
+    // SAFETY: it was started, and is joined once.
+    unsafe { LIBRARY.join(guest) };
 }
 
 fn measure(title: &str, name: &str, flags: u8, payload: &[u8]) {

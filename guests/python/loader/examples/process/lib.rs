@@ -5,7 +5,7 @@
 
 #[path = "../harness/cases/mod.rs"]
 mod cases;
-#[path = "../harness/host/mod.rs"]
+#[path = "../harness/host.rs"]
 mod host;
 
 use std::ffi::c_int;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs that end in one way or another. The second argument is the guest's locator.
+import { readdirSync, readFileSync } from 'node:fs'
+import { isMainThread, Worker } from 'node:worker_threads'
 import { type LoadOptions, load as loadAnywhere, type Runtime, type Untyped } from 'polyloop'
-import { placement, play, sleep, tell } from './support.ts'
+import { placement, play, sleep, tell, until } from './support.ts'
 
 const locator = process.argv[3] ?? ''
 interface Fixture {
@@ -21,7 +23,78 @@ const say = (text: string): void => console.log(text)
 /** Takes a call's rejection, as a program that goes on would. */
 const quiet = (call: Promise<unknown>): void => void call.catch(() => undefined)
 
+/** The library that has the function `compute`: the third argument. */
+const library = process.argv[4] ?? ''
+
+/** Waits until a thread of this process computes. */
+function computing(): Promise<void> {
+  return until(() =>
+    readdirSync('/proc/self/task').some((thread) => {
+      try {
+        return readFileSync(`/proc/self/task/${thread}/comm`, 'latin1') === 'computes\n'
+      } catch {
+        return false
+      }
+    }),
+  )
+}
+
+/** Begins a call that computes for ever, and says more than a pipe holds when the program ends. */
+async function compute(signal?: AbortSignal): Promise<{ readonly guest: Runtime; readonly call: Promise<unknown> }> {
+  if (isMainThread) process.on('exit', (code) => say(`${'-'.repeat(200_000)}\nexit ${code}`))
+  const guest = await load(locator)
+  const call = guest.call('compute', library, signal && { signal })
+  quiet(call)
+  await computing()
+  return { guest, call }
+}
+
 await play({
+  'computing-exit': async () => {
+    await compute()
+    process.exit(3)
+  },
+  'computing-throws': async () => {
+    await compute()
+    setImmediate(() => {
+      throw new Error('on purpose')
+    })
+  },
+  'computing-given-up': async () => {
+    const stop = new AbortController()
+    const { call } = await compute(stop.signal)
+    stop.abort()
+    await call.catch((error) => say(error.code))
+  },
+  'computing-loading': async () => {
+    process.on('exit', (code) => say(`exit ${code}`))
+    quiet(load(locator, { config: { computes: library } }))
+    await computing()
+    process.exit(3)
+  },
+  'computing-unloading': async () => {
+    const { guest } = await compute()
+    quiet(guest.unload())
+    await sleep(20)
+    process.exit(3)
+  },
+  'computing-worker': async () => {
+    if (!isMainThread) return compute()
+    process.on('exit', (code) => say(`exit ${code}`))
+    new Worker(new URL(import.meta.url), { argv: process.argv.slice(2) })
+    await computing()
+    process.exit(3)
+  },
+  'computing-and-reading': async () => {
+    process.stdin.on('data', () => undefined)
+    await compute()
+    process.exit(3)
+  },
+  'idle-exit': async () => {
+    const guest = await load(locator)
+    await guest.tell_of_closing?.()
+    process.exit(3)
+  },
   settled: async () => {
     const guest = await load(locator)
     await guest.send(Buffer.from('ping'))

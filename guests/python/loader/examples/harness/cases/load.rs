@@ -15,20 +15,20 @@ pub const ALL: &[Case] = &[
 ];
 
 fn names(guest: &Runtime) -> Vec<String> {
-    let methods = guest.manifest["methods"].as_array().expect("methods");
+    let methods = guest.manifest()["methods"].as_array().expect("methods");
     methods.iter().map(|method| method["name"].as_str().expect("name").to_owned()).collect()
 }
 
 fn manifest(env: &Env) {
     let guest = env.load("basic.py");
-    let methods = guest.manifest["methods"].as_array().expect("methods");
+    let methods = guest.manifest()["methods"].as_array().expect("methods");
     let find = |name: &str| methods.iter().find(|method| method["name"] == name).expect("a method");
     assert_eq!(find("add"), &json!({"name": "add", "params": ["a", "b"], "async": false}));
     assert_eq!(
         find("sleep_async"),
         &json!({"name": "sleep_async", "params": ["milliseconds"], "async": true})
     );
-    assert_eq!(guest.manifest["info"]["python"], env.probe["version"]);
+    assert_eq!(guest.manifest()["info"]["python"], env.probe["version"]);
     assert!(names(&guest).iter().all(|name| name != "init" && name != "Error" && !name.starts_with('_')));
     guest.unload();
 

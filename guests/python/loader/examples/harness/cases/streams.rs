@@ -73,11 +73,11 @@ fn pressure(env: &Env) {
             assert_eq!(guest.ask("sleep_async", &json!([0])), 0, "the loop is free");
         }
         assert_eq!((guest.sent(id), guest.is_answered(id)), (1, false), "{name}");
-        guest.grant(id, 1);
+        guest.credit(id, 1);
         guest.next(id).expect("sent before");
         guest.next(id).expect("the one more");
         assert!(!guest.is_answered(id));
-        guest.grant(id, 10);
+        guest.credit(id, 10);
         assert_eq!(guest.rest(id), (encoded(&json!([3, 4])), Ok(Output::Empty)), "{name}");
     }
     guest.unload();
@@ -230,7 +230,7 @@ fn misuse(env: &Env) {
 
 fn manifest(env: &Env) {
     let guest = env.write_and_load(KINDS).expect("loads");
-    let methods = guest.manifest["methods"].as_array().expect("methods");
+    let methods = guest.manifest()["methods"].as_array().expect("methods");
     let flags = |name: &str| {
         let method = methods.iter().find(|method| method["name"] == name).expect(name);
         (method["async"] == true, method.get("stream").map(|flag| flag == true))
@@ -357,7 +357,7 @@ fn stress(env: &Env) {
                         for number in 0..20 {
                             let item = format!("\"{caller}/{round}/{number}\"").into_bytes();
                             assert_eq!(guest.next(id), Some(Output::Encoded(item)));
-                            guest.grant(id, 1);
+                            guest.credit(id, 1);
                         }
                         assert_eq!(guest.rest(id), (vec![], Ok(Output::Empty)));
                     }

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Readers of options: each checks a value that a caller gave, and says what is wanted if the value is wrong.
+import { PolyloopError } from './errors.ts'
+
+/** @throws invalid-argument, with the option's name and what it takes */
+export type Read<T> = (value: unknown, name: string) => T
+
+/** What the reference says of an option, or of a part of one. */
+export interface Described<T> {
+  /** Checks a value that was given. */
+  readonly read: Read<T>
+  readonly default: T
+  /** The default in words, if it is not to be shown as it is. */
+  readonly shownDefault?: string
+  /** One or two sentences for docs/reference/options.md, which is written from them. */
+  readonly doc: string
+}
+
+export function refuse(name: string, wanted: string): never {
+  throw new PolyloopError('invalid-argument', `${name} is not ${wanted}`)
+}
+
+export function integer(least: number, most: number): Read<number> {
+  return (value, name) => {
+    if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
+    return refuse(name, `an integer from ${least} to ${most}`)
+  }
+}
+
+/** An integer for which null, too, means the default. */
+export function integerOr(
+  fallback: number,
+  least: number,
+  most: number,
+): { readonly read: Read<number>; readonly default: number } {
+  const read = integer(least, most)
+  return { read: (value, name) => (value === null ? fallback : read(value, name)), default: fallback }
+}
+
+export function boolean(value: unknown, name: string): boolean {
+  return typeof value === 'boolean' ? value : refuse(name, 'true or false')
+}
+
+export function oneOf<const Word extends string>(...words: readonly Word[]): Read<Word> {
+  const wanted = words.map((word) => `'${word}'`).join(' or ')
+  return (value, name) => words.find((word) => word === value) ?? refuse(name, wanted)
+}
+
+/** What the function takes is not seen from outside. */
+export function callback<T>(value: unknown, name: string): T {
+  return typeof value === 'function' ? (value as T) : refuse(name, 'a function')
+}
+
+export function path(value: unknown, name: string): string {
+  return typeof value === 'string' && value !== '' && !value.includes('\0') ? value : refuse(name, 'a path')
+}
+
+/** Whether, or a name. */
+export function booleanOrName(value: unknown, name: string): boolean | string {
+  if (typeof value === 'boolean' || (typeof value === 'string' && value !== '')) return value
+  return refuse(name, 'true, false or a name')
+}
+
+/** The value as a text of JSON. */
+export function json(value: unknown, name: string): string {
+  try {
+    const text = JSON.stringify(value)
+    if (text !== undefined) return text
+  } catch (cause) {
+    const message = `${name} cannot be written as JSON: ${(cause as Error).message}`
+    throw new PolyloopError('invalid-argument', message, { cause })
+  }
+  return refuse(name, 'something that JSON can carry')
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Described, integer, refuse } from './option-readers.ts'
+import { longestTimer } from './timers.ts'
+
+/** How a process that has died is started again. */
+export interface RestartOptions {
+  /** Deaths in a row after which it is given up; 5 by default, and may be Infinity. */
+  readonly attempts?: number
+  /** Milliseconds before the second restart in a row, twice as many before each further one; 100 by default. The first is at once. */
+  readonly minDelay?: number
+  /** The longest such delay, 10,000 by default. */
+  readonly maxDelay?: number
+  /** A process that has lived n milliseconds has died for the first time; 60,000 by default. */
+  readonly resetAfter?: number
+}
+
+/** Every part of the option `restart`. */
+export const restartParts: { readonly [Name in keyof RestartOptions]-?: Described<number> } = {
+  attempts: {
+    read: (value, name) => (value === Number.POSITIVE_INFINITY ? value : integer(0, longestTimer)(value, name)),
+    default: 5,
+    doc: 'deaths in a row after which it is given up; may be `Infinity`',
+  },
+  minDelay: {
+    read: integer(0, longestTimer),
+    default: 100,
+    doc: 'milliseconds before the second restart in a row, twice as many before each further one; the first is at once',
+  },
+  maxDelay: {
+    read: integer(0, longestTimer),
+    default: 10_000,
+    doc: 'the longest such delay',
+  },
+  resetAfter: {
+    read: integer(0, longestTimer),
+    default: 60_000,
+    doc: 'a process that has lived n milliseconds has died for the first time',
+  },
+}
+
+/** The process that has died is the last. */
+export const noRestart: Required<RestartOptions> = { attempts: 0, minDelay: 0, maxDelay: 0, resetAfter: 0 }
+
+export function toRestart(value: unknown, name: string): Required<RestartOptions> {
+  if (value === false) return noRestart
+  if (typeof value !== 'object' || value === null) return refuse(name, 'false, or an object')
+  const settled = Object.entries(restartParts).map(([part, option]) => {
+    const given = (value as Readonly<Record<string, unknown>>)[part]
+    return [part, given === undefined ? option.default : option.read(given, `${name}.${part}`)]
+  })
+  return Object.fromEntries(settled) as Required<RestartOptions>
+}
