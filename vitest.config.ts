@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 /** Whole programs, each with processes of its own. */
@@ -17,7 +18,14 @@ const exclude = ['**/dist/**', '**/node_modules/**', '**/fixtures/**']
 /** These keep several threads busy by themselves; files side by side would starve each other's timers. */
 const oneByOne = { fileParallelism: false, sequence: { groupOrder: 1 } }
 
+/** Coverage looks at sources: what imports the package by its name gets them, too. */
+const sources = Object.entries({ 'polyloop/msgpack': 'msgpack', polyloop: 'index' }).map(([name, file]) => ({
+  find: new RegExp(`^${name}$`),
+  replacement: fileURLToPath(new URL(`hosts/node/src/${file}.ts`, import.meta.url)),
+}))
+
 export default defineConfig({
+  resolve: { alias: process.env.POLYLOOP_COVERAGE === undefined ? [] : sources },
   test: {
     // A watchdog against hangs, not a claim about speed.
     testTimeout: 60_000,

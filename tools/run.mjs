@@ -16,7 +16,7 @@ const verbs = {
   format: { needs: ['lints'], command: 'tools/dist/checks/format.js' },
   quick: { needs: ['lints'], command: suites, first: ['quick'] },
   test: { needs: ['lints', 'strace'], command: suites, first: ['test'] },
-  full: { needs: ['lints', 'strace', 'venvs'], command: suites, first: ['full'] },
+  full: { needs: ['lints', 'strace', 'venvs', 'llvm'], command: suites, first: ['full'] },
 }
 
 function main([name, ...args]) {

@@ -33,6 +33,16 @@ def opens(path):
     except OSError: return False
 raise SystemExit(not any('.so' in p and opens(p) for p in paths))`
 
+/** The major version of the LLVM that rustc is made with: programs of an older one cannot read what it counts. */
+const llvm = () => ask('rustc', '-vV')?.match(/^LLVM version: (\d+)/m)?.[1]
+
+/** Whether rustup or Debian has the programs that read counters. */
+function readsCounters() {
+  const host = ask('rustc', '-vV')?.match(/^host: (.+)$/m)?.[1]
+  const folders = [`${ask('rustc', '--print', 'sysroot')}/lib/rustlib/${host}/bin`, `/usr/lib/llvm-${llvm()}/bin`]
+  return folders.some((folder) => existsSync(join(folder, 'llvm-cov')) && existsSync(join(folder, 'llvm-profdata')))
+}
+
 /** Each tool: what is wrong with it (undefined if nothing), and what may mend that without asking. */
 const tools = {
   node: { problem: () => tooOld('Node.js', process.versions.node, NODE, 'install it from https://nodejs.org') },
@@ -74,6 +84,16 @@ const tools = {
         : 'clippy and rustfmt are missing: run `rustup component add clippy rustfmt`',
     mend: () => ask('rustup', '--version') && run('rustup', 'component', 'add', 'clippy', 'rustfmt'),
   },
+  llvm: {
+    problem: () =>
+      readsCounters()
+        ? undefined
+        : `llvm-cov ${llvm()} is missing (coverage of Rust is read with it): run \`rustup component add llvm-tools\`, or install llvm-${llvm()}`,
+    mend: () => ask('rustup', '--version') && run('rustup', 'component', 'add', 'llvm-tools'),
+    get debian() {
+      return [`llvm-${llvm()}`]
+    },
+  },
   headers: {
     problem: () =>
       existsSync(ask('python3', '-c', 'import sysconfig as s; print(s.get_path("include") + "/Python.h")') ?? '') &&
@@ -102,13 +122,14 @@ function install(packages) {
 }
 
 function provide(tool) {
-  if (!tool.problem()) return undefined
-  try {
-    if (tool.debian) install(tool.debian)
-    tool.mend?.()
-  } catch (error) {
-    if (!(error instanceof Missing)) throw error
-    console.error(error.message)
+  for (const attempt of [() => tool.mend?.(), () => tool.debian && install(tool.debian)]) {
+    if (!tool.problem()) return undefined
+    try {
+      attempt()
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error
+      console.error(error.message)
+    }
   }
   return tool.problem()
 }

@@ -7,8 +7,8 @@ import { vitest } from './vitest.ts'
 /** How long attacks on the host's end of the rings go on; docs/internals/trust.md has more of it. */
 type Attacks = Readonly<Record<'POLYLOOP_HOSTILE_ROUNDS' | 'POLYLOOP_FUZZ_CASES', string>>
 
-const FEW: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '60', POLYLOOP_FUZZ_CASES: '1000' }
-const MANY: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '1500', POLYLOOP_FUZZ_CASES: '20000' }
+export const FEW: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '60', POLYLOOP_FUZZ_CASES: '1000' }
+export const MANY: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '1500', POLYLOOP_FUZZ_CASES: '20000' }
 
 /** Tests beside the sources, of the host, the tools and the programs. */
 export const units = (): Promise<Result> => vitest({ projects: ['units'], env: FEW })

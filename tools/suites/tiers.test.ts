@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the verbs run, by the table and by the verbs themselves.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { exec } from '../common/exec.ts'
+import { exec, root } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
 import { MAJORS } from '../versions/nodes.ts'
 import { type Tier, tiers } from './arguments.ts'
@@ -24,12 +26,12 @@ test('at every save: formats, types, layers, stops, units and rings', () => {
 test('at every commit: all checks, and each language', () => {
   const wanted = ['clippy', 'units', 'rust', 'loom', 'host', 'examples']
   expect(names('test')).toEqual(expect.arrayContaining(wanted))
-  for (const late of ['sanitizers', 'programs', 'attacks']) expect(names('test')).not.toContain(late)
+  for (const late of ['sanitizers', 'programs', 'attacks', 'coverage']) expect(names('test')).not.toContain(late)
 })
 
 test('at night: all that the others run, on each Node.js', () => {
   const nodes = MAJORS.map((major) => `node-${major}`)
-  expect(names('full')).toEqual(expect.arrayContaining([...nodes, 'sanitizers', 'programs', 'attacks']))
+  expect(names('full')).toEqual(expect.arrayContaining([...nodes, 'sanitizers', 'programs', 'attacks', 'coverage']))
   // These are parts of others that run at night.
   const parts = ['rings', 'host', 'examples']
   const missing = [...names('quick'), ...names('test')].filter((name) => !names('full').includes(name))
@@ -50,6 +52,12 @@ test('each file that is named is there', () => {
   const files = sources('hosts/node', ['.ts'])
   for (const name of [...SLICE, ...ATTACKS])
     expect(files.filter(({ path }) => path.endsWith(name)).length, name).toBeGreaterThan(0)
+})
+
+test('public runners test every Node.js, by the verbs', () => {
+  const workflow = readFileSync(join(root, '.github', 'workflows', 'ci.yml'), 'utf8')
+  expect(workflow).toContain(`node: [${MAJORS.join(', ')}]\n`)
+  expect([...workflow.matchAll(/- run: (npm.*)/g)].map(([, verb]) => verb)).toEqual(['npm test', 'npm run test:full'])
 })
 
 const suites = (...args: string[]) => exec(process.execPath, ['tools/dist/suites/test.js', ...args])

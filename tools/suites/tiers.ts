@@ -3,6 +3,7 @@
 import { checks } from '../checks/checks.ts'
 import { sources } from '../common/files.ts'
 import type { Result, Suite } from '../common/report.ts'
+import { coverage } from '../coverage/coverage.ts'
 import { isAtHand, MAJORS } from '../versions/nodes.ts'
 import { type Cells, type Order, placements, tiers } from './arguments.ts'
 import { conformance } from './conformance.ts'
@@ -54,6 +55,7 @@ const table: readonly Row[] = [
   ['examples',      no,        examples,            no],
   ['attacks',       no,        no,                  attacks],
   ['programs',      no,        no,                  programs],
+  ['coverage',      no,        no,                  coverage],
 ]
 
 const checkNames = new Set(checks.map(({ name }) => name))

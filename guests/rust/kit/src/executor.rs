@@ -23,7 +23,7 @@ pub type Executor = tokio::runtime::Runtime;
 /// Starts it, for `runtime`.
 ///
 /// # Errors
-/// Where the system refuses threads or a poller.
+/// If the system refuses threads or a poller.
 pub fn start(runtime: &Arc<Runtime>) -> Result<Executor, Failure> {
     let workers = available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
     let owner: Weak<Runtime> = Arc::downgrade(runtime);

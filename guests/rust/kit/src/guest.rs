@@ -52,7 +52,7 @@ impl<'a> Setup<'a> {
     /// Decodes the config, where `init` takes it.
     ///
     /// # Errors
-    /// Where it does not fit.
+    /// If it does not fit.
     pub fn arguments<P: Parameters<'a>>(&self, parameters: P) -> Result<P::Values, Failure> {
         // A guest that takes no config may be given one all the same: its hosts may share their options.
         let unwanted = self.config.is_empty() || self.signature.parameters.is_empty();

@@ -67,7 +67,7 @@ impl Function {
     /// Its entry in the table of inits, where it is `init`.
     ///
     /// # Errors
-    /// Where it takes more than the config, or streams.
+    /// If it takes more than the config, or streams.
     pub fn init(&self) -> Result<TokenStream> {
         if self.input.is_some() || self.output != Output::Value {
             return Err(Error::new(

@@ -35,7 +35,7 @@ impl InputParameter {
     /// Reads the parameter at `index` (from 0); `None` for one that is no `Input`.
     ///
     /// # Errors
-    /// Where it is not an `Input` of owned items by value.
+    /// If it is not an `Input` of owned items by value.
     pub fn new(index: usize, argument: &PatType) -> Result<Option<Self>> {
         let ty = &*argument.ty;
         if let Some(item) = item_of_input(ty) {

@@ -117,7 +117,7 @@ impl Member {
     /// The byte that says whether a request buffer's request is kept.
     ///
     /// # Panics
-    /// Where there is no such request buffer.
+    /// If there is no such request buffer.
     pub fn pin_byte(&self, buffer: u32) -> *mut u8 {
         match &self.own {
             Some(own) => {

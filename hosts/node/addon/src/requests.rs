@@ -29,7 +29,7 @@ impl Requests {
     /// Memory for requests.
     ///
     /// # Errors
-    /// Where it cannot be had.
+    /// If it cannot be had.
     pub fn new(process: bool) -> io::Result<Self> {
         let place = if process {
             let (heap, file) = RequestHeap::new()?;
@@ -43,7 +43,7 @@ impl Requests {
     /// A place for a request that JavaScript is going to write, and where guests find it.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub fn reserve(&self, len: usize) -> io::Result<(Allocation, u64)> {
         match &self.place {
             Place::Here(heap) => {
@@ -69,7 +69,7 @@ impl Requests {
     /// The same memory for one more process, and the file that it maps.
     ///
     /// # Errors
-    /// Where guests are in this process, or no descriptor is left.
+    /// If guests are in this process, or no descriptor is left.
     pub fn share(&self) -> io::Result<(Arc<RequestHeap>, OwnedFd)> {
         match &self.place {
             Place::Here(_) => Err(io::Error::other("the guests of this runtime are in this process")),

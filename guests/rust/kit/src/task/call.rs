@@ -112,7 +112,7 @@ impl<'a> Call<'a> {
     /// Answers with an encoded result.
     ///
     /// # Errors
-    /// Where the caller wants a stream, and its only item cannot be sent.
+    /// If the caller wants a stream, and its only item cannot be sent.
     pub fn answer(&self, flags: u8, data: &[u8]) -> Result<(), Failure> {
         if !self.goes_as_item(flags) {
             self.respond(STATUS_OK, flags, data);
@@ -149,7 +149,7 @@ impl<'a> Call<'a> {
     /// Encodes a value for this call's host, and drops it.
     ///
     /// # Errors
-    /// Where the codec cannot carry the value.
+    /// If the codec cannot carry the value.
     pub fn encoded<T: Serialize, R>(&self, value: T, then: impl FnOnce(&[u8]) -> R) -> Result<R, Failure> {
         let codec = self.runtime.codec;
         let done = crate::values::codec::encoded(codec, value, then);

@@ -45,7 +45,7 @@ fn stack(info: &PanicHookInfo<'_>) -> String {
 /// Runs a part of a guest's function.
 ///
 /// # Errors
-/// Where it panics.
+/// If it panics.
 pub fn catch<R>(body: impl FnOnce() -> R) -> Result<R, Failure> {
     let before = WATCHED.replace(true);
     // What the body leaves half done is the guest's: its next caller sees a poisoned lock, or its own mistake.

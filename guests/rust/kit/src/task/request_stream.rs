@@ -107,7 +107,7 @@ impl Call<'_> {
     /// The stream that is the last argument. Made after `arguments`, which sees to it that there is one.
     ///
     /// # Errors
-    /// Where the runtime closes.
+    /// If the runtime closes.
     pub fn input<T>(&self, decode: Decoder<T>) -> Result<Input<T>, Failure> {
         Ok(Input::new(self.lease()?, self.signature(), Arc::clone(self.watch()), decode))
     }

@@ -41,7 +41,7 @@ pub mod later {
     /// Sends an item, or keeps it where there is no credit.
     ///
     /// # Errors
-    /// Where the item cannot be sent at all.
+    /// If the item cannot be sent at all.
     pub fn park(call: &Call<'_>, flags: u8, data: &[u8]) -> Result<Option<Parked>, Failure> {
         let sent = call.send(flags, data, false)?;
         Ok((!sent).then(|| Parked { flags, data: data.to_vec() }))
@@ -50,7 +50,7 @@ pub mod later {
     /// Answers with an encoded result, unless it goes as an item for which there is no credit.
     ///
     /// # Errors
-    /// Where the item cannot be sent at all.
+    /// If the item cannot be sent at all.
     pub fn answer_or_park(call: &Call<'_>, flags: u8, data: &[u8]) -> Result<Option<Parked>, Failure> {
         if call.goes_as_item(flags) {
             park(call, flags, data)
@@ -62,7 +62,7 @@ pub mod later {
     /// Sends what is parked, and answers if nothing has yet.
     ///
     /// # Errors
-    /// Where the item cannot be sent.
+    /// If the item cannot be sent.
     pub async fn finish(call: &Call<'_>, parked: Option<Parked>) -> Result<(), Failure> {
         if let Some(parked) = parked {
             parked.sent(call).await?;

@@ -24,7 +24,7 @@ pub trait Parameters<'de> {
     /// Reads them all; `position` tells which was being read when it fails.
     ///
     /// # Errors
-    /// Where one does not fit, is missing, or where there are more.
+    /// If one does not fit, is missing, or where there are more.
     fn read<A: SeqAccess<'de>>(self, arguments: A, position: &Cell<usize>) -> Result<Self::Values, A::Error>;
 }
 
