@@ -12,10 +12,10 @@ export default defineConfig({
     exclude: ['**/dist/**', '**/node_modules/**'],
     // The host's tests keep several threads busy by themselves; files side by side would starve each other's timers.
     fileParallelism: false,
-    // A watchdog against hangs, not a claim about speed.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    teardownTimeout: 20_000,
+    // A watchdog against hangs, not a claim about speed: long enough for a machine that has ten times as much to do.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    teardownTimeout: 60_000,
     passWithNoTests: false,
   },
 })

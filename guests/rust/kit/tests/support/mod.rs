@@ -19,7 +19,7 @@ pub use streams::Call;
 use streams::Line;
 
 /// A watchdog, not an expectation.
-const WATCHDOG: Duration = Duration::from_secs(20);
+const WATCHDOG: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
