@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where the requests of a runtime lie that guests read in place, whichever of its instances they go to.
+//! Where the requests of a runtime lie that guests read in place, whichever of its instances they
+//! go to.
 
 use std::{
     io,
@@ -19,9 +20,11 @@ pub struct Requests {
 }
 
 enum Place {
-    /// Guests are in this process, and read them at their address here. There is none until one is asked for.
+    /// Guests are in this process, and read them at their address here. There is none until one is
+    /// asked for.
     Here(OnceLock<Arc<RequestHeap>>),
-    /// Guests are in processes of their own, which map the file, and find them at their offset there.
+    /// Guests are in processes of their own, which map the file, and find them at their offset
+    /// there.
     Shared(Arc<RequestHeap>, OwnedFd),
 }
 
@@ -29,7 +32,7 @@ impl Requests {
     /// Memory for requests.
     ///
     /// # Errors
-    /// If it cannot be had.
+    /// If the memory cannot be had.
     pub fn new(process: bool) -> io::Result<Self> {
         let place = if process {
             let (heap, file) = RequestHeap::new()?;
