@@ -21,7 +21,7 @@ use polyloop_connection::packet;
 use serde_json::{Value, json};
 
 /// A watchdog, and no claim about speed.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 fn address(name: &str) -> SocketAddr {
     SocketAddr::from_abstract_name(name).unwrap()

@@ -112,7 +112,7 @@ pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host
 }
 
 /// The watchdog of every wait.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The guest's end of a connection, as its process makes it of the descriptors that it inherits.
 ///

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A watchdog, and no claim about speed.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Bytes of an item that the host takes, at most.
 pub const MAX_ITEM: usize = 1 << 20;
