@@ -92,9 +92,9 @@ class Code {
 
   /** Unloads it everywhere, and waits until nothing is left of it. */
   async end(all: readonly TestHost[]): Promise<void> {
-    const keepers = this.pids.filter(isAlive).map(parentOf)
+    const brokers = this.pids.filter(isAlive).map(parentOf)
     await Promise.all(all.map((one) => one.unload()))
-    for (const pid of [...this.pids, ...keepers]) await ended(pid as number)
+    for (const pid of [...this.pids, ...brokers]) await ended(pid as number)
   }
 }
 
@@ -132,14 +132,14 @@ describe.each(guests)('a $language guest', ({ from }) => {
     const before = start === host ? await all[1].descriptors() : descriptors()
     const pid = await code.loadAll(all)
     expect(await all[1].pid()).toBe(pid)
-    const keeper = parentOf(pid) as number
+    const broker = parentOf(pid) as number
     await reload(all[0])
     expect(await all[0].pid()).not.toBe(pid)
     expect(await all[0].call('inits')).toBe(1)
     const fresh = await together(all, pid)
     await until(async () => (await all[1].reloads()) === 1)
     await ended(pid)
-    await ended(keeper)
+    await ended(broker)
     expect(code.pids).toEqual([pid, fresh])
     for (const one of all) {
       expect(await one.types()).toEqual(reloaded)
@@ -327,11 +327,11 @@ describe.each(guests)('a $language guest', ({ from }) => {
     code.hold()
     const loading = all[0].reload()
     const fresh = await code.held(2)
-    const keeper = parentOf(fresh) as number
+    const broker = parentOf(fresh) as number
     process.kill(fresh, 'SIGKILL')
     const { code: why, message } = (await loading) as Required<Outcome>
     expect([why, message]).toEqual(['init-failed', expect.stringContaining('was killed by SIGKILL while it started')])
-    await ended(keeper)
+    await ended(broker)
     for (const one of all) expect(await one.pid()).toBe(pid)
     expect(await all[0].types()).toEqual([...loaded, 'starting', 'reload-failed'])
     expect(await all[1].types()).toEqual(loaded)
@@ -349,10 +349,10 @@ describe.each(guests)('a $language guest', ({ from }) => {
     code.hold()
     void all[0].reload()
     const fresh = await code.held(2)
-    const keeper = parentOf(fresh) as number
+    const broker = parentOf(fresh) as number
     await all[0].end()
     await ended(fresh)
-    await ended(keeper)
+    await ended(broker)
     expect(await all[1].pid()).toBe(pid)
     expect(await all[1].types()).toEqual(loaded)
     code.release()
@@ -460,7 +460,7 @@ describe.each(guests)('a $language guest', ({ from }) => {
     const code = new Code(from)
     const all = [host(), host()] as const
     const pid = await code.loadAll(all, { hotReload: true })
-    const keeper = parentOf(pid) as number
+    const broker = parentOf(pid) as number
     // It hears of the new one when that is gone, and what is to come in its place fails.
     process.kill(all[1].hostPid, 'SIGSTOP')
     await reload(all[0])
@@ -476,7 +476,7 @@ describe.each(guests)('a $language guest', ({ from }) => {
     code.write()
     const last = await together([all[1]], pid)
     expect((await all[1].types()).at(-1)).toBe('reloaded')
-    await ended(keeper)
+    await ended(broker)
     expect(await code.load(all[0])).toBe(last)
     await code.end(all)
   })
@@ -498,20 +498,20 @@ describe.each(guests)('a $language guest', ({ from }) => {
   })
 })
 
-// It takes as long as a host waits for a keeper, which has no part in what language its guest speaks.
-test('a guest whose keeper does not answer is not replaced, and goes on', async () => {
+// It takes as long as a host waits for a broker, which has no part in what language its guest speaks.
+test('a guest whose broker does not answer is not replaced, and goes on', async () => {
   const code = new Code(rustGuest)
   const all = [host(), host()] as const
   const pid = await code.loadAll(all)
-  const keeper = parentOf(pid) as number
-  process.kill(keeper, 'SIGSTOP')
+  const broker = parentOf(pid) as number
+  process.kill(broker, 'SIGSTOP')
   expect(await all[0].reload()).toMatchObject({
     code: 'init-failed',
     message: expect.stringContaining('the one that has it does not answer within 10000 ms'),
   })
   await ended(code.pids[1] as number)
   expect(await together(all)).toBe(pid)
-  process.kill(keeper, 'SIGCONT')
+  process.kill(broker, 'SIGCONT')
   await reload(all[1])
   await together(all, pid)
   await code.end(all)

@@ -17,23 +17,23 @@ let number = 0
 /** What only the hosts of one test share. */
 const fresh = (): { shared: string } => ({ shared: `of test ${++number} of ${process.pid}` })
 
-/** Hosts of one guest, the process that serves them, and that one's keeper. */
+/** Hosts of one guest, the process that serves them, and that one's broker. */
 async function hosts(
   count: number,
   locator: string,
   options: object = fresh(),
-): Promise<{ all: TestHost[]; pid: number; keeper: number }> {
+): Promise<{ all: TestHost[]; pid: number; broker: number }> {
   const all = Array.from({ length: count }, host)
   const pids = await Promise.all(all.map((one) => one.load(locator, options)))
   expect(new Set(pids).size).toBe(1)
   const pid = pids[0] as number
-  return { all, pid, keeper: parentOf(pid) as number }
+  return { all, pid, broker: parentOf(pid) as number }
 }
 
 /** Waits until nothing is left of a guest. */
-async function gone({ pid, keeper }: { pid: number; keeper: number }): Promise<void> {
+async function gone({ pid, broker }: { pid: number; broker: number }): Promise<void> {
   await ended(pid)
-  await ended(keeper)
+  await ended(broker)
 }
 
 interface Seen {
@@ -87,7 +87,7 @@ describe.each(guests)('a $language guest', ({ guest, rounds }) => {
     const pid = (await first.load(guest, options)) as number
     const all = [first, host(), host()]
     for (const one of all.slice(1)) expect(await one.load(guest, options)).toBe(pid)
-    const shared = { pid, keeper: parentOf(pid) as number }
+    const shared = { pid, broker: parentOf(pid) as number }
     const victim = all[index] as TestHost
     const others = all.filter((one) => one !== victim)
     await victim.begin(8, 'sleep_async', 1_000_000_000)
@@ -103,7 +103,7 @@ describe.each(guests)('a $language guest', ({ guest, rounds }) => {
       expect({ wrong, codes }).toEqual({ wrong: 0, codes: [] })
     }
     expect(await others[0]?.pid()).toBe(pid)
-    // Its seat is free for another.
+    // Its slot is free for another.
     const next = host()
     expect(await next.load(guest, options)).toBe(pid)
     expect(await next.contract()).toEqual(whole)
@@ -126,7 +126,7 @@ describe.each(guests)('a $language guest', ({ guest, rounds }) => {
     const pids = await Promise.all(all.map((one) => one.pid()))
     expect(new Set(pids).size).toBe(1)
     expect(pids[0]).not.toBe(pid)
-    const next = { pid: pids[0] as number, keeper: parentOf(pids[0] as number) as number }
+    const next = { pid: pids[0] as number, broker: parentOf(pids[0] as number) as number }
     for (const one of all) {
       expect(await one.types()).toEqual(['starting', 'ready', 'crashed', 'starting', 'restarted'])
       await one.unload()
@@ -134,15 +134,15 @@ describe.each(guests)('a $language guest', ({ guest, rounds }) => {
     await gone(next)
   })
 
-  test('whose keeper is killed goes with it, and all hosts have one again', async () => {
+  test('whose broker is killed goes with it, and all hosts have one again', async () => {
     const shared = await hosts(2, guest)
-    const { all, keeper } = shared
+    const { all, broker } = shared
     await Promise.all(all.map((one) => one.begin(4, 'sleep_async', 1_000_000_000)))
-    process.kill(keeper, 'SIGKILL')
+    process.kill(broker, 'SIGKILL')
     for (const outcomes of await Promise.all(all.map((one) => one.outcomes()))) {
       for (const { code, message } of outcomes) {
         expect(code).toBe('guest-crashed')
-        expect(message).toContain('has ended with its keeper')
+        expect(message).toContain('has ended with its broker')
       }
     }
     await gone(shared)
@@ -158,7 +158,7 @@ describe.each(guests)('a $language guest', ({ guest, rounds }) => {
     const before = await one.descriptors()
     const options = fresh()
     const pid = (await one.load(guest, options)) as number
-    const shared = { pid, keeper: parentOf(pid) as number }
+    const shared = { pid, broker: parentOf(pid) as number }
     const other = host()
     expect(await other.load(guest, options)).toBe(pid)
     await one.unload()

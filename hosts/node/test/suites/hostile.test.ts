@@ -321,7 +321,7 @@ describe('what is read', () => {
   })
 })
 
-describe('the line of life', () => {
+describe('the lifeline', () => {
   const rows: [what: string, line: string][] = [
     ['garbage', '{nope'],
     ['no object', '7'],

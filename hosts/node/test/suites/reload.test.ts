@@ -101,7 +101,7 @@ describe.each([
     expect(guest.stats()).toMatchObject({ errors: 0, duplicates: 0, inFlight: 0, reloads: 5 })
     expect(guest.stats().calls).toBe(answered + 5)
     await guest.unload()
-    // A keeper goes once its guest has gone.
+    // A broker goes once its guest has gone.
     if ('shared' in options) await until(() => childrenOf(process.pid).length === 0)
     expect(childrenOf(process.pid)).toEqual([])
   })

@@ -18,21 +18,21 @@ const start = (locator: string, options: LoadOptions = {}, config: object = {}):
   startWatched(locator, { shared: true, ...options }, config)
 
 describe('a guest that is shared', () => {
-  test('is the child of its keeper, which is one of the host that came first, and both end with the last unload', async () => {
+  test('is the child of its broker, which is one of the host that came first, and both end with the last unload', async () => {
     await start(rust).then((guest) => guest.unload())
     const before = descriptors().length
     for (const locator of [rust, lives]) {
       const guest = await start(locator)
-      const keeper = parentOf(guest.pid()) as number
-      expect(parentOf(keeper)).toBe(process.pid)
-      if (locator === lives) expect(await guest.call('parent')).toBe(keeper)
+      const broker = parentOf(guest.pid()) as number
+      expect(parentOf(broker)).toBe(process.pid)
+      if (locator === lives) expect(await guest.call('parent')).toBe(broker)
       expect(types(guest)).toEqual(['starting', 'ready'])
       expect(await guest.call('echo', Buffer.alloc(100_000, 7))).toEqual(Buffer.alloc(100_000, 7))
       const pid = guest.pid()
       await guest.unload()
       await rejection(guest.call('echo', 1), 'unloaded')
       await ended(pid)
-      await ended(keeper)
+      await ended(broker)
     }
     await until(() => descriptors().length <= before)
   })
