@@ -3,7 +3,12 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 /** Whole programs, each with processes of its own. */
-const programs = ['examples/**/*.test.ts', 'benchmark/src/main.test.ts', 'soak/src/soak.test.ts']
+const programs = [
+  'examples/**/*.test.ts',
+  'tools/docs/programs.test.ts',
+  'benchmark/src/main.test.ts',
+  'soak/src/soak.test.ts',
+]
 
 /** Tests beside a source that start guests, whose memory they measure. tools/suites/projects.test.ts looks for more. */
 const measuring = ['hosts/node/src/**/slabs.test.ts']
