@@ -5,7 +5,7 @@ import type { Source } from '../common/files.ts'
 import { findCircles } from './rooms.ts'
 
 /** The folders of sources that are looked at. */
-export const crates: readonly string[] = [
+const crates: readonly string[] = [
   'crates/connection/src',
   'crates/guest-library/src',
   'crates/guest-process/src',

@@ -8,7 +8,7 @@ import { imports } from './layers.ts'
 const HOST = 'hosts/node/src'
 
 /** The rooms of the Node.js host, from the top down: a room may import from those below it. */
-export const ROOMS: readonly string[] = [
+const ROOMS: readonly string[] = [
   'runtime',
   'instances',
   'ring',

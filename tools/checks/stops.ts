@@ -9,7 +9,7 @@ export interface Story {
   readonly word: string
 }
 
-export const STORIES: readonly Story[] = [
+const STORIES: readonly Story[] = [
   { heading: '## The life of a call', word: 'STOP' },
   { heading: '## A death', word: 'DEATH' },
   { heading: '## A reload', word: 'RELOAD' },
