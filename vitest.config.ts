@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config'
 /** Whole programs, each with processes of its own. */
 const programs = [
   'examples/**/*.test.ts',
-  'tools/docs/programs.test.ts',
+  'tools/docs/{programs,services}.test.ts',
   'benchmark/src/main.test.ts',
   'soak/src/soak.test.ts',
 ]
@@ -27,10 +27,10 @@ const sources = Object.entries({ 'polyloop/msgpack': 'msgpack', polyloop: 'index
 export default defineConfig({
   resolve: { alias: process.env.POLYLOOP_COVERAGE === undefined ? [] : sources },
   test: {
-    // A watchdog against hangs, not a claim about speed.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    teardownTimeout: 20_000,
+    // A watchdog against hangs, not a claim about speed: long enough for a machine that has ten times as much to do.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    teardownTimeout: 60_000,
     passWithNoTests: false,
     projects: [
       {

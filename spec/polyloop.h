@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The C ABI between a Polyloop host and its guests. Generated from crates/abi/src/lib.rs: change that file, then run
+ * The C ABI between a Polyloop host and its guests. Generated from crates/abi/src/lib.rs: change
+ * that file, then run
  *   POLYLOOP_WRITE_HEADER=1 cargo test -p polyloop-abi --test header
  *
- * A guest is a shared library that exports the two functions at the end of this file. `polyloop_guest_start` runs once
- * for a runtime, on a thread of its own that may block: it initialises the guest, calls `ready` with the manifest and
- * spawns the threads that call `take`. From then on every task that `take` hands out is answered by exactly one
- * `respond`. When the host unloads the runtime, `take` answers PL_TAKE_STOPPED to every thread once the submission ring
- * is empty; `polyloop_guest_join` then blocks until the guest has stopped using the runtime.
+ * A guest is a shared library that exports the two functions at the end of this file.
+ * `polyloop_guest_start` runs once for a runtime, on a thread of its own that may block: it
+ * initialises the guest, calls `ready` with the manifest and spawns the threads that call `take`.
+ * From then on every task that `take` hands out is answered by exactly one `respond`. When the host
+ * unloads the runtime, `take` answers PL_TAKE_STOPPED to every thread once the submission ring is
+ * empty; `polyloop_guest_join` then blocks until the guest has stopped using the runtime.
  *
- * A unary call is a task with one request and one answer. A stream is the same task with more in between: the guest
- * takes items of the request stream with `receive` and gives each back, and sends items of the response stream with
- * `send`, before it answers. What the caller gives up is cancelled: `cancelled` says so, `receive` and `send` too, and
- * a watcher hears it. The task is answered all the same.
+ * A unary call is a task with one request and one answer. A stream is the same task with more in
+ * between: the guest takes items of the request stream with `receive` and gives each back, and
+ * sends items of the response stream with `send`, before it answers. What the caller gives up is
+ * cancelled: `cancelled` says so, `receive` and `send` too, and a watcher hears of that. The task
+ * is answered all the same.
  */
 
 #pragma once
@@ -23,8 +26,8 @@
 // Version of this ABI. A guest refuses to start under a host whose `abi` differs.
 #define PL_ABI_VERSION 2
 
-// Kind of ring entries: a call begins. The only one that `take` hands out; the host's side of the ABI acts on
-// the others.
+// Kind of ring entries: a call begins. The only one that `take` hands out; the host's side of the
+// ABI acts on the others.
 #define PL_KIND_CALL 1
 
 // One item of a stream.
@@ -48,10 +51,12 @@
 // There is no payload: the function takes no argument, or returned nothing.
 #define PL_FLAG_EMPTY 4
 
-// Of a task: a stream of items follows, which `receive` hands out. It is the function's last argument.
+// Of a task: a stream of items follows, which `receive` hands out. The stream is the
+// function's last argument.
 #define PL_FLAG_INPUT 32
 
-// Of a task: the caller takes a stream of items, by `send`, before the answer, which is then empty or an error.
+// Of a task: the caller takes a stream of items, by `send`, before the answer, which is
+// then empty or an error.
 #define PL_FLAG_OUTPUT 64
 
 // The method number of `send` to a guest that declared no methods.
@@ -66,16 +71,16 @@
 // `take`: a task was written to `out`.
 #define PL_TAKE_TASK 1
 
-// `take`: no task is waiting; answered only where `wait` was 0.
+// `take`: no task is waiting; answered only if `wait` was 0.
 #define PL_TAKE_EMPTY 0
 
 // `take`: the runtime is unloaded; the thread must not touch it again.
 #define PL_TAKE_STOPPED -1
 
-// `receive` and `send`: it is done.
+// `receive` and `send`: done.
 #define PL_STREAM_DONE 1
 
-// `receive`: no item has come yet; `send`: there is no credit. Answered only where `wait` was 0.
+// `receive`: no item has come yet; `send`: there is no credit. Answered only if `wait` was 0.
 #define PL_STREAM_WAIT 0
 
 // `receive`: the request stream has ended, or there is none.
@@ -84,8 +89,8 @@
 // The caller has given the task up, or has ended: it neither takes items nor sends any.
 #define PL_STREAM_CANCELLED -2
 
-// There is no such task: it was answered before, perhaps while this call waited. `send`: or its caller takes no stream,
-// or the item is too large, or there is no memory for it.
+// There is no such task: it was answered before, perhaps while this call waited. `send`: or its
+// caller takes no stream, or the item is too large, or there is no memory for it.
 #define PL_STREAM_REFUSED -3
 
 // What a watcher is told: an item of the request stream has come, or its end.
@@ -99,7 +104,7 @@
 
 typedef struct Option_Watcher Option_Watcher;
 
-// A borrowed run of bytes. `data` may be null where `len` is 0.
+// A borrowed run of bytes. `data` may be null if `len` is 0.
 typedef struct {
     // First byte, or null.
     const uint8_t *data;
@@ -109,7 +114,8 @@ typedef struct {
 
 // A task taken from the submission ring. 56 bytes.
 typedef struct {
-    // Names the task in `respond`, `hold` and `release`; never 0; not reused before 2^32 uses of its slot.
+    // Names the task in `respond`, `hold` and `release`; never 0; not reused before 2^32 uses of
+    // its slot.
     uint64_t id;
     // `PL_KIND_CALL`.
     uint8_t kind;
@@ -125,7 +131,8 @@ typedef struct {
     uint64_t len;
     // When the caller stops waiting: nanoseconds of `CLOCK_MONOTONIC`, 0 for never.
     uint64_t deadline_ns;
-    // Context of the call (a trace, say): a JSON object of strings, valid as long as `data`. Null where `context_len` is 0.
+    // Context of the call (a trace, say): a JSON object of strings, valid as long as `data`. Null
+    // if `context_len` is 0.
     const uint8_t *context;
     // Length of the context in bytes.
     uint64_t context_len;
@@ -133,9 +140,9 @@ typedef struct {
 
 // An item of a request stream. 32 bytes.
 typedef struct {
-    // Names the item in `respond`, which gives it back (status 0, no data), and in `hold` and `release`, as if it
-    // were a task. Each item that was received is given back once, before its task is answered or after; those that
-    // were not received go back by themselves.
+    // Names the item in `respond`, which gives it back (status 0, no data), and in `hold` and
+    // `release`, as if it were a task. Each item that was received is given back once, before its
+    // task is answered or after; those that were not received go back by themselves.
     uint64_t id;
     // Payload: valid until the item is given back, or until `release` after `hold`. Never null.
     const uint8_t *data;
@@ -147,8 +154,9 @@ typedef struct {
     uint32_t reserved;
 } pl_item_t;
 
-// Told of a task's events, on any thread, that of the host's event loop too: it must not block, must not call the
-// host, and must not take a lock that is held while the host is called. It wakes whoever waits and returns.
+// Told of a task's events, on any thread, that of the host's event loop too: it must not block,
+// must not call the host, and must not take a lock that is held while the host is called. A
+// watcher wakes whoever waits and returns.
 typedef void (*pl_watcher_f)(void *context, uint32_t events);
 
 // The runtime as the guest sees it.
@@ -161,48 +169,52 @@ typedef struct {
     uint32_t size;
     // `PL_ABI_VERSION`.
     uint32_t abi;
-    // Takes one task. With `wait` not 0 it blocks until there is one: `PL_TAKE_*`.
+    // Takes one task; with `wait` not 0 blocks until there is one: `PL_TAKE_*`.
     int32_t (*take)(pl_runtime_h runtime, pl_task_t *out, uint32_t wait);
-    // Answers a task; `data` is copied before it returns and may be the request itself. With
-    // `PL_STATUS_ERROR` `data` is a JSON object: `{"code"?, "type", "message", "stack"?, "rc"?, "cause"?}`,
-    // where `cause` is such an object again. Returns 0, or -1 where the task was answered before
-    // (which is counted and has no other effect).
+    // Answers a task; `data` is copied before this returns and may be the request itself. With
+    // `PL_STATUS_ERROR` `data` is a JSON object: `{"code"?, "type", "message", "stack"?, "rc"?,
+    // "cause"?}`, with such an object again as `cause`. Returns 0, or -1 if the task was answered
+    // before (which is counted and has no other effect).
     int32_t (*respond)(pl_runtime_h runtime,
                        uint64_t task,
                        uint32_t status,
                        uint32_t flags,
                        const uint8_t *data,
                        size_t len);
-    // Keeps the request payload valid after `respond`, until `release`. Call it before `respond`.
+    // Keeps the request payload valid after `respond`, until `release`. To be called before
+    // `respond`.
     int32_t (*hold)(pl_runtime_h runtime, uint64_t task);
-    // Gives up a payload that was held. Call it once, after `respond`.
+    // Gives up a payload that was held. To be called once, after `respond`.
     int32_t (*release)(pl_runtime_h runtime, uint64_t task);
-    // Declares the guest initialised. `manifest` is JSON:
-    // `{"methods": [{"name": "add", "params"?: ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...],
-    // "info"?: {...}}`. `stream`: it answers with a stream; `input`: its last argument is one.
-    // Call it once, in `start`.
+    // Declares the guest initialised. `manifest` is JSON: `{"methods": [{"name": "add", "params"?:
+    // ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...], "info"?: {...}}`.
+    // `stream`: the function answers with a stream; `input`: its last argument is one. To be
+    // called once, in `start`.
     int32_t (*ready)(pl_runtime_h runtime, pl_bytes_t manifest);
-    // Says why `start` is about to fail, or (after `ready`) that the guest has died and will take no
-    // more tasks: all calls in flight are rejected. `error` is an error object as in `respond`.
+    // Says why `start` is about to fail, or (after `ready`) that the guest has died and will take
+    // no more tasks: all calls in flight are rejected. `error` is an error object as in `respond`.
     int32_t (*fail)(pl_runtime_h runtime, pl_bytes_t error);
     // Hands text to the host's stdout (`stream` 1) or stderr (2). Lines end in `\n`; what is given
     // in one call stays together.
     int32_t (*log)(pl_runtime_h runtime, uint32_t stream, pl_bytes_t text);
-    // Takes the next item of a task's request stream: `PL_STREAM_*`. With `wait` not 0 it blocks until there is one,
-    // or the stream ends, or the task is cancelled.
+    // Takes the next item of a task's request stream: `PL_STREAM_*`. With `wait` not 0 this blocks
+    // until there is one, or the stream ends, or the task is cancelled.
     int32_t (*receive)(pl_runtime_h runtime, uint64_t task, pl_item_t *out, uint32_t wait);
-    // Sends an item of a task's response stream; `data` is copied: `PL_STREAM_*`. With `wait` not 0 it blocks until
-    // there is credit, or the task is cancelled.
+    // Sends an item of a task's response stream; `data` is copied: `PL_STREAM_*`. With `wait` not 0
+    // this blocks until there is credit, or the task is cancelled.
     int32_t (*send)(pl_runtime_h runtime, uint64_t task, uint32_t flags, const uint8_t *data, size_t len, uint32_t wait);
-    // Has `watcher` told of the task's events until it is answered; when `respond` returns no watcher runs any more.
-    // Tells it at once, on this thread, where the task is cancelled already, and nothing else of what has been: try
-    // `receive` or `send` once more after this. One watcher a task: null takes it away.
-    // Returns 0, or -1 where the task was answered before.
+    // Has `watcher` told of the task's events until the task is answered; when `respond` returns
+    // no watcher runs any more. Tells the watcher at once, on this thread, if the task is
+    // cancelled already, and nothing else of what has been: try `receive` or `send` once more
+    // after this. One watcher a task: null takes it away. Returns 0, or -1 if the task was
+    // answered before.
     int32_t (*watch)(pl_runtime_h runtime, uint64_t task, Option_Watcher watcher, void *context);
-    // 1 where the caller has given the task up, 0 where it waits, -1 where the task was answered before. Never blocks.
+    // 1 if the caller has given the task up, 0 if the caller waits, -1 if the task was answered
+    // before. Never blocks.
     int32_t (*cancelled)(pl_runtime_h runtime, uint64_t task);
-    // Sets the context that goes back with the answer: a JSON object of strings, copied. Call it before `respond`.
-    // Returns 0, or -1 where the task was answered before or the context is longer than 4,096 bytes.
+    // Sets the context that goes back with the answer: a JSON object of strings, copied. To be
+    // called before `respond`. Returns 0, or -1 if the task was answered before or the context is
+    // longer than 4,096 bytes.
     int32_t (*annotate)(pl_runtime_h runtime, uint64_t task, pl_bytes_t context);
 } pl_host_t;
 
@@ -210,27 +222,29 @@ typedef struct {
 typedef struct {
     // Size of this struct in bytes: later versions only append.
     uint32_t size;
-    // How many threads the caller asked for; 0 leaves it to the guest.
+    // How many threads the caller asked for; 0 leaves the number to the guest.
     uint32_t threads;
-    // The `config` option as JSON; empty where it was not given. Valid during `start`.
+    // The `config` option as JSON; empty if it was not given. Valid during `start`.
     pl_bytes_t config;
-    // Codec of payloads without `PL_FLAG_BYTES`: `json`, `msgpack` or a name of the user's. Valid during `start`.
+    // Codec of payloads without `PL_FLAG_BYTES`: `json`, `msgpack` or a name of the user's. Valid
+    // during `start`.
     pl_bytes_t codec;
-    // Options of the loader as JSON (for Python: module, interpreter paths); empty for other guests.
+    // Options of the loader as JSON (for Python: module, interpreter paths); empty for other
+    // guests.
     pl_bytes_t loader;
 } pl_start_info_t;
 
-// `polyloop_guest_start`: returns 0, or another number (the `rc` of `init-failed`) after `fail`.
-// `guest` receives a pointer that is handed to `pl_join_f`.
+// `polyloop_guest_start`: returns 0, or another number (the `rc` of `init-failed`) after
+// `fail`. `guest` receives a pointer that is handed to `pl_join_f`.
 typedef int32_t (*pl_start_f)(const pl_host_t *host, pl_runtime_h runtime, const pl_start_info_t *info, void **guest);
 
-// `polyloop_guest_join`: blocks until no thread of the guest will use the runtime again, and frees `guest`.
-// Called once, after a successful start.
+// `polyloop_guest_join`: blocks until no thread of the guest will use the runtime again, and frees
+// `guest`. Called once, after a successful start.
 typedef void (*pl_join_f)(void *guest);
 
-// `polyloop_guest_beat`: blocks until the guest is able to run code, and returns. Where the guest has a process of its
-// own a thread of it calls this at intervals; one that does not return means that the guest hangs. Never called once
-// `pl_join_f` is.
+// `polyloop_guest_beat`: blocks until the guest is able to run code, and returns. If the guest has
+// a process of its own a thread of it calls this at intervals; one that does not return means that
+// the guest hangs. Never called once `pl_join_f` is.
 typedef void (*pl_beat_f)(void *guest);
 
 #ifdef __cplusplus

@@ -11,7 +11,7 @@ import type { Results } from './report/results.ts'
 import { runCell } from './run-cell.ts'
 import { PACES, schedule } from './schedule.ts'
 import { Collection } from './stats.ts'
-import { VARIANT_NAMES, type VariantName } from './variants/names.ts'
+import { INSTALLED_NAMES, VARIANT_NAMES, type VariantName } from './variants/names.ts'
 
 /** A variant that failed this often is not tried again: each time may cost a watchdog's patience. */
 const FAILURES_ALLOWED = 2
@@ -44,7 +44,8 @@ function requirePinning(cpu: number): void {
 
 async function measureAll(root: string, scratch: string, options: Options, signal: AbortSignal): Promise<Results> {
   const pace = PACES[options.extent]
-  const prepared = await prepare(root, scratch, pace.installMs, signal)
+  const isInstalling = options.only.some((name) => INSTALLED_NAMES.includes(name))
+  const prepared = await prepare(root, scratch, isInstalling ? pace.installMs : 0, signal)
   signal.throwIfAborted()
   const machine: Machine = { ...thisMachine(prepared.pythonVersion), missing: wantedOnly(prepared, options) }
   const variants = options.only.filter((name) => machine.missing[name] === undefined)

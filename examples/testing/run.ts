@@ -25,7 +25,7 @@ export function start(path: string, args: readonly string[] = [], env: NodeJS.Pr
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 55_000,
+    timeout: 240_000,
     killSignal: 'SIGKILL',
   })
   const output = { stdout: '', stderr: '' }

@@ -23,7 +23,9 @@ const ROOMS: readonly string[] = [
 const MOST_LINES = 400
 const MOST_FILES = 16
 
-const isTest = (path: string): boolean => /(^|\/)(tests?|fixtures|examples|type-tests)\/|\.test(-d)?\.ts$/.test(path)
+/** Models that loom runs are tests, too. */
+const isTest = (path: string): boolean =>
+  /(^|\/)(tests?|fixtures|examples|type-tests)\/|\.test(-d)?\.ts$|^crates\/ring\/src\/model\.rs$/.test(path)
 
 /** Relative imports of a file, as paths from the root of the repository. */
 function targets({ path, text }: Source): string[] {

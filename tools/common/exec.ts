@@ -35,7 +35,7 @@ export interface ExecOptions {
 
 /** Runs a command in the root of the repository; it never rejects. */
 export function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<Finished> {
-  const { env = {}, cwd = root, watchdog = 45 * 60_000 } = options
+  const { env = {}, cwd = root, watchdog = 60 * 60_000 } = options
   return new Promise((resolve) => {
     // A process group of its own, so that the watchdog reaches what the command started.
     const child = spawn(command, args, {

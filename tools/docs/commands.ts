@@ -31,6 +31,11 @@ export function isCommand(text: string): boolean {
   return /^(?:npm (?:start|test)$|npm (?:run|test) |npx |cargo )/.test(text)
 }
 
+/** Whether a command asks a service, which the command above it starts. */
+export function isRequest({ text }: Pick<Command, 'text'>): boolean {
+  return text.startsWith('curl ')
+}
+
 /** What is wrong with a command; undefined if nothing is. */
 export async function checkCommand(text: string): Promise<string | undefined> {
   const all = text.trim().split(/\s+/)

@@ -3,8 +3,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { exec } from '../common/exec.ts'
 import { examplesOfAll, readDocuments } from './all.ts'
-import { commandsOf } from './commands.ts'
-import { curl, serve } from './service.ts'
+import { commandsOf, isRequest } from './commands.ts'
 import { buildLibraries, compile, makeVenv, type Placed, place, type Ran, run, uncalled } from './workshop.ts'
 
 const WATCHDOG = 10 * 60_000
@@ -46,40 +45,26 @@ describe('the programs of the documents', () => {
 
 describe('the commands of the documents that take a moment', () => {
   const all = examples.flatMap(({ document, commands }) =>
-    commands.map((block) => {
+    commands.flatMap((block) => {
       const texts = commandsOf(block)
-      const curls = texts.filter(({ text }) => text.startsWith('curl '))
-      return { at: `${document}:${block.line}`, curls, programs: texts.filter(({ text }) => text.startsWith('node ')) }
+      if (texts.some(isRequest)) return []
+      const programs = texts.filter(({ text }) => text.startsWith('node '))
+      return programs.map((program) => ({ at: `${document}:${program.line}`, program }))
     }),
   )
 
-  it.each(all.filter(({ curls }) => curls.length > 0))(
-    'at $at serve what curl asks for',
-    { timeout: WATCHDOG },
-    async ({ programs, curls }) => {
-      const service = await serve(programs[0]?.text.split(' ')[1] ?? '')
-      try {
-        for (const { text } of curls) expect((await curl(text, service.origin)).status, text).toBe(200)
-      } finally {
-        expect(await service.end()).toBe(0)
-      }
-    },
-  )
-
-  it.each(all.filter(({ curls, programs }) => curls.length === 0 && programs.length > 0))(
+  it.each(all)(
     'at $at print what the document says, but for the digits in it',
     { timeout: WATCHDOG },
-    async ({ programs }) => {
-      for (const { text, output: expected } of programs) {
-        const [, ...args] = text.split(' ').map((word) => word.replaceAll("'", ''))
-        const { ended, stdout, output } = await exec(process.execPath, args)
-        // Versions and counts change.
-        const alike = (printed: string): string => printed.replaceAll(/\d+/g, '#')
-        expect(ended, output).toBeUndefined()
-        if (expected !== undefined) expect(alike(stdout)).toBe(alike(expected))
-      }
+    async ({ program: { text, output: expected } }) => {
+      const [, ...args] = text.split(' ').map((word) => word.replaceAll("'", ''))
+      const { ended, stdout, output } = await exec(process.execPath, args)
+      // Versions and counts change.
+      const alike = (printed: string): string => printed.replaceAll(/\d+/g, '#')
+      expect(ended, output).toBeUndefined()
+      if (expected !== undefined) expect(alike(stdout)).toBe(alike(expected))
     },
   )
 
-  it('are there', () => expect(all.flatMap(({ programs }) => programs).length).toBeGreaterThan(3))
+  it('are there', () => expect(all.length).toBeGreaterThan(3))
 })

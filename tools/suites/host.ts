@@ -21,7 +21,7 @@ export const EXAMPLES: readonly string[] = ['01-hello/hello', '03-rust-library/s
 /** Such examples. */
 export const examples = (): Promise<Result> => vitest({ files: EXAMPLES })
 
-/** Whole programs: all examples, a tiny benchmark, a short soak. */
+/** Whole programs: all examples, those of the documents too, a tiny benchmark, a short soak. */
 export const programs = (): Promise<Result> => vitest({ projects: ['programs'] })
 
 /** What attacks the host's end of the rings at random. */

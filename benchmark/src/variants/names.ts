@@ -29,6 +29,9 @@ export const STREAM_NAMES = [
 /** Those whose requests may lie in memory that the guest reads them in. On threads it reads the caller's own anyway. */
 export const IN_PLACE_NAMES = ['polyloop-rust-process', 'polyloop-python-process'] as const
 
+/** Those whose packages only the benchmark installs. */
+export const INSTALLED_NAMES: readonly VariantName[] = ['koffi', 'node-calls-python', 'grpc-js']
+
 /** Those that a quick run measures: few, so that each has time to get warm. */
 export const QUICK_NAMES: readonly VariantName[] = [
   'polyloop-rust',

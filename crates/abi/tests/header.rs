@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `spec/polyloop.h` is what C, Go and Java guests compile against: it must say what this crate says.
+//! `spec/polyloop.h` is what C, Go and Java guests compile against: it must say what this crate
+//! says.
 
 use std::path::Path;
 

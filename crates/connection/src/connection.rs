@@ -27,19 +27,19 @@ use crate::{
 pub enum Event {
     /// The guest is initialised; its manifest in JSON.
     Ready(String),
-    /// It failed to start, with this rc.
+    /// The guest failed to start, with this rc.
     Failed(i32, ErrorObject),
-    /// It died and takes no more tasks.
+    /// The guest died and takes no more tasks.
     Died(ErrorObject),
-    /// It is unloaded and uses the block no more.
+    /// The guest is unloaded and uses the block no more.
     Closed,
 }
 
 /// The event loop that a connection answers to. Both are called from any thread.
 pub trait Host: Send + Sync {
-    /// Wakes the loop: completions wait and it sleeps.
+    /// Wakes the loop, which sleeps while completions wait.
     fn wake(&self);
-    /// Tells it of an event.
+    /// Tells the loop of an event.
     fn event(&self, event: Event);
 }
 
@@ -52,12 +52,12 @@ pub struct Limits {
     pub payload: usize,
 }
 
-/// A task as a guest gets it.
+/// A task as a guest gets tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct Task {
-    /// Names it in the answer.
+    /// Names the task in the answer.
     pub id: u64,
-    /// The entry it came in.
+    /// The entry that the task came in.
     pub submission: Submission,
     /// First byte of the request, valid until the answer, or until the release of a held one.
     pub data: *const u8,
@@ -73,11 +73,12 @@ pub struct Shared {
     pub block: Block,
     /// Memory for larger responses.
     pub slabs: Slabs,
-    /// Where larger requests lie: addresses are offsets in it.
+    /// Where larger requests lie: addresses are offsets in this mapping.
     pub requests: Mapping,
 }
 
-/// What joins a host to the guest that takes its tasks: a block, the tasks in it, memory for responses, a log.
+/// What joins a host to the guest that takes its tasks: a block, the tasks in it, memory for
+/// responses, a log.
 pub struct Connection {
     block: Block,
     pub(crate) tasks: Tasks,
@@ -100,16 +101,17 @@ impl Connection {
     /// A connection without a guest yet.
     ///
     /// # Errors
-    /// Where its block cannot be mapped.
+    /// If its block cannot be mapped.
     ///
     /// # Panics
-    /// Where `limits.calls` is out of range.
+    /// If `limits.calls` is out of range.
     pub fn new(limits: Limits, host: Box<dyn Host>) -> io::Result<Self> {
         let block = Block::new(Layout::new(limits.calls))?;
         Ok(Self::with(block, Slabs::default(), None, limits, host))
     }
 
-    /// The guest's end of a connection whose host is another process. What is printed goes to this process's streams.
+    /// The guest's end of a connection whose host is another process. What is printed goes to this
+    /// process's streams.
     pub fn attach(shared: Shared, payload: usize, host: Box<dyn Host>) -> Self {
         let Shared { block, slabs, requests } = shared;
         let limits = Limits { calls: block.constants().slots as usize, payload };
@@ -152,7 +154,7 @@ impl Connection {
         &self.slabs
     }
 
-    /// Takes the next task for a guest thread; `Err` is what it got instead.
+    /// Takes the next task for a guest thread; `Err` is what the thread got instead.
     ///
     /// # Errors
     /// [`Taken::Empty`] or [`Taken::Stopped`].
@@ -169,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// The task of an entry that was taken out of the ring; nothing where its caller has given it up.
+    /// The task of an entry that was taken out of the ring; nothing if its caller has given it up.
     pub(crate) fn accept(&self, submission: Submission) -> Option<Task> {
         // A slot that the guest still owes an answer for is not submitted by our hosts.
         let id = self.tasks.take(submission.task)?;
@@ -287,7 +289,7 @@ impl Connection {
         self.stop();
     }
 
-    /// The same where the guest goes on for others.
+    /// Does the same when the guest goes on for others.
     pub fn retire(&self) {
         let _ = self.abandoned.set(());
         self.tasks.retire();
@@ -297,8 +299,8 @@ impl Connection {
         control::wake(self.block.rings().header);
     }
 
-    /// Whether its host has left, as a thread sees it that has just taken a task: else who ends the connection sees the
-    /// task.
+    /// Whether its host has left, as a thread sees it that has just taken a task: else who ends the
+    /// connection sees the task.
     pub(crate) fn has_left(&self) -> bool {
         self.tasks.is_retired()
     }

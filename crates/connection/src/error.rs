@@ -13,7 +13,7 @@ impl ErrorObject {
         Self(json!({ "code": code, "type": "PolyloopError", "message": message }).to_string())
     }
 
-    /// The error that a guest reports; where it is not an object in JSON, one that says so.
+    /// The error that a guest reports; if that is not an object in JSON, an error that says so.
     pub fn from_guest(json: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(json) {
             Ok(Value::Object(_)) => Self(String::from_utf8_lossy(json).into_owned()),

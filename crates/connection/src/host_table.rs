@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One guest that serves several hosts.
 //!
-//! Each host has a slot in the table: a [`Connection`] that is attached to its block, with its own arenas, doorbell and lifeline. Guest
-//! threads wait by parking words, which every host maps, and look at the blocks in turn. A task's name says
-//! which host slot it is of, so that its answer, its items and its cancellation stay with its host.
+//! Each host has a slot in the table: a [`Connection`] that is attached to its block, with its own
+//! arenas, doorbell and lifeline. Guest threads wait by parking words, which every host maps, and
+//! look at the blocks in turn. A task's name says which host slot it is of, so that its answer, its
+//! items and its cancellation stay with its host.
 
 use std::{
     cell::RefCell,
@@ -26,7 +27,8 @@ use crate::{
     task_source::TaskSource,
 };
 
-/// Bits of a task's name that its slot takes, counted from 1: there are as many request buffers as fit.
+/// Bits of a task's name that its slot takes, counted from 1: there are as many request buffers as
+/// fit.
 const SLOT_BITS: u32 = 20;
 /// Bits that say which host slot it is of, above those of its own slot and below the generation.
 const HOST_BITS: u32 = 12;
@@ -77,7 +79,8 @@ struct Arrivals {
 pub struct Full;
 
 impl HostTable {
-    /// A table without a host, whose guest threads wait by these words. `observer` is told what every host is told.
+    /// A table without a host, whose guest threads wait by these words. `observer` is told what
+    /// every host is told.
     pub fn new(parking: Arc<ParkingWords>, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         let log = Log::default();
         // What is printed goes to this process's streams.
@@ -123,16 +126,16 @@ impl HostTable {
         Ok(())
     }
 
-    /// A host has gone, or will call no more: what no guest thread has taken is not begun, what is under way hears that
-    /// nobody waits for it, and the slot is free when that was answered.
+    /// A host has gone, or will call no more: what no guest thread has taken is not begun, what is
+    /// under way hears that nobody waits for it, and the slot is free when that was answered.
     pub fn leave(&self, connection: &Arc<Connection>) {
         connection.retire();
         self.sweep(connection);
-        // A host may have died after it took note of a sleeper and before it woke it.
+        // A host may have died between its look at a sleeper and the call that wakes the sleeper.
         submission::wake_all(self.parking.header());
     }
 
-    /// The same of a host that asks for the end, and hears that it has come.
+    /// Does the same for a host that asks for the end, and hears when that has come.
     pub fn close(&self, connection: &Arc<Connection>) {
         self.leave(connection);
         connection.event(Event::Closed);

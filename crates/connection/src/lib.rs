@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Connections: what joins one host to one guest that takes its tasks.
 //!
-//! A host creates a [`Connection`], gives its block to its event loop and calls [`load`]; a guest takes
-//! tasks and answers them through the same [`Connection`]. Neither knows the other: the host is a
-//! [`Host`], the guest a [`Guest`]. If the guest has a process of its own, the host has a
-//! [`RemoteConnection`], and the other process a [`Connection`] that is attached to it. If one guest
-//! serves several hosts, it has a [`HostTable`] of them: a guest takes its tasks from a
+//! A host creates a [`Connection`], gives its block to its event loop and calls [`load`]; a guest
+//! takes tasks and answers them through the same [`Connection`]. Neither knows the other: the host
+//! is a [`Host`], the guest a [`Guest`]. If the guest has a process of its own, the host has a
+//! [`RemoteConnection`], and the other process a [`Connection`] that is attached to it. If one
+//! guest serves several hosts, it has a [`HostTable`] of them: a guest takes its tasks from a
 //! [`TaskSource`], which is either.
 
 mod connection;

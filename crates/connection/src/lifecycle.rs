@@ -19,7 +19,7 @@ use crate::{
 /// What a guest is told at its start.
 #[derive(Clone, Debug, Default)]
 pub struct StartOptions {
-    /// Threads for sync functions; 0 leaves it to the guest.
+    /// Threads for sync functions; 0 leaves the number to the guest.
     pub threads: u32,
     /// Configuration in JSON, or empty.
     pub config: String,
@@ -31,16 +31,18 @@ pub struct StartOptions {
 
 /// A library that takes tasks from a source.
 pub trait Guest<S = Connection>: Send {
-    /// Initialises it; tasks may be taken from now on.
+    /// Initialises the guest; tasks may be taken from now on.
     ///
     /// # Errors
-    /// The rc that it failed with; the error object where it did not report one by [`Connection::fail`].
+    /// The rc that the guest failed with; the error object if the guest did not report one by
+    /// [`Connection::fail`].
     fn start(&mut self, source: &Arc<S>, options: &StartOptions) -> Result<(), (i32, ErrorObject)>;
 
-    /// Blocks until it uses the source no more.
+    /// Blocks until the guest uses the source no more.
     fn join(self: Box<Self>);
 
-    /// Its heartbeat, which is not to be used any more once `join` is called. Nothing where it has none.
+    /// Its heartbeat, which is not to be used any more once `join` is called. Nothing if the guest
+    /// has none.
     fn beat(&self) -> Option<Beat> {
         None
     }
@@ -49,11 +51,11 @@ pub trait Guest<S = Connection>: Send {
 /// Returns when the guest is able to run code.
 pub type Beat = Box<dyn Fn() + Send>;
 
-/// Opens a guest and starts it; the source's host hears [`Event::Ready`] or [`Event::Failed`].
-/// The guest is handed to `keep` before the host hears of it, for [`unload`].
+/// Opens and starts a guest; the source's host hears [`Event::Ready`] or [`Event::Failed`].
+/// The guest is handed to `keep` before the host hears of that event, for [`unload`].
 ///
 /// # Errors
-/// Where no thread can be started.
+/// If no thread can be started.
 pub fn load<S, Open, Keep>(
     source: Arc<S>,
     options: StartOptions,
@@ -96,11 +98,11 @@ where
     })
 }
 
-/// Stops a source, whose host hears [`Event::Closed`] once the guest has let go of it. `lent` is
-/// what the guest may still read until then: it is dropped after that.
+/// Stops a source, whose host hears [`Event::Closed`] once the guest has let go of the source.
+/// `lent` is what the guest may still read until then, and is dropped after that.
 ///
 /// # Errors
-/// Where no thread can be started; the guest is then left as it is, and `lent` is never dropped.
+/// If no thread can be started; the guest is then left as it is, and `lent` is never dropped.
 pub fn unload<S, Lent>(source: Arc<S>, guest: Option<Box<dyn Guest<S>>>, lent: Lent) -> std::io::Result<()>
 where
     S: TaskSource,

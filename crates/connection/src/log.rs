@@ -33,7 +33,8 @@ struct State {
 }
 
 impl Log {
-    /// Keeps `text` for the host. `true`: announce it, nothing is announced yet.
+    /// Keeps `text` for the host. `true`: the text is to be announced, for nothing is announced
+    /// yet.
     pub(crate) fn push(&self, stream: u32, text: &[u8]) -> bool {
         let state = self.state.lock().unwrap();
         let mut state = self.room.wait_while(state, |s| s.bytes > UNREAD_LIMIT && !s.closed).unwrap();

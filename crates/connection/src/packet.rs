@@ -26,7 +26,7 @@ pub fn is_ours(socket: impl AsFd) -> io::Result<bool> {
     Ok(socket_peercred(socket)?.uid == rustix::process::geteuid())
 }
 
-/// Whether nothing has come yet: it is no failure, and is to be tried again.
+/// Whether nothing has come yet: that is no failure, and the caller may try again.
 pub fn is_not_yet(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -34,7 +34,7 @@ pub fn is_not_yet(error: &io::Error) -> bool {
 /// Sends a message without waiting for who takes none: bytes that were sent.
 ///
 /// # Errors
-/// What the kernel says; where there are too many descriptors.
+/// What the kernel says, and that there are too many descriptors.
 pub fn send(socket: impl AsFd, text: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -48,7 +48,7 @@ pub fn send(socket: impl AsFd, text: &[u8], files: &[BorrowedFd<'_>]) -> io::Res
 /// Receives a message: how many bytes of it, none at the end, and its descriptors.
 ///
 /// # Errors
-/// What the kernel says, also where it was interrupted or there is none yet.
+/// What the kernel says, also that the call was interrupted, or that no message has come yet.
 pub fn receive(socket: impl AsFd, text: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The host's end of a connection whose guest has a process of its own.
 //!
-//! What the guest writes is not believed: a slab is lent by [`RemoteConnection::lend`] only where it lies in the arena and is not
-//! lent already, and the payload of an entry is read within it.
+//! What the guest writes is not believed: a slab is lent by [`RemoteConnection::lend`] only if it
+//! lies in the arena and is not lent already, and the payload of an entry is read within it.
 
 use std::{
     io,
@@ -27,13 +27,14 @@ pub struct RemoteConnection {
 }
 
 impl RemoteConnection {
-    /// A connection for so many calls in flight, without a guest yet, whose requests lie in memory that others may read, too.
+    /// A connection for n calls in flight, without a guest yet, whose requests lie in memory that
+    /// others may read, too.
     ///
     /// # Errors
-    /// Where its memory cannot be had.
+    /// If its memory cannot be had.
     ///
     /// # Panics
-    /// Where `calls` is out of range.
+    /// If `calls` is out of range.
     pub fn new(calls: usize, (requests, of_requests): (Arc<RequestHeap>, OwnedFd)) -> io::Result<Self> {
         let (block, file) = Block::shared(Layout::new(calls))?;
         let (responses, of_responses) = HostEnd::new()?;
@@ -46,7 +47,8 @@ impl RemoteConnection {
         &self.block
     }
 
-    /// What the guest's process inherits: block, requests, responses. Nothing once they were closed.
+    /// What the guest's process inherits: block, requests, responses. Nothing once they were
+    /// closed.
     pub fn files(&self) -> Option<[RawFd; 3]> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.as_ref().map(|files| files.each_ref().map(AsRawFd::as_raw_fd))
@@ -55,7 +57,7 @@ impl RemoteConnection {
     /// Copies of them, to be sent.
     ///
     /// # Errors
-    /// Where they were closed, or no descriptor is left.
+    /// If they were closed, or no descriptor is left.
     pub fn copy_files(&self) -> io::Result<[OwnedFd; 3]> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let [block, requests, responses] =
@@ -71,7 +73,7 @@ impl RemoteConnection {
     /// Copies a request to where the guest reads it.
     ///
     /// # Errors
-    /// Where there is no place for it.
+    /// If there is no place for it.
     pub fn place(&self, request: &[u8]) -> io::Result<Allocation> {
         self.requests.place(request)
     }

@@ -61,7 +61,8 @@ impl Stream {
     pub fn tell(&self, events: u32) {
         self.bell.notify_all();
         if let Some(Watching { call, context }) = self.watching {
-            // SAFETY: the guest keeps both valid until the task is answered, and that waits for this lock.
+            // SAFETY: the guest keeps both valid until the task is answered, and that waits for
+            // this lock.
             unsafe { call(context, events) };
         }
     }
@@ -101,7 +102,8 @@ pub struct Locked<'a> {
 }
 
 impl Streams {
-    /// Takes the lock of a slot; what is asked of it is meant for the task of this generation.
+    /// Takes the lock of a slot; what is asked of the lock is meant for the task of this
+    /// generation.
     pub fn lock(&self, slot: u32, generation: u32) -> Locked<'_> {
         let shard = self.shards[slot as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
         Locked { shard, slot, generation }
@@ -119,7 +121,7 @@ impl Streams {
 }
 
 impl Locked<'_> {
-    /// The task, where something is kept of it.
+    /// The task, if something is kept of it.
     pub fn get(&mut self) -> Option<&mut Stream> {
         let Self { shard, slot, generation } = self;
         shard.get_mut(slot).filter(|stream| stream.generation == *generation)

@@ -15,22 +15,24 @@ pub trait TaskSource: Send + Sync + Sized + 'static {
     /// How a thread waits here.
     type Waiter: Default;
 
-    /// The calling thread's, with the address of the source that it is for: threads seldom serve two.
+    /// The calling thread's, with the address of the source that it is for: threads seldom serve
+    /// two.
     fn waiters() -> &'static LocalKey<RefCell<(usize, Self::Waiter)>>;
 
-    /// Takes the next task for a guest thread; `Err` is what it got instead.
+    /// Takes the next task for a guest thread; `Err` is what the thread got instead.
     ///
     /// # Errors
     /// [`Taken::Empty`] or [`Taken::Stopped`].
     fn take(&self, waiter: &mut Self::Waiter, wait: bool) -> Result<Task, Taken>;
 
-    /// The connection that a task or an item is of, and what it is called there. `None`: there is none.
+    /// The connection that a task or an item is of, and what it is called there. `None`: there is
+    /// none.
     fn with<R>(&self, task: u64, act: impl FnOnce(&Connection, u64) -> R) -> Option<R>;
 
     /// What an item of a task's connection is called here.
     fn beside(&self, task: u64, item: u64) -> u64;
 
-    /// The guest is initialised. `false`: it was before.
+    /// The guest is initialised. `false`: that was said before.
     fn ready(&self, manifest: &[u8]) -> bool;
 
     /// The guest reports why it cannot start, or that it died.
@@ -42,7 +44,7 @@ pub trait TaskSource: Send + Sync + Sized + 'static {
     /// What the guest declared.
     fn manifest(&self) -> Option<&str>;
 
-    /// Why it cannot start, or that it died.
+    /// Why the guest cannot start, or that it died.
     fn failure(&self) -> Option<&ErrorObject>;
 
     /// Tells the host, or all of them, of an event.

@@ -24,11 +24,11 @@ const CONTEXT_BYTES: usize = 4096;
 /// An item of a request stream in the guest's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Names it in [`Connection::respond`], which gives it back.
+    /// Names the item in [`Connection::respond`], which gives it back.
     pub id: u64,
     /// `FLAG_BYTES`, `FLAG_EMPTY`.
     pub flags: u8,
-    /// First byte, valid until it is given back.
+    /// First byte, valid until the item is given back.
     pub data: *const u8,
     /// Bytes.
     pub length: u32,
@@ -48,7 +48,8 @@ pub enum Nothing {
 }
 
 impl Connection {
-    /// Acts on what the host has said in the control ring. It blocks no longer than another thread takes to do the same.
+    /// Acts on what the host has said in the control ring, and blocks no longer than another thread
+    /// takes to do the same.
     pub fn control(&self) {
         let _acting = self.acting.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(entry) = control::pop(self.block().rings()) {
@@ -61,8 +62,8 @@ impl Connection {
         }
     }
 
-    /// Acts on the control ring until the host leaves, or the process ends: the work of a thread where the host is another
-    /// process.
+    /// Acts on the control ring until the host leaves, or the process ends: the work of a thread if
+    /// the host is another process.
     pub fn act(&self) {
         while !self.is_abandoned() {
             control::sleep(self.block().rings().header, || self.is_abandoned());
@@ -70,14 +71,15 @@ impl Connection {
         }
     }
 
-    /// Acts on the control ring where a guest thread passes by and no loop does: before it would wait.
+    /// Acts on the control ring when a guest thread passes by and no loop does: before the thread
+    /// would wait.
     fn look(&self) {
         if self.is_remote() && control::waiting(self.block().rings().header) {
             self.control();
         }
     }
 
-    /// The same where the ring may get full.
+    /// Does the same when the ring may get full.
     pub(crate) fn relieve(&self) {
         if self.is_remote() && control::is_crowded(self.block().rings()) {
             self.control();
@@ -153,7 +155,8 @@ impl Connection {
         }
     }
 
-    /// Tells the host that an item's request buffer is free, or will be when what the guest holds of it is.
+    /// Tells the host that an item's request buffer is free, or will be when what the guest holds
+    /// of it is.
     pub(crate) fn give_back(&self, answered: Answered) {
         let held = if answered.held { entry::FLAG_HELD } else { 0 };
         let (task, flags) = (answered.slot, FLAG_EMPTY | held);
@@ -190,7 +193,8 @@ impl Connection {
     }
 
     fn hand_over(&self, item: Inbound) -> Result<Item, Nothing> {
-        // A request buffer that was given back is free; a host that uses it twice at once gets nothing.
+        // A request buffer that was given back is free; a host that uses it twice at once gets
+        // nothing.
         let id = self.tasks.take(item.buffer).ok_or(Nothing::Refused)?;
         let data = match item.address {
             0 => self.block().request(item.buffer).cast_const(),
@@ -240,7 +244,8 @@ impl Connection {
         }
     }
 
-    /// Has a watcher told of a task's events until it is answered. `false`: it was answered before.
+    /// Has a watcher told of a task's events until it is answered. `false`: the task was answered
+    /// before.
     pub fn watch(&self, task: u64, watcher: Option<Watcher>, context: *mut c_void) -> bool {
         let (slot, generation) = split(task);
         let mut locked = self.streams.lock(slot as u32, generation);
@@ -251,7 +256,7 @@ impl Connection {
         open
     }
 
-    /// Whether a task's caller has given it up; `None` where it was answered.
+    /// Whether a task's caller has given it up; `None` if it was answered.
     pub fn cancelled(&self, task: u64) -> Option<bool> {
         self.look();
         self.tasks.is_open(task).then(|| self.is_given_up(task))
@@ -261,7 +266,8 @@ impl Connection {
         self.tasks.is_cancelled(task) || self.is_over()
     }
 
-    /// Sets the context that goes back with the answer. `false`: it is too long, or comes too late.
+    /// Sets the context that goes back with the answer. `false`: the context is too long, or comes
+    /// too late.
     pub fn annotate(&self, task: u64, context: &[u8]) -> bool {
         let (slot, generation) = split(task);
         let mut locked = self.streams.lock(slot as u32, generation);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One guest that serves several hosts, all ends in one process: each host has a `RemoteConnection`, the guest a table with a
-//! connection that is attached to each.
+//! One guest that serves several hosts, all ends in one process: each host has a
+//! `RemoteConnection`, the guest a table with a connection that is attached to each.
 
 use std::{
     sync::{Arc, Weak, mpsc::Receiver},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Both ends of a guest in a process of its own, here in one process: the host has a `RemoteConnection`, the guest a connection that
-//! is attached to the same files, and neither uses a mapping of the other.
+//! Both ends of a guest in a process of its own, here in one process: the host has a
+//! `RemoteConnection`, the guest a connection that is attached to the same files, and neither uses
+//! a mapping of the other.
 
 use std::{
     cell::RefCell,
@@ -58,7 +59,8 @@ fn unattended(function: Function) -> Pair {
     Pair { remote, guest, shared: RefCell::default() }
 }
 
-/// A pair with a thread that acts on the control ring, which lives as long as the process, as that of a guest does.
+/// A pair with a thread that acts on the control ring, which lives as long as the process, as that
+/// of a guest does.
 fn pair(function: Function) -> Pair {
     let pair = unattended(function);
     let connection = Arc::clone(&pair.guest.connection);
@@ -72,7 +74,8 @@ impl Pair {
         (Submitter::new(rings), Drainer::new(rings))
     }
 
-    /// Puts a payload into its request buffer, or where larger ones lie: then its address, for as long as it is kept.
+    /// Puts a payload into its request buffer, or where larger ones lie: then its address, for as
+    /// long as it is kept.
     fn place(&self, buffer: u32, payload: &[u8]) -> Option<Allocation> {
         if payload.len() > REQUEST_BYTES {
             return Some(self.remote.place(payload).unwrap());
@@ -121,7 +124,8 @@ impl Pair {
             }
         };
         let range = c.offset as usize..c.offset as usize + len;
-        // SAFETY: in a request buffer, or lent, and the guest writes no more where it has published.
+        // SAFETY: in a request buffer, or lent, and the guest writes no more where it has
+        // published.
         let read = unsafe { slice::from_raw_parts(start, lent).get(range) }.unwrap().to_vec();
         if c.flags & FLAG_OWN != 0 {
             self.remote.responses().give_back(c.slab, bytes);
@@ -268,7 +272,8 @@ fn large_items_take_credit_of_bytes_whatever_is_left_of_that_of_items() {
         assert_eq!(item.flags & FLAG_OWN != 0, size > SHARED_LIMIT);
         assert!(pair.payload(item) == pattern(size));
     };
-    // The fourth goes beyond the window, as one may; the fifth waits; the sixth finds too little once more.
+    // The fourth goes beyond the window, as one may; the fifth waits; the sixth finds too little
+    // once more.
     for size in [150_000, 300_000, 450_000, 600_000] {
         item(size);
     }
@@ -323,7 +328,7 @@ fn a_cancellation_reaches_a_call_that_waits_and_keeps_one_that_is_queued_from_be
 
 #[test]
 fn a_guest_thread_that_answers_empties_a_control_ring_that_is_filled_beyond_half() {
-    /// Answers with how many items it may send. Where it may send none, answering is all that it does.
+    /// Answers with how many items it may send. If it may send none, answering is all that it does.
     fn spend(connection: &Connection, task: Task) {
         let streams = task.submission.flags & FLAG_OUTPUT != 0;
         let sends = |_: &u8| streams && connection.send(task.id, FLAG_BYTES, b"x", false).is_ok();

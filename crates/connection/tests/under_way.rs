@@ -126,7 +126,8 @@ fn items_that_the_guest_does_not_read_are_given_back_with_its_answer() {
     send_item(&loaded, first + 6, b"x");
     assert_eq!(next_completion(&mut drain).task, first + 6);
     assert!(!loaded.connection.watch(1 | 1 << 32, None, std::ptr::null_mut()), "it is over");
-    // The guest lets go of the one that it has, too: a connection that lends memory is kept for good.
+    // The guest lets go of the one that it has, too: a connection that lends memory is kept for
+    // good.
     assert!(loaded.connection.respond(u64::from(first + 1) | 1 << 32, STATUS_OK, 0, &[]));
     assert_eq!(next_completion(&mut drain).task, first);
     loaded.end();

@@ -33,7 +33,7 @@ unsafe impl<S: Send + Sync> Send for Opened<S> {}
 /// Libraries are never closed: threads and thread-local destructors may outlive a runtime.
 ///
 /// # Errors
-/// `not-found` where a library cannot be opened, `init-failed` where it is not a guest.
+/// `not-found` if a library cannot be opened, `init-failed` if it is not a guest.
 pub fn open<S: TaskSource>(path: &Path) -> Result<Box<dyn Guest<S>>, ErrorObject> {
     let library = keep(path)?;
     let not_a_guest = |symbol: &str| {
@@ -94,7 +94,8 @@ fn view(text: &str) -> Bytes {
 
 impl<S> Drop for Opened<S> {
     fn drop(&mut self) {
-        // Dropped without a join, a guest still has threads that use the runtime: it lives on.
+        // A guest that is dropped without a join still has threads that use the source, which lives
+        // on.
         std::mem::forget(self.source.take());
     }
 }
@@ -111,7 +112,7 @@ impl<S: TaskSource> Guest<S> for Opened<S> {
         let source = Arc::clone(source);
         let handle: RuntimeHandle = Arc::as_ptr(&source).cast_mut().cast();
         // SAFETY: the table is static, the info lives through the call, and the source is kept
-        // until the guest was joined (or for ever where it fails to start and keeps threads).
+        // until the guest was joined (or for ever if it fails to start and keeps threads).
         let rc =
             unsafe { (self.start)(const { &host::<S>() }, handle, &raw const info, &raw mut self.guest) };
         if rc == 0 {

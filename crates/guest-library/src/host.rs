@@ -32,9 +32,11 @@ pub const fn host<S: TaskSource>() -> Host {
 }
 
 /// # Safety
-/// `handle` came from [`crate::open`]'s guest, which has not been joined yet, and is of this kind of source.
+/// `handle` came from [`crate::open`]'s guest, which has not been joined yet, and is of this kind
+/// of source.
 unsafe fn source<'a, S: TaskSource>(handle: RuntimeHandle) -> &'a S {
-    // SAFETY: the guest keeps the handle alive until it is joined; the caller promises it was not.
+    // SAFETY: the guest keeps the handle alive until it is joined; the caller promises that it was
+    // not.
     unsafe { &*handle.cast::<S>() }
 }
 
@@ -49,7 +51,7 @@ unsafe fn bytes<'a>(data: *const u8, len: usize) -> &'a [u8] {
 }
 
 unsafe extern "C" fn take<S: TaskSource>(handle: RuntimeHandle, out: *mut Task, wait: u32) -> i32 {
-    // SAFETY: the guest calls it with its own handle.
+    // SAFETY: the guest calls this with its own handle.
     let source = unsafe { source::<S>(handle) };
     let taken = S::waiters().with_borrow_mut(|(owner, waiter)| {
         if *owner != handle.addr() {
@@ -89,38 +91,38 @@ unsafe extern "C" fn respond<S: TaskSource>(
     data: *const u8,
     len: usize,
 ) -> i32 {
-    // SAFETY: the guest calls it with its own handle and a readable payload.
+    // SAFETY: the guest calls this with its own handle and a readable payload.
     let (source, data) = unsafe { (source::<S>(handle), bytes(data, len)) };
     let answered = source.with(task, |connection, task| connection.respond(task, status, flags as u8, data));
     if answered == Some(true) { 0 } else { -1 }
 }
 
 unsafe extern "C" fn hold<S: TaskSource>(handle: RuntimeHandle, task: u64) -> i32 {
-    // SAFETY: the guest calls it with its own handle.
+    // SAFETY: the guest calls this with its own handle.
     let held = unsafe { source::<S>(handle) }.with(task, Connection::hold);
     if held == Some(true) { 0 } else { -1 }
 }
 
 unsafe extern "C" fn release<S: TaskSource>(handle: RuntimeHandle, task: u64) -> i32 {
-    // SAFETY: the guest calls it with its own handle.
+    // SAFETY: the guest calls this with its own handle.
     unsafe { source::<S>(handle) }.with(task, Connection::release);
     0
 }
 
 unsafe extern "C" fn ready<S: TaskSource>(handle: RuntimeHandle, manifest: Bytes) -> i32 {
-    // SAFETY: the guest calls it with its own handle and readable bytes.
+    // SAFETY: the guest calls this with its own handle and readable bytes.
     let first = unsafe { source::<S>(handle).ready(bytes(manifest.data, manifest.len)) };
     if first { 0 } else { -1 }
 }
 
 unsafe extern "C" fn fail<S: TaskSource>(handle: RuntimeHandle, error: Bytes) -> i32 {
-    // SAFETY: the guest calls it with its own handle and readable bytes.
+    // SAFETY: the guest calls this with its own handle and readable bytes.
     unsafe { source::<S>(handle).fail(bytes(error.data, error.len)) };
     0
 }
 
 unsafe extern "C" fn log<S: TaskSource>(handle: RuntimeHandle, stream: u32, text: Bytes) -> i32 {
-    // SAFETY: the guest calls it with its own handle and readable bytes.
+    // SAFETY: the guest calls this with its own handle and readable bytes.
     unsafe { source::<S>(handle).log(stream, bytes(text.data, text.len)) };
     0
 }
@@ -140,7 +142,7 @@ unsafe extern "C" fn receive<S: TaskSource>(
     out: *mut Item,
     wait: u32,
 ) -> i32 {
-    // SAFETY: the guest calls it with its own handle.
+    // SAFETY: the guest calls this with its own handle.
     let source = unsafe { source::<S>(handle) };
     let received = source.with(task, |connection, task| connection.receive(task, wait != 0));
     match received.unwrap_or(Err(Nothing::Refused)) {
@@ -162,7 +164,7 @@ unsafe extern "C" fn send<S: TaskSource>(
     len: usize,
     wait: u32,
 ) -> i32 {
-    // SAFETY: the guest calls it with its own handle and a readable payload.
+    // SAFETY: the guest calls this with its own handle and a readable payload.
     let (source, data) = unsafe { (source::<S>(handle), bytes(data, len)) };
     let sent = source.with(task, |connection, task| connection.send(task, flags as u8, data, wait != 0));
     sent.unwrap_or(Err(Nothing::Refused)).map_or_else(why, |()| STREAM_DONE)
@@ -174,20 +176,20 @@ unsafe extern "C" fn watch<S: TaskSource>(
     watcher: Option<Watcher>,
     context: *mut c_void,
 ) -> i32 {
-    // SAFETY: the guest calls it with its own handle.
+    // SAFETY: the guest calls this with its own handle.
     let source = unsafe { source::<S>(handle) };
     let watched = source.with(task, |connection, task| connection.watch(task, watcher, context));
     if watched == Some(true) { 0 } else { -1 }
 }
 
 unsafe extern "C" fn cancelled<S: TaskSource>(handle: RuntimeHandle, task: u64) -> i32 {
-    // SAFETY: the guest calls it with its own handle.
+    // SAFETY: the guest calls this with its own handle.
     let cancelled = unsafe { source::<S>(handle) }.with(task, Connection::cancelled);
     cancelled.flatten().map_or(-1, i32::from)
 }
 
 unsafe extern "C" fn annotate<S: TaskSource>(handle: RuntimeHandle, task: u64, context: Bytes) -> i32 {
-    // SAFETY: the guest calls it with its own handle and readable bytes.
+    // SAFETY: the guest calls this with its own handle and readable bytes.
     let (source, context) = unsafe { (source::<S>(handle), bytes(context.data, context.len)) };
     let kept = source.with(task, |connection, task| connection.annotate(task, context));
     if kept == Some(true) { 0 } else { -1 }

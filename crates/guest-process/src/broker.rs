@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The broker of a guest that several hosts share: a process that starts the guest's, lets hosts in, and hands on what
-//! the guest prints. It ends when the guest has ended and every host has heard of it, and the guest ends with it.
+//! The broker of a guest that several hosts share: a process that starts the guest's, lets hosts
+//! in, and hands on what the guest prints. The broker ends when the guest has ended and every host
+//! has heard of that; the guest ends with its broker.
 //!
-//! Hosts find it by the listening socket that the first of them has made, its descriptor 3. A host sends `join` with
-//! five descriptors, which go on to the guest. It hears `welcome`, with the parking words, `output` and `exit`, in a line of
-//! JSON each, and may say `kill`. When the last host has left, the guest is told to end.
+//! Hosts find the broker by the listening socket that the first of them has made, its descriptor 3.
+//! A host sends `join` with five descriptors, which go on to the guest. That host hears `welcome`,
+//! with the parking words, `output` and `exit`, in a line of JSON each, and may say `kill`. When
+//! the last host has left, the guest is told to end.
 //!
-//! For a reload its descriptor 3 is a line to the one host that wants it. When that one says `take`, this broker asks
-//! the one that listens at the name for its socket (`yield`), tells the host how that went (`taken`, `untaken`), and
-//! others come in here from then on. The broker that has yielded tells all of its hosts (`moved`), which leave it.
-//! Hosts that watch the guest's code say `watch`: the one that has been there longest is told that it is the `first`.
+//! For a reload the broker's descriptor 3 is a socket to the one host that reloads. When that one
+//! says `take`, this broker asks the one that listens at the name for its socket (`yield`), tells
+//! the host how that went (`taken`, `untaken`), and others come in here from then on. The broker
+//! that has yielded tells all of its hosts (`moved`), which leave it. Hosts that watch the guest's
+//! code say `watch`: the one that has been there longest is told that it is the `first`.
 
 mod guest;
 mod host;
@@ -39,7 +42,8 @@ use self::{
 };
 use crate::descriptors::{FIRST, PARKING, take};
 
-/// How long the streams of a guest that has ended may stay open, because others have inherited them.
+/// How long the streams of a guest that has ended may stay open, because others have inherited
+/// them.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Serves hosts until the guest has ended.
@@ -75,7 +79,7 @@ pub fn run(arguments: &[OsString]) -> io::Result<()> {
     Ok(())
 }
 
-/// New parking words, at the number where the guest's process looks for it.
+/// New parking words, at the number where the guest's process looks for them.
 fn parking() -> io::Result<OwnedFd> {
     let (_, file) = ParkingWords::new()?;
     if file.as_raw_fd() == PARKING {
@@ -94,7 +98,7 @@ fn refuse(hosts: impl Iterator<Item = UnixStream>, error: &io::Error) {
     let missing = error.kind() == io::ErrorKind::NotFound;
     let line = json!({ "event": "unrunnable", "missing": missing, "message": error.to_string() });
     for mut host in hosts {
-        // It may have gone.
+        // The host may have gone.
         let _ = host.write_all(format!("{line}\n").as_bytes());
     }
 }
@@ -125,7 +129,7 @@ struct Broker {
     /// When the guest has had its time to end, or its streams.
     deadline: Option<Instant>,
     exit: Option<ExitStatus>,
-    /// Whether the hosts know how it has ended.
+    /// Whether the hosts know how the guest has ended.
     is_told: bool,
 }
 
@@ -211,20 +215,21 @@ impl Broker {
     fn grant(&mut self, index: usize, wish: Wish) {
         let host = &mut self.hosts[index];
         match wish {
-            // It was sent away, and comes again.
+            // This host was sent away, and comes again.
             _ if host.has_left => {}
             Wish::Join(files) => {
                 // A guest that has ended is told of at once.
                 let is_served = self.exit.is_some() || self.guest.join(&files).is_ok();
                 if !is_served && !self.had_hosts {
-                    // It has ended before it served anybody, and is about to be told of. One that lives is of no use.
+                    // The guest has ended before it served anybody, and this process is about to
+                    // hear of that. A guest that lives is of no use.
                     self.guest.kill();
                 }
                 if is_served || !self.had_hosts {
                     host.welcome(self.guest.pid(), self.parking.as_fd());
                     self.had_hosts = true;
                 } else {
-                    // It comes again.
+                    // The host comes again.
                     host.has_left = true;
                 }
             }
@@ -237,7 +242,7 @@ impl Broker {
         }
     }
 
-    /// Goes on taking the name, and tells the host that wants it how that went.
+    /// Goes on taking the name, and tells the host that reloads how that went.
     fn take_name(&mut self) {
         match self.listener.take() {
             Ok(false) => {}
@@ -246,7 +251,8 @@ impl Broker {
         }
     }
 
-    /// Gives the name to another broker, which asks for it over this connection, and has all hosts follow.
+    /// Gives the name to another broker, which asks for it over this connection, and has all hosts
+    /// follow.
     fn make_way(&mut self, index: usize) {
         let host = &mut self.hosts[index];
         host.has_left = true;
@@ -262,8 +268,9 @@ impl Broker {
         self.hosts.iter_mut().for_each(|host| host.has_left |= !host.is_in);
     }
 
-    /// Tells the host that has been there longest of those that watch the guest's code that it is the one to act on
-    /// changes. One that has heard of a newer guest does not: whoever is first there does.
+    /// Tells the host that has been there longest of those that watch the guest's code that it is
+    /// the one to act on changes. One that has heard of a newer guest does not: whoever is first
+    /// there does.
     fn elect(&mut self) {
         let first = self.hosts.iter_mut().find(|host| host.watch != Watch::No);
         if let Some(host) = first.filter(|host| host.watch == Watch::Later) {
@@ -278,7 +285,8 @@ impl Broker {
         }
     }
 
-    /// Whether somebody takes what the guest prints. Once all have left, it is thrown away.
+    /// Whether somebody takes what the guest prints. What is printed once all have left is thrown
+    /// away.
     fn takes_output(&self) -> bool {
         self.hosts.iter().any(Host::has_room) || (self.listener.is_closed() && self.hosts.is_empty())
     }
@@ -309,7 +317,8 @@ impl Broker {
         self.exit = Some(status);
         self.deadline = Some(Instant::now() + PATIENCE);
         if !self.had_hosts {
-            // It did not even start: those who wait hear of it, instead of having it started again.
+            // The guest did not even start: those who wait hear of that, instead of having another
+            // guest started.
             self.accept();
             for index in 0..self.hosts.len() {
                 self.hear(index);

@@ -16,15 +16,15 @@ pub fn serve() -> io::Result<()> {
 }
 
 fn is_socket(descriptor: RawFd) -> bool {
-    // SAFETY: a stat is plain numbers; fstat fills it.
+    // SAFETY: a stat is plain numbers, which fstat fills.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
         libc::fstat(descriptor, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFSOCK
     }
 }
 
-/// Has the kernel end this process with its host, and makes it the first of a group of its own: what is typed at a
-/// terminal is the host's to hear.
+/// Has the kernel end this process with its host, and makes it the first of a group of its own:
+/// what is typed at a terminal is the host's to hear.
 fn follow_the_host() {
     // SAFETY: system calls on this process alone. A host that is gone already has broken the line.
     unsafe {

@@ -12,13 +12,13 @@ pub const FIRST: RawFd = 3;
 /// Where the process of a guest that several hosts share finds its parking words.
 pub const PARKING: RawFd = FIRST + 1;
 
-/// Takes a descriptor over; programs that this process starts do not get it.
+/// Takes a descriptor over, which programs that this process starts do not get.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is none.
 ///
 /// # Safety
-/// Nothing else in this process uses it.
+/// Nothing else in this process uses the descriptor.
 pub unsafe fn take(descriptor: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: a system call on a number; the caller promises that the descriptor is nobody else's.
     unsafe {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Serves a guest in a process of its own.
 //!
-//! The host starts this process with five descriptors and speaks to it over the last of them, the lifeline: first,
-//! as a line of JSON, what to load, at the end `close`. It hears `hello`, `ready`, `failed`, `died` and `closed`, in a
-//! line of JSON each. Where the line breaks the host has gone, and this process goes, too. All else crosses through the memory that the others stand for.
+//! The host starts this process with five descriptors and speaks to it over the last of them, the
+//! lifeline: first, as a line of JSON, what to load, at the end `close`. The host hears `hello`,
+//! `ready`, `failed`, `died` and `closed`, in a line of JSON each. If the lifeline breaks, the host
+//! has gone, and this process goes, too. All else crosses through the memory that the others stand
+//! for.
 //!
-//! The process is `polyloop-guest-process` where the guest is a library, and the guest's own interpreter otherwise, which
-//! loads this library and calls [`polyloop_process_main`].
+//! The process is `polyloop-guest-process` if the guest is a library, and the guest's own
+//! interpreter otherwise, which loads this library and calls [`polyloop_process_main`].
 
 use std::ffi::OsString;
 
@@ -14,9 +16,11 @@ mod broker;
 mod child;
 mod descriptors;
 
-/// Serves the guest that the host asks for until the host is done with it; the process's exit status.
+/// Serves the guest that the host asks for until the host is done with it; the process's exit
+/// status.
 ///
-/// It belongs to a process that the host has started for this, and is called once, from any thread that may block.
+/// This function belongs to a process that the host has started for this, and is called once, from
+/// any thread that may block.
 #[unsafe(no_mangle)]
 pub extern "C" fn polyloop_process_main() -> i32 {
     match child::serve() {
@@ -30,8 +34,9 @@ pub extern "C" fn polyloop_process_main() -> i32 {
     }
 }
 
-/// Brokers a guest that several hosts share; the broker's exit status. `arguments`: the milliseconds that
-/// the guest has to end, the name by which hosts find it, the program that serves it, and that program's arguments.
+/// Brokers a guest that several hosts share; the broker's exit status. `arguments`: the
+/// milliseconds that the guest has to end, the name by which hosts find it, the program that serves
+/// it, and that program's arguments.
 pub fn run_broker(arguments: &[OsString]) -> i32 {
     match broker::run(arguments) {
         Ok(()) => 0,

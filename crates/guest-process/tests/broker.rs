@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What hosts and brokers say to each other, word by word. The guest is a program that says nothing.
+//! What hosts and brokers say to each other, word by word. The guest is a program that says
+//! nothing.
 
 use std::{
     fs::File,
@@ -20,7 +21,7 @@ use polyloop_connection::packet;
 use serde_json::{Value, json};
 
 /// A watchdog, and no claim about speed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn address(name: &str) -> SocketAddr {
     SocketAddr::from_abstract_name(name).unwrap()
@@ -41,7 +42,8 @@ fn broker_of(name: &str, socket: impl Into<OwnedFd>, guest: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyloop-guest-process"));
     command.args(["broker", "0", name]).args(guest);
     let number = socket.as_raw_fd();
-    // SAFETY: system calls alone, between fork and exec; the socket is open until the child is there.
+    // SAFETY: system calls alone, between fork and exec; the socket is open until the child is
+    // there.
     unsafe {
         command.pre_exec(move || {
             if libc::dup2(number, 3) == 3 && libc::fcntl(3, libc::F_SETFD, 0) == 0 {
@@ -63,7 +65,8 @@ fn known(name: &str) -> Child {
     broker(name, listening(name))
 }
 
-/// A broker that nobody finds by the name, and the host that it was started for, which has joined; the guest's process.
+/// A broker that nobody finds by the name, and the host that it was started for, which has joined;
+/// the guest's process.
 fn fresh(name: &str) -> (Child, Host, u64) {
     let (near, far) = UnixStream::pair().unwrap();
     let broker = broker(name, far);
@@ -106,7 +109,7 @@ impl Host {
         self.stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// The next line; nothing where it was sent away.
+    /// The next line; nothing if the host was sent away.
     fn hear(&mut self) -> Option<Value> {
         let mut line = String::new();
         if let Err(error) = self.lines.read_line(&mut line) {
@@ -151,7 +154,8 @@ fn who_joins_at_the_moment_when_the_name_is_given_away_is_sent_on() {
     // All that came before it are in the broker's list now.
     inside.join();
     let pid = broker.id().cast_signed();
-    // SAFETY: system calls about a child of this process. It hears both at once when it goes on.
+    // SAFETY: system calls about a child of this process. The broker hears both at once when it
+    // goes on.
     unsafe {
         assert_eq!(libc::kill(pid, libc::SIGSTOP), 0);
         let mut status = 0;
@@ -183,7 +187,7 @@ fn the_broker_of_a_newer_guest_takes_the_name_when_its_host_says_so() {
     stays.expect(&event("moved"));
     let mut later = Host::at(&name);
     assert_eq!(later.join(), fresh);
-    // It has it already.
+    // The broker has the name already.
     reloads.say("take");
     reloads.expect(&event("taken"));
     later.expect(&event("taken"));
@@ -221,7 +225,7 @@ fn a_name_that_something_else_has_is_not_taken_and_the_host_hears_why() {
     let told = reloads.hear().unwrap();
     assert_eq!(told["event"], "untaken");
     assert!(told["message"].as_str().unwrap().contains("no socket"));
-    // It may try again, once the name is free.
+    // The broker may try again, once the name is free.
     drop((strange, asks));
     reloads.say("take");
     reloads.expect(&event("taken"));

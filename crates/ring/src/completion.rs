@@ -8,13 +8,14 @@ use crate::{
     sync::{Mutex, Ordering, relax, store_before_looking},
 };
 
-/// The guest's end. Its capacity is chosen so that it cannot fill up, see [`crate::Layout::new`];
-/// a guest that breaks the rules and fills it all the same gets [`Overflow`].
+/// The guest's end. The ring's capacity is chosen so that the ring cannot fill up, see
+/// [`crate::Layout::new`]; a guest that breaks the rules and fills the ring all the same gets
+/// [`Overflow`].
 pub struct Completer {
     tail: Mutex<u32>,
 }
 
-/// The ring is full: the guest has answered more than it was asked.
+/// The ring is full: the guest has answered more than was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
@@ -51,7 +52,8 @@ impl Completer {
     }
 }
 
-/// The host's end. JavaScript does the same with typed arrays (`completion.ts`).
+/// The host's end. Hosts in JavaScript have their own, on typed arrays: this one is for hosts in
+/// Rust, and for the tests.
 pub struct Drainer<'a> {
     rings: Rings<'a>,
     head: u32,
@@ -84,9 +86,9 @@ pub fn waiting(header: &Header) -> bool {
     header.cq_head.0.load(Ordering::Relaxed) != header.cq_tail.0.load(Ordering::Acquire)
 }
 
-/// Waits a moment for more completions to share a drain, where many calls are outstanding and few
+/// Waits a moment for more completions to share a drain, when many calls are outstanding and few
 /// have come: the way into the host costs as much as several responses, and every look at the ring
-/// takes its line from the guest that fills it.
+/// takes its cache line from the guest that fills it.
 pub fn gather(header: &Header) {
     /// A share of the calls outstanding that is worth a drain, and a drain that is large enough.
     const SHARE: u32 = 4;
@@ -117,7 +119,7 @@ pub fn arm(header: &Header) -> bool {
 
 /// The host is awake.
 pub fn disarm(header: &Header) {
-    // A look first: most turns find it 0 already, and an exchange would take the line.
+    // A look first: most turns find 0 already, and an exchange would take the line.
     if header.armed.0.load(Ordering::Relaxed) != 0 {
         header.armed.0.swap(0, Ordering::Relaxed);
     }

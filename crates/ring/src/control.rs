@@ -37,7 +37,8 @@ pub fn pop(rings: Rings<'_>) -> Option<Submission> {
     Some(words.into())
 }
 
-/// Publishes an entry. JavaScript does the same with typed arrays (`control.ts`). `false`: the ring is full.
+/// Publishes an entry. JavaScript does the same with typed arrays (`control.ts`). `false`: the ring
+/// is full.
 #[must_use]
 pub fn push(rings: Rings<'_>, entry: Submission) -> bool {
     let Header { control_head, control_tail, .. } = rings.header;
@@ -52,7 +53,7 @@ pub fn push(rings: Rings<'_>, entry: Submission) -> bool {
     true
 }
 
-/// Wakes the thread that acts on the ring, if it sleeps; `true` where it did.
+/// Wakes the thread that acts on the ring, if it sleeps; `true` if it did.
 pub fn ring(header: &Header) -> bool {
     let sleep = &header.control_sleep.0;
     // SYNC POINT control-sleep
@@ -64,7 +65,8 @@ pub fn ring(header: &Header) -> bool {
     slept
 }
 
-/// Sleeps until entries wait, or something else is over, after which [`wake`] is called. One thread.
+/// Sleeps until entries wait, or something else is over, after which [`wake`] is called. One
+/// thread.
 pub fn sleep(header: &Header, is_over: impl Fn() -> bool) {
     let Header { control_head, control_tail, control_sleep, .. } = header;
     let waits = || control_head.0.load(Ordering::SeqCst) != control_tail.0.load(Ordering::SeqCst);
@@ -77,8 +79,8 @@ pub fn sleep(header: &Header, is_over: impl Fn() -> bool) {
     control_sleep.0.store(0, Ordering::SeqCst);
 }
 
-/// Wakes the thread that acts on the ring, whether it sleeps or is about to: both exchange the same word, so that the
-/// later of them sees what came before the earlier.
+/// Wakes the thread that acts on the ring, whether it sleeps or is about to: both exchange the same
+/// word, so that the later of them sees what came before the earlier.
 pub fn wake(header: &Header) {
     let sleep = &header.control_sleep.0;
     // SYNC POINT control-sleep
@@ -87,7 +89,7 @@ pub fn wake(header: &Header) {
     }
 }
 
-/// Whether so many entries wait that who passes by should act on them.
+/// Whether more than half of the ring waits: then who passes by should act on it.
 #[inline]
 pub fn is_crowded(rings: Rings<'_>) -> bool {
     let Header { control_head, control_tail, .. } = rings.header;

@@ -10,9 +10,9 @@
 //! | 4, 5 | address, 0 for the slot's own payload | slab (0 for the slot's own payload), offset |
 //! | 6, 7 | deadline, nanoseconds of `CLOCK_MONOTONIC` | aux: when a timed call was taken, by the same clock |
 //!
-//! This is a call and a response; `control.rs` says what the other submissions hold. The context of a request lies
-//! behind its payload where both fit the request buffer, at the request buffer's start where the payload is elsewhere; that of a
-//! response behind its payload.
+//! This is a call and a response; `control.rs` says what the other submissions hold. The context of
+//! a request lies behind its payload if both fit the request buffer, at the request buffer's start
+//! if the payload is elsewhere; that of a response behind its payload.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -27,7 +27,8 @@ pub const SEAL: u8 = 17;
 /// Completion kind: lines of log wait.
 pub const LOG: u8 = 18;
 
-/// Submission flag: the host wants to know when the call was taken. The host's own: guests do not see it.
+/// Submission flag: the host wants to know when the call was taken. The host's own: guests do not
+/// see it.
 pub const FLAG_TIMED: u8 = 128;
 
 /// Completion flag: the request payload stays in use until a [`RELEASE`].

@@ -21,7 +21,8 @@ pub const ENTRY_BYTES: usize = 32;
 pub const REQUEST_BYTES: usize = 4096;
 /// Responses up to this size are written into their slot; larger ones go to a slab.
 pub const RESPONSE_BYTES: usize = 1024;
-/// Bytes that a response stream may be ahead of its reader, beside its items; one item may go beyond.
+/// Bytes that a response stream may be ahead of its reader, beside its items; one item may go
+/// beyond.
 pub const WINDOW_BYTES: u32 = 1 << 20;
 /// Most slots a block can have.
 pub const MAX_SLOTS: usize = 65_536;
@@ -61,7 +62,8 @@ pub struct Constants {
     pub sq_offset: u32,
     /// Offset of the completion ring.
     pub cq_offset: u32,
-    /// Offset of a byte a request buffer: 1 while the host keeps the request buffer's request pinned.
+    /// Offset of a byte a request buffer: 1 while the host keeps the request buffer's request
+    /// pinned.
     pub pins_offset: u32,
     /// Offset of the request payloads, [`REQUEST_BYTES`] a request buffer.
     pub requests_offset: u32,
@@ -69,8 +71,8 @@ pub struct Constants {
     pub responses_offset: u32,
     /// Bytes of the block.
     pub total: u32,
-    /// Places for a request or an item of a request stream. The first `slots` are those of the tasks, the next `slots`
-    /// carry one item of each task's stream, the rest further items of any.
+    /// Places for a request or an item of a request stream. The first `slots` are those of the
+    /// tasks, the next `slots` carry one item of each task's stream, the rest further items of any.
     pub request_buffers: u32,
     /// Entries of the control ring.
     pub control_entries: u32,
@@ -109,20 +111,22 @@ pub struct Header {
     pub idle: CachePadded,
     /// Line 12. Bumped to wake a follower.
     pub idle_seq: CachePadded,
-    /// Line 13. The host's own: word 0, calls outstanding; word 1, 1 while the loop is kept alive.
+    /// Line 13. Written by the host: calls outstanding. If the guest has a process of its own, the
+    /// host keeps this number elsewhere, too, to decide whether its loop goes on.
     pub host: CachePadded,
     /// Line 14. Written by the host: entries of the control ring written, wrapping.
     pub control_tail: CachePadded,
     /// Line 15. Written by who acts on them: entries of the control ring read, wrapping.
     pub control_head: CachePadded,
-    /// Line 16. 1 while the thread that acts on the control ring sleeps: its doorbell must be rung. Never where the
-    /// host's loop acts on it.
+    /// Line 16. 1 while the thread that acts on the control ring sleeps: its doorbell must be rung.
+    /// Never if the host's loop acts on it.
     pub control_sleep: CachePadded,
     /// Line 17. Written by a guest in a process of its own: heartbeats, wrapping.
     pub beats: CachePadded,
     /// Line 18. Written by guest threads: wake-ups of the host's loop, wrapping.
     pub wakeups: CachePadded,
-    /// Line 19. Written by guest threads: answers to tasks that were answered before, or never taken, wrapping.
+    /// Line 19. Written by guest threads: answers to tasks that were answered before, or never
+    /// taken, wrapping.
     pub duplicates: CachePadded,
 }
 
@@ -175,14 +179,15 @@ pub struct Layout(Constants);
 impl Layout {
     /// The layout for at least `calls` calls in flight, 1 to [`MAX_SLOTS`].
     ///
-    /// The submission ring holds a call of each slot. The completion ring holds for each request buffer a response and the
-    /// release of a held request, the items that all credit together allows, a seal for every third payload and a line
-    /// of log: it cannot overflow. Nor can the control ring: its entries are items, which have a request buffer each, and for a
-    /// task its end, its cancellation and two or three times credit, and guest threads that answer empty it once it is
-    /// half full.
+    /// The submission ring holds a call of each slot. The completion ring holds for each request
+    /// buffer a response and the release of a held request, the items that all credit together
+    /// allows, a seal for every third payload and a line of log: the completion ring cannot
+    /// overflow. Nor can the control ring: its entries are items, which have a request buffer each,
+    /// and for a task its end, its cancellation and two or three times credit, and guest threads
+    /// that answer empty the control ring once it is half full.
     ///
     /// # Panics
-    /// Where `calls` is out of range.
+    /// If `calls` is out of range.
     pub fn new(calls: usize) -> Self {
         assert!((1..=MAX_SLOTS).contains(&calls), "a block has 1 to {MAX_SLOTS} slots");
         let slots = calls.next_power_of_two();

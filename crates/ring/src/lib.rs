@@ -3,12 +3,13 @@
 //!
 //! One block of memory joins a host's event loop to the threads of a guest: a header whose words
 //! stand on 128-byte lines, a submission ring (host to guest), a completion ring (guest to host), a
-//! control ring for what is said of calls under way (items, credit, cancellation), and payload areas.
-//! [`layout`] gives every offset; `spec/ring.json` repeats them for the other languages. Where the guest
-//! has a process of its own, the block and two arenas for larger payloads are files in memory that both
-//! map. This crate is the only place of the project that uses atomics.
+//! control ring for what is said of calls under way (items, credit, cancellation), and payload
+//! areas. [`layout`] gives every offset; `spec/ring.json` repeats them for the other languages. If
+//! the guest has a process of its own, the block and two arenas for larger payloads are files in
+//! memory that both map. This crate is the only place of the project that uses atomics.
 //!
-//! Every acquire/release or sequentially consistent pair carries a `SYNC POINT name` on both halves:
+//! Every acquire/release or sequentially consistent pair carries a `SYNC POINT name` on both
+//! halves:
 //! - `submit`: the host publishes an entry with `sq_tail`, a guest thread reads it.
 //! - `guest-sleep`: the host's store of `sq_tail` and load of `sleep` against the poller's store of
 //!   `sleep` and second look at `sq_tail` (Dekker; sequentially consistent).
@@ -16,14 +17,17 @@
 //! - `complete`: a guest thread publishes an entry with `cq_tail`, the host reads it.
 //! - `host-sleep`: the guest's store of `cq_tail` and exchange of `armed` against the host's store
 //!   of `armed` and second look at `cq_tail` (Dekker; sequentially consistent).
-//! - `control`: the host publishes an entry with `control_tail`, who acts on it reads it, and gives it back with
-//!   `control_head`.
-//! - `control-sleep`: the host's store of `control_tail` and load of `control_sleep` against the store of
-//!   `control_sleep` and second look at `control_tail` of the thread that acts on it (Dekker; sequentially consistent).
+//! - `control`: the host publishes an entry with `control_tail`, who acts on the entry reads it,
+//!   and gives it back with `control_head`.
+//! - `control-sleep`: the host's store of `control_tail` and load of `control_sleep` against the
+//!   store of `control_sleep` and second look at `control_tail` of the thread that acts on it
+//!   (Dekker; sequentially consistent).
 //! - `chunk`: the host marks a slab's chunks free, the guest takes them.
 //! - `stop`: the host raises `stop`, guest threads leave.
-//! - `versioned-list`: which blocks there are has changed, against the poller's store of `sleep` and second look (Dekker).
-//! - `retire`: a block is given up, against a guest thread that has just taken a task of it (Dekker).
+//! - `versioned-list`: which blocks there are has changed, against the poller's store of `sleep`
+//!   and second look (Dekker).
+//! - `retire`: a block is given up, against a guest thread that has just taken a task of it
+//!   (Dekker).
 
 pub mod completion;
 pub mod control;
@@ -52,8 +56,9 @@ pub use take::{SubmissionSource, Taken, Taker};
 pub struct Rings<'a> {
     /// Shared words.
     pub header: &'a Header,
-    /// The words by which guest threads wait (`sleep`, `poller`, `idle`, `idle_seq`, `guest_cpu`, `stop`): those of the
-    /// header, or those that a guest has beside all blocks if it serves several.
+    /// The words by which guest threads wait (`sleep`, `poller`, `idle`, `idle_seq`, `guest_cpu`,
+    /// `stop`): those of the header, or those that a guest has beside all blocks if it serves
+    /// several.
     pub parking: &'a Header,
     /// Submission ring; its length is a power of two.
     pub sq: &'a [Entry],

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Memory that host and guest map: the block, and where payloads lie that are too large for the block.
+//! Memory that host and guest map: the block, and where payloads lie that are too large for the
+//! block.
 
 #[cfg(not(loom))]
 pub mod arena;

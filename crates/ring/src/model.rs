@@ -265,13 +265,13 @@ fn a_held_request_is_released_once_whichever_of_answer_and_release_is_first() {
         });
         let held = tasks.answer(task).unwrap().held;
         assert!(tasks.answer(task).is_none());
-        // The host waits for a release exactly where the answer said so.
+        // The host waits for a release exactly if the answer said so.
         assert_eq!(releasing.join().unwrap(), held);
         assert!(tasks.take(0).is_some());
     });
 }
 
-/// Says something in the control ring, as the host does; where it is full waits for who acts on it.
+/// Says something in the control ring, as the host does; if that is full, waits for who acts on it.
 fn say(memory: &Memory, number: u32) {
     while !control::push(memory.rings(), task(number)) {
         thread::yield_now();
@@ -289,7 +289,7 @@ fn act(memory: &Memory, acted: &Mutex<Vec<u32>>) -> usize {
     acted.len()
 }
 
-/// A thread that acts on the control ring and on nothing else, until so many entries were acted on.
+/// A thread that acts on the control ring and on nothing else, until n entries were acted on.
 fn control_thread(memory: &Arc<Memory>, acted: &Arc<Mutex<Vec<u32>>>, all: usize) -> thread::JoinHandle<()> {
     let (memory, acted) = (Arc::clone(memory), Arc::clone(acted));
     thread::spawn(move || {
@@ -323,7 +323,7 @@ fn guest_threads_that_help_and_the_control_thread_act_on_each_entry_once_and_in_
         let helping = thread::spawn({
             let (memory, acted) = (Arc::clone(&memory), Arc::clone(&acted));
             move || {
-                // Once in passing, as before a wait; once where the ring may get full.
+                // Once in passing, as before a wait; once when the ring may get full.
                 if control::waiting(&memory.header) {
                     act(&memory, &acted);
                 }
@@ -335,7 +335,7 @@ fn guest_threads_that_help_and_the_control_thread_act_on_each_entry_once_and_in_
         say(&memory, 1);
         say(&memory, 2);
         helping.join().unwrap();
-        // Nobody helps any more: whatever the control thread slept through, it hears this one.
+        // Nobody helps any more: the control thread hears this one, whatever it slept through.
         say(&memory, 3);
         acting.join().unwrap();
         assert_eq!(*acted.lock().unwrap(), [1, 2, 3]);
@@ -348,7 +348,7 @@ fn a_slab_is_written_again_only_after_the_host_has_read_what_was_in_it() {
         let memory = Memory::new(4);
         // One chunk that can be taken, beside the table's own: every lease is of the same memory.
         let table: Arc<Vec<AtomicU32>> = Arc::new((0..2).map(|_| AtomicU32::new(0)).collect());
-        // Loom fails where a write to it is not ordered with every other access.
+        // Loom fails if a write to it is not ordered with every other access.
         let slab = Arc::new(UnsafeCell::new(0));
         let guest = thread::spawn({
             let (memory, table, slab) = (Arc::clone(&memory), Arc::clone(&table), Arc::clone(&slab));
@@ -450,7 +450,7 @@ impl SubmissionSource for Blocks<'_> {
     }
 }
 
-/// Takes so many tasks of whoever has some; their numbers.
+/// Takes n tasks of whoever has some; their numbers.
 fn serve_shared(shared: &Shared, count: usize) -> Vec<u32> {
     let (mut taker, mut seen) = (Taker::default(), shared.list.see());
     let mut next = || match taker.take(Blocks { shared, seen: &mut seen }, true) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Waiting for the partner without sleeping, for as long as it pays.
+//! Waiting for the partner without sleeping, for as long as that pays.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::{
 
 /// The longest that either side spins before it sleeps.
 pub const LONGEST: Duration = Duration::from_micros(50);
-/// A partner that last ran on our own processor gets it at once; one that seems to have a processor
-/// of its own may have lost it, so yield now and then.
+/// A partner that last ran on our own processor gets that at once; one that seems to have a
+/// processor of its own may have lost it, so yield now and then.
 const APART: Duration = Duration::from_micros(10);
 /// After this many misses in a row only one wait in `PROBE` spins.
 const MISSES: u32 = 8;
@@ -28,16 +28,16 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How a spin ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spun {
-    /// What it waited for has come.
+    /// What the spinner waited for has come.
     Met,
     /// The window is over.
     Missed,
-    /// Others have the processors, whether it has come or not.
+    /// Others have the processors, whether that has come or not.
     Crowded,
 }
 
 /// How long to spin: the whole window while spinning pays, seldom once it does not, and not at all
-/// for a while where the processors are busy with others.
+/// for a while when the processors are busy with others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Window {
     misses: u32,
@@ -55,7 +55,7 @@ impl Window {
 
     /// The time to spin now; zero: sleep at once.
     pub fn length(&mut self) -> Duration {
-        // A model has no time: it sleeps at once, which is the part that can go wrong.
+        // A model has no time, and sleeps at once: that is the part that can go wrong.
         if cfg!(loom) || self.never || self.until.is_some_and(|until| Instant::now() < until) {
             return Duration::ZERO;
         }
@@ -89,8 +89,8 @@ impl Window {
     }
 }
 
-/// Spins until `done`, `window` at most. `mine` is told where this thread runs, `theirs` tells where
-/// the partner does: two spinners on one processor would each keep the other from its work.
+/// Spins until `done`, `window` at most. `mine` is told where this thread runs, `theirs` tells
+/// where the partner does: two spinners on one processor would each keep the other from its work.
 pub fn spin(
     window: Duration,
     mine: &CachePadded,

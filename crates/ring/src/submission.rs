@@ -28,7 +28,7 @@ impl<'a> Submitter<'a> {
     /// Publishes an entry. `true`: the poller sleeps, call [`ring`].
     ///
     /// # Errors
-    /// [`Full`] where no entry is free.
+    /// [`Full`] if no entry is free.
     pub fn push(&mut self, entry: Submission) -> Result<bool, Full> {
         let Header { sq_head, sq_tail, .. } = self.rings.header;
         // A stale head only makes the ring look fuller than it is.
@@ -44,7 +44,7 @@ impl<'a> Submitter<'a> {
     }
 }
 
-/// Rings the guest's doorbell; `true` where a sleeper was there to wake.
+/// Rings the guest's doorbell; `true` if there was a sleeper to wake.
 pub fn ring(parking: &Header) -> bool {
     // The exchange makes one of several callers ring, and none once the poller has woken by itself.
     let slept = parking.sleep.0.swap(0, Ordering::SeqCst) == 1;
@@ -54,8 +54,8 @@ pub fn ring(parking: &Header) -> bool {
     slept
 }
 
-/// Wakes one follower where tasks wait and no thread polls, because the poller is busy with a task.
-/// A host that is about to sleep calls it once more after [`crate::completion::arm`].
+/// Wakes one follower when tasks wait and no thread polls, because the poller is busy with a task.
+/// A host that is about to sleep calls this once more after [`crate::completion::arm`].
 pub fn help(header: &Header, parking: &Header) -> bool {
     // SYNC POINT idle; SYNC POINT help
     let stuck = !is_empty(header)
@@ -120,7 +120,7 @@ pub(crate) fn pop(rings: Rings<'_>) -> Option<Submission> {
         if head == tail {
             return None;
         }
-        // Where another thread takes it first, the host may overwrite the entry while it is read
+        // If another thread takes it first, the host may overwrite the entry while it is read
         // here; the exchange then fails and what was read is dropped.
         let words = rings.sq[head as usize & (rings.sq.len() - 1)].load();
         match advance(&sq_head.0, head) {

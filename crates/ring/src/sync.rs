@@ -17,9 +17,9 @@ pub(crate) use loom::sync::{
 /// threads agree on: the first half of a Dekker pair, whose second is a `SeqCst` load.
 ///
 /// An exchange, which is what x86 makes of a sequentially consistent store. Loom loses track of a
-/// word's order of modification where plain stores mix with exchanges; and it treats sequentially
-/// consistent accesses as acquire and release, knowing the one order from fences alone: so the model
-/// says with a fence what the real code says with the access.
+/// word's order of modification when plain stores mix with exchanges; and loom treats sequentially
+/// consistent accesses as acquire and release, knowing the one order from fences alone: so the
+/// model says with a fence what the real code says with the access.
 #[inline]
 pub(crate) fn store_before_looking(word: &AtomicU32, value: u32) {
     word.swap(value, Ordering::SeqCst);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How guest threads wait for tasks.
 //!
-//! One thread at a time polls: it spins, then sleeps on `sleep`, which the host looks at after every
-//! submission. A poller that takes a task gives the role up; whoever finishes next takes it over.
-//! All other threads sleep as followers. A host that sees tasks waiting while no thread polls (the
-//! last poller is in a slow function) wakes one follower by [`crate::submission::help`]; a follower
-//! that was woken and finds more tasks than its own wakes the next before it starts, and so does a
-//! poller that leaves while the host sleeps.
+//! One thread at a time polls: it spins, then sleeps on `sleep`, which the host looks at after
+//! every submission. A poller that takes a task gives the role up; whoever finishes next takes it
+//! over. All other threads sleep as followers. A host that sees tasks waiting while no thread polls
+//! (the last poller is in a slow function) wakes one follower by [`crate::submission::help`]; a
+//! follower that was woken and finds more tasks than its own wakes the next before it starts, and
+//! so does a poller that leaves while the host sleeps.
 //!
-//! Where one guest serves several blocks, its threads wait by parking words beside them that all their hosts map, and look
-//! at every block ([`SubmissionSource`]).
+//! If one guest serves several blocks, its threads wait by parking words beside them that all their
+//! hosts map, and look at every block ([`SubmissionSource`]).
 
 use crate::{
     Rings,
@@ -32,8 +32,8 @@ pub trait SubmissionSource {
     /// Takes a task.
     fn pop(&mut self) -> Option<Self::Task>;
 
-    /// Whether no task waits and the source is what it was at the last [`SubmissionSource::pop`]: the second look before a thread
-    /// sleeps.
+    /// Whether no task waits and the source is what it was at the last [`SubmissionSource::pop`]:
+    /// the second look before a thread sleeps.
     fn is_quiet(&self) -> bool;
 
     /// Whether a host sleeps that may have submitted something.
@@ -80,7 +80,7 @@ impl Rings<'_> {
 pub enum Taken<T = Submission> {
     /// A task.
     Task(T),
-    /// Nothing waits (only where the thread would not).
+    /// Nothing waits, and the thread would not.
     Empty,
     /// Guest threads are to leave, and the ring is empty.
     Stopped,
@@ -126,7 +126,8 @@ impl Taker {
         }
     }
 
-    /// Wakes the next follower where there is more to do than this thread can, and the host may not see it.
+    /// Wakes the next follower when there is more to do than this thread can, and the host may not
+    /// see it.
     fn share(&mut self, source: &impl SubmissionSource) {
         if std::mem::take(&mut self.helping)
             && !source.is_quiet()
@@ -161,7 +162,7 @@ impl Taker {
     }
 
     /// Leaves the processor of the host's loop, at most once in 5 ms: on one processor a call costs
-    /// two switches, on two none. Not where both sleep between calls anyway: several guests that work
+    /// two switches, on two none. Not if both sleep between calls anyway: several guests that work
     /// for milliseconds would all meet on the processors that the host's loop leaves free.
     #[cfg(not(loom))]
     fn move_away(&mut self, parking: &Header, host: &CachePadded) {
@@ -187,7 +188,7 @@ fn become_poller(parking: &Header) -> bool {
         && poller.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
 }
 
-/// Sleeps as a follower; `true` where somebody woke it to help.
+/// Sleeps as a follower; `true` if somebody woke it to help.
 fn follow(source: &impl SubmissionSource) -> bool {
     let parking = source.parking();
     let seq = parking.idle_seq.0.load(Ordering::SeqCst);
@@ -207,7 +208,7 @@ fn follow(source: &impl SubmissionSource) -> bool {
 
 #[cfg(not(loom))]
 mod affinity {
-    /// Moves the calling thread off `cpu` where it may run elsewhere, then lifts the ban again.
+    /// Moves the calling thread off `cpu` if it may run elsewhere, then lifts the ban again.
     pub(super) fn avoid(cpu: usize) {
         const SIZE: usize = size_of::<libc::cpu_set_t>();
         if cpu >= SIZE * 8 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which tasks the guest owes an answer, and which of them their callers gave up: two words a request buffer, so that a task
-//! is answered once. An item of a request stream is a task here, too: it is given back once.
+//! Which tasks the guest owes an answer, and which of them their callers gave up: two words a
+//! request buffer, so that a task is answered once. An item of a request stream is a task here,
+//! too: it is given back once.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, store_before_looking};
 
@@ -28,11 +29,11 @@ pub struct Tasks {
 /// What is known of a slot's task of some generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It was submitted, and no guest thread has taken it yet.
+    /// The task was submitted, and no guest thread has taken it yet.
     Waiting,
     /// The guest owes an answer.
     Taken,
-    /// It was answered.
+    /// The task was answered.
     Over,
 }
 
@@ -61,21 +62,23 @@ impl Tasks {
         Self { states: words(), cancelled: words(), taken, retired: AtomicU32::new(0) }
     }
 
-    /// From now on no task is to be begun: [`Tasks::in_use`] sees those that were taken, and who takes one sees this.
+    /// From now on no task is to be begun: [`Tasks::in_use`] sees those that were taken, and who
+    /// takes one sees this.
     pub fn retire(&self) {
         // SYNC POINT retire
         store_before_looking(&self.retired, 1);
         fence(Ordering::SeqCst);
     }
 
-    /// Whether they are retired. Who asks after a [`Tasks::take`] and hears that they are not was seen.
+    /// Whether they are retired. Who asks after a [`Tasks::take`] and hears that they are not was
+    /// seen.
     pub fn is_retired(&self) -> bool {
         // SYNC POINT retire
         fence(Ordering::SeqCst);
         self.retired.load(Ordering::SeqCst) != 0
     }
 
-    /// A guest thread took the task in `slot`: its name, or nothing where there is no such slot or
+    /// A guest thread took the task in `slot`: its name, or nothing if there is no such slot or
     /// the guest has not answered the one before.
     pub fn take(&self, slot: u32) -> Option<u64> {
         let state = self.states.get(slot as usize)?;
@@ -89,7 +92,7 @@ impl Tasks {
         Some(u64::from(slot + 1) | u64::from(now >> SHIFT) << 32)
     }
 
-    /// Marks a task as answered; nothing where it was before, or never taken.
+    /// Marks a task as answered; nothing if that was done before, or never taken.
     pub fn answer(&self, task: u64) -> Option<Answered> {
         let before = self.change(task, TAKEN, |bits| bits & !(TAKEN | KNOWN))?;
         Some(Answered { slot: split(task).0 as u32, held: before & HELD != 0, known: before & KNOWN != 0 })
@@ -113,7 +116,8 @@ impl Tasks {
         at
     }
 
-    /// Notes that more is kept of a task elsewhere, which its answer ends. `false`: it was answered before.
+    /// Notes that more is kept of a task elsewhere, which its answer ends. `false`: the task was
+    /// answered before.
     pub fn know(&self, task: u64) -> bool {
         self.change(task, TAKEN, |bits| bits | KNOWN).is_some()
     }
@@ -135,7 +139,7 @@ impl Tasks {
         slot < self.states.len() && self.standing(slot as u32, generation) == Standing::Taken
     }
 
-    /// The caller of a slot's task of this generation has given it up, taken or not.
+    /// The caller of a slot's task of this generation has given the task up, taken or not.
     pub fn cancel(&self, slot: u32, generation: u32) {
         if let Some(word) = self.cancelled.get(slot as usize) {
             word.store(generation | CANCELLED, Ordering::Release);
@@ -154,7 +158,7 @@ impl Tasks {
         self.change(task, TAKEN, |bits| bits | HELD).is_some()
     }
 
-    /// Ends [`Tasks::hold`]: the slot whose request is free now. Nothing where the task is not
+    /// Ends [`Tasks::hold`]: the slot whose request is free now. Nothing if the task is not
     /// answered yet (its answer then frees it) or was not held.
     pub fn release(&self, task: u64) -> Option<u32> {
         let before = self.change(task, HELD, |bits| bits & !HELD)?;

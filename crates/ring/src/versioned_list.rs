@@ -22,17 +22,18 @@ impl<T> Default for VersionedList<T> {
 }
 
 impl<T: Clone> VersionedList<T> {
-    /// The list of now.
+    /// The current list.
     ///
     /// # Panics
     /// Never: the lock is not held across anything that panics.
     pub fn see(&self) -> Seen<T> {
-        // Before the list: what is older than its number is looked at once more, what is newer is not missed.
+        // Before the list: what is older than its number is looked at once more, what is newer is
+        // not missed.
         let changes = self.changes.load(Ordering::SeqCst);
         Seen { list: Arc::clone(&self.list.lock().unwrap()), changes }
     }
 
-    /// The first of now that is what is looked for.
+    /// The first of the current list that is what is looked for.
     ///
     /// # Panics
     /// Never, as above.
@@ -49,7 +50,7 @@ impl<T: Clone> VersionedList<T> {
     /// Changes the list. Whoever sleeps is to be woken afterwards, to see it.
     ///
     /// # Panics
-    /// Where `edit` does; then nothing has changed.
+    /// If `edit` does; then nothing has changed.
     pub fn change<R>(&self, edit: impl FnOnce(&mut Vec<T>) -> R) -> R {
         let mut list = self.list.lock().unwrap();
         let mut next = Vec::clone(&list);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The layout as every language must see it: `spec/ring.json`, which this test writes where
+//! The layout as every language must see it: `spec/ring.json`, which this test writes if
 //! `POLYLOOP_WRITE_GOLDEN` is set and otherwise holds to the code.
 #![cfg(not(loom))]
 
@@ -143,7 +143,8 @@ fn the_completion_ring_holds_all_that_may_be_under_way() {
         let c = Layout::new(calls).constants();
         assert!(c.request_buffers >= c.slots * 2, "an item of each task's stream can always go");
         assert!(c.credits >= c.slots, "each task's stream has a credit of one");
-        // A response and a release for each request buffer; a seal for every third payload in a slab; a line of log.
+        // A response and a release for each request buffer; a seal for every third payload in a
+        // slab; a line of log.
         let most = c.request_buffers * 2 + c.credits + (c.slots + c.credits).div_ceil(3) + 1;
         assert!(most <= c.cq_entries, "{calls} calls: {most} of {} entries", c.cq_entries);
     }

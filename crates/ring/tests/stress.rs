@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Both doorbells under load on real threads. Each side looks a random number of times before it goes
-//! to sleep, so that again and again the other side writes just as it does. Without either second look (`take.rs`, `completion.rs`) it hangs,
-//! which the watchdog turns into a failure.
+//! Both doorbells under load on real threads. Each side looks a random number of times before it
+//! goes to sleep, so that again and again the other side writes at just that moment. Without either
+//! second look (`take.rs`, `completion.rs`) the test hangs, which the watchdog turns into a
+//! failure.
 #![cfg(not(loom))]
 
 use std::{
@@ -113,7 +114,7 @@ fn host(shared: &Shared, outstanding: u64) {
     assert_eq!(sum, calls * (calls - 1) / 2, "every call is answered once");
 }
 
-/// Ends the process where no call is answered for 20 seconds: a sleeper was not woken.
+/// Ends the process if no call is answered for 20 seconds: a sleeper was not woken.
 fn watch(shared: Arc<Shared>) {
     thread::spawn(move || {
         let mut last = u64::MAX;
@@ -132,8 +133,8 @@ fn watch(shared: Arc<Shared>) {
     });
 }
 
-/// Keeps the calling thread on one processor: left alone, the scheduler stacks threads that wake each
-/// other, and nothing happens at the same time.
+/// Keeps the calling thread on one processor: left alone, the scheduler stacks threads that wake
+/// each other, and nothing happens at the same time.
 fn pin(cpu: usize) {
     // SAFETY: a cpu_set_t is plain bits; the call reads exactly its size; 0 is this thread.
     unsafe {

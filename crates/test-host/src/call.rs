@@ -47,7 +47,7 @@ impl Answer {
     /// The error object.
     ///
     /// # Panics
-    /// If it is no error.
+    /// If the answer is no error.
     pub fn error(&self) -> Value {
         assert_eq!(self.status, STATUS_ERROR, "{self:?}");
         self.json()
@@ -56,7 +56,7 @@ impl Answer {
     /// The code and message of the error object.
     ///
     /// # Panics
-    /// If it is no error, or has no message.
+    /// If the answer is no error, or has no message.
     pub fn refusal(&self) -> String {
         let error = self.error();
         let message = error["message"].as_str().expect("an error has a message");
@@ -77,7 +77,7 @@ impl Item {
     /// The payload.
     ///
     /// # Panics
-    /// If it is not JSON.
+    /// If the payload is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.data).expect("the item is JSON")
     }

@@ -17,9 +17,9 @@ use crate::{
 
 /// What a guest is started with.
 pub struct Options<'a> {
-    /// The version of the ABI that it is told.
+    /// The version of the ABI that the guest is told.
     pub abi: u32,
-    /// Threads for sync functions; 0 leaves it to the guest.
+    /// Threads for sync functions; 0 leaves the number to the guest.
     pub threads: u32,
     /// Configuration in JSON, or empty.
     pub config: &'a str,
@@ -40,7 +40,7 @@ impl Default for Options<'_> {
 pub struct Refused {
     /// What `start` returned.
     pub rc: i32,
-    /// What it said before.
+    /// What the guest said before.
     pub error: Value,
 }
 
@@ -48,7 +48,7 @@ pub struct Refused {
 pub struct Guest {
     shared: Arc<Shared>,
     library: Library,
-    guest: usize,
+    started: usize,
     manifest: Value,
 }
 
@@ -77,18 +77,19 @@ impl Guest {
     /// Starts a guest.
     ///
     /// # Errors
-    /// What it says if it does not start.
+    /// What the guest says if it does not start.
     ///
     /// # Panics
-    /// If it neither starts nor says why, or starts and declares nothing.
+    /// If the guest neither starts nor says why, or starts and declares nothing.
     pub fn start(library: &Library, options: &Options<'_>) -> Result<Self, Refused> {
         let shared = Arc::<Shared>::default();
-        // For good: what outlives the guest, as views of requests in Python may, tells the host of its end.
+        // For good: what outlives the guest, as views of requests in Python may, tells the host of
+        // its end.
         let handle = Arc::into_raw(Arc::clone(&shared)) as usize;
         let host = Box::leak(Box::new(table(options.abi)));
         let texts = [options.config, options.codec, options.loader];
         // SAFETY: both are never freed, and the functions expect such a handle.
-        let (rc, guest) = unsafe { library.start(host, handle, options.threads, texts) };
+        let (rc, started) = unsafe { library.start(host, handle, options.threads, texts) };
         let mut state = shared.lock();
         if rc != 0 {
             let error = state.failure.take().expect("a guest that does not start says why");
@@ -96,7 +97,7 @@ impl Guest {
         }
         let manifest = state.manifest.clone().expect("a guest that starts is ready");
         drop(state);
-        Ok(Self { shared, library: *library, guest, manifest })
+        Ok(Self { shared, library: *library, started, manifest })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -107,7 +108,7 @@ impl Guest {
         self.shared.until(what, probe)
     }
 
-    /// What it declared.
+    /// What the guest declared.
     pub fn manifest(&self) -> &Value {
         &self.manifest
     }
@@ -115,7 +116,7 @@ impl Guest {
     /// The number of a method.
     ///
     /// # Panics
-    /// If it declared no such method.
+    /// If the guest declared no such method.
     pub fn method(&self, name: &str) -> u16 {
         let methods = self.manifest["methods"].as_array().expect("a manifest has methods");
         let number = methods.iter().position(|method| method["name"] == name);
@@ -140,8 +141,8 @@ impl Guest {
 
     /// Waits until the guest is able to run code.
     pub fn beat(&self) {
-        // SAFETY: it has started, and is joined by who owns this.
-        unsafe { self.library.beat(self.guest) };
+        // SAFETY: the guest has started, and is joined by who owns this.
+        unsafe { self.library.beat(self.started) };
     }
 
     /// Has guest threads leave once nothing waits.
@@ -165,7 +166,7 @@ impl Guest {
     fn leave(&self) {
         self.stop();
         // SAFETY: after a start, and once: the callers consume this.
-        unsafe { self.library.join(self.guest) };
+        unsafe { self.library.join(self.started) };
     }
 }
 
@@ -214,7 +215,7 @@ impl Guest {
     /// What a call that succeeds returned, from JSON.
     ///
     /// # Panics
-    /// If it does not succeed, or its value is encoded in another way.
+    /// If the call does not succeed, or its value is encoded in another way.
     pub fn value(&self, name: &str, arguments: &Value) -> Value {
         let answer = self.json(name, arguments);
         let text = String::from_utf8_lossy(&answer.data);
@@ -288,7 +289,7 @@ impl Guest {
         self.lock().task(id).sent.len()
     }
 
-    /// Waits until a call has sent so many items, and takes all.
+    /// Waits until a call has sent n items, and takes all.
     pub fn items(&self, id: u64, count: usize) -> Vec<Item> {
         self.until("items", |state| {
             let sent = &mut state.task(id).sent;
@@ -337,7 +338,7 @@ impl Guest {
         self.end(id);
     }
 
-    /// Waits until the guest has given back so many items itself.
+    /// Waits until the guest has given back n items itself.
     pub fn until_returned(&self, count: usize) {
         self.until("returned items", |state| (state.returned >= count).then_some(()));
     }
@@ -366,7 +367,8 @@ impl Guest {
         self.lock().pages.len()
     }
 
-    /// Waits until the guest has nothing more of the host's: what it answered with it lets go after the answer.
+    /// Waits until the guest has nothing more of the host's: what a guest has answered with is let
+    /// go of after the answer.
     pub fn until_free(&self) {
         self.until("memory given back", |state| (state.held == 0 && state.pages.is_empty()).then_some(()));
     }

@@ -31,10 +31,10 @@ impl Library {
     /// Opens a guest, which stays loaded, as a host keeps it.
     ///
     /// # Errors
-    /// Which function it does not export.
+    /// Which function the library does not export.
     ///
     /// # Panics
-    /// If it cannot be loaded.
+    /// If the library cannot be loaded.
     pub fn open(path: &Path) -> Result<Self, String> {
         let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path");
         // SAFETY: tests open guests, which are fit to be loaded into this process.
@@ -68,7 +68,8 @@ impl Library {
     /// If the start does.
     ///
     /// # Safety
-    /// `host` and `handle` fit each other, and live until the guest is joined, and what it does after that.
+    /// `host` and `handle` fit each other, and live until the guest is joined, and as long as the
+    /// guest uses them after that.
     pub unsafe fn start(
         &self,
         host: &'static Host,
@@ -108,7 +109,7 @@ impl Library {
     /// Waits until a guest is able to run code.
     ///
     /// # Panics
-    /// If it has no heartbeat.
+    /// If the guest has no heartbeat.
     ///
     /// # Safety
     /// As for [`Library::join`], which does not begin before this returns.

@@ -7,9 +7,9 @@ use std::ptr;
 pub struct Page {
     data: *mut u8,
     len: usize,
-    /// The guest goes on using it beyond the answer.
+    /// The guest goes on using the bytes beyond the answer.
     pub held: bool,
-    /// The guest has answered it, or given it back.
+    /// The guest has answered the task, or given the item back.
     pub answered: bool,
     /// The task whose item this is.
     pub owner: Option<u64>,

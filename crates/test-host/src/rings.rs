@@ -42,7 +42,7 @@ pub fn events() -> (Box<dyn Host>, Receiver<Event>) {
     (Box::new(Events(sender)), events)
 }
 
-/// What a guest does with a task: it answers it.
+/// What a guest does with a task: above all, answer.
 pub type Function = fn(&Connection, Task);
 
 /// A guest with one thread that answers every task by a function.
@@ -80,7 +80,7 @@ impl Guest for TestGuest {
 
 /// A guest that was started, and its connection.
 pub struct Loaded {
-    /// Both ends use it.
+    /// The connection, which both ends use.
     pub connection: Arc<Connection>,
     events: Receiver<Event>,
     guests: Receiver<Box<dyn Guest>>,
@@ -112,7 +112,7 @@ pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host
 }
 
 /// The watchdog of every wait.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The guest's end of a connection, as its process makes it of the descriptors that it inherits.
 ///
@@ -140,7 +140,7 @@ pub fn place(block: &Block, buffer: u32, payload: &[u8]) {
 /// The next completion, waited for.
 ///
 /// # Panics
-/// If it does not come.
+/// If none comes.
 pub fn next_completion(host: &mut Drainer<'_>) -> Completion {
     let start = Instant::now();
     loop {
@@ -156,7 +156,7 @@ impl Loaded {
     /// The next event, waited for.
     ///
     /// # Panics
-    /// If it does not come.
+    /// If none comes.
     pub fn event(&self) -> Event {
         self.events.recv_timeout(PATIENCE).unwrap()
     }
@@ -164,7 +164,7 @@ impl Loaded {
     /// Unloads the guest.
     ///
     /// # Panics
-    /// If it does not end.
+    /// If the guest does not end.
     pub fn end(&self) {
         unload(Arc::clone(&self.connection), Some(self.guests.recv().unwrap()), ()).unwrap();
         assert_eq!(self.event(), Event::Closed);
@@ -198,7 +198,7 @@ impl Loaded {
     /// What a completion carries.
     ///
     /// # Panics
-    /// If it names a slab that does not exist.
+    /// If the completion names a slab that does not exist.
     pub fn payload(&self, c: Completion) -> Vec<u8> {
         let start = match c.slab {
             0 => self.connection.block().response(c.task),
@@ -219,7 +219,7 @@ pub fn request(task: &Task) -> &[u8] {
 /// Sends the numbers from 0 as items, forever: it ends when its caller does.
 ///
 /// # Panics
-/// If it ends in another way.
+/// If the stream ends in another way.
 pub fn endless(connection: &Connection, task: Task) {
     for number in 0_u32.. {
         if let Err(why) = connection.send(task.id, FLAG_BYTES, &number.to_le_bytes(), true) {
@@ -239,7 +239,7 @@ pub fn join(connection: &Connection, task: Task) {
     loop {
         match connection.receive(task.id, true) {
             Ok(item) => {
-                // SAFETY: valid until it is given back, below.
+                // SAFETY: valid until the item is given back, below.
                 all.extend_from_slice(unsafe { std::slice::from_raw_parts(item.data, item.length as usize) });
                 assert!(connection.respond(item.id, STATUS_OK, 0, &[]));
             }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A watchdog, and no claim about speed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Bytes of an item that the host takes, at most.
 pub const MAX_ITEM: usize = 1 << 20;
@@ -52,13 +52,14 @@ pub struct State {
     pub stopped: bool,
     /// What the guest declared.
     pub manifest: Option<Value>,
-    /// Why it did not start, or that it died.
+    /// Why the guest did not start, or that it died.
     pub failure: Option<Value>,
-    /// Lines that it printed, with the number of the stream.
+    /// Lines that the guest printed, with the number of the stream.
     pub log: Vec<(u32, String)>,
 }
 
-// SAFETY: what tasks and items point to are pages, which belong to no thread and which nobody writes.
+// SAFETY: what tasks and items point to are pages, which belong to no thread and which nobody
+// writes.
 unsafe impl Send for State {}
 
 /// A task, from when it was submitted.
@@ -73,9 +74,9 @@ pub struct Progress {
     pub inbox: VecDeque<polyloop_abi::Item>,
     /// No more will come.
     pub ended: bool,
-    /// Its caller has given it up.
+    /// The caller has given the task up.
     pub cancelled: bool,
-    /// It is over.
+    /// The task is over.
     pub answered: bool,
     /// Whom to tell of events.
     pub watcher: Option<(Watcher, usize)>,
@@ -83,7 +84,7 @@ pub struct Progress {
     pub watches: usize,
     /// What goes back with the answer.
     pub notes: Option<Value>,
-    /// Guest threads that wait inside the host for it.
+    /// Guest threads that wait inside the host for this task.
     pub waiting: usize,
     context: Option<Page>,
 }
@@ -92,7 +93,7 @@ impl Progress {
     /// Tells the watcher, under the host's lock as a host may: it must not call the host, nor wait.
     pub fn tell(&self, events: u32) {
         if let Some((watcher, context)) = self.watcher {
-            // SAFETY: the guest's word, until it answers.
+            // SAFETY: the guest's word, until the task is answered.
             unsafe { watcher(context as *mut c_void, events) };
         }
     }
@@ -133,7 +134,8 @@ impl State {
         id
     }
 
-    /// Puts a request, or an item of the task `owner`, into pages of its own: its name and its first byte.
+    /// Puts a request, or an item of the task `owner`, into pages of its own: its name and its
+    /// first byte.
     pub fn page(&mut self, bytes: &[u8], owner: Option<u64>) -> (u64, *const u8) {
         self.last += 1;
         let page = Page::new(bytes, owner);
@@ -158,7 +160,7 @@ impl State {
     /// Ends a task: nothing is told of it any more, and its items are given back.
     ///
     /// # Panics
-    /// If it was answered before.
+    /// If the task was answered before.
     pub fn answer(&mut self, task: u64, answer: Answer) {
         let progress = self.task(task);
         progress.answered = true;
@@ -208,7 +210,7 @@ impl Shared {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `probe` finds what it looks for.
+    /// Waits until `probe` finds something.
     ///
     /// # Panics
     /// If that does not come.
@@ -229,20 +231,21 @@ impl Shared {
 
 /// The host that a handle stands for.
 pub fn shared(handle: RuntimeHandle) -> &'static Shared {
-    // SAFETY: the guest's word: it is the handle that it was started with, which is never freed.
+    // SAFETY: the guest's word: this is the handle that the guest was started with, which is never
+    // freed.
     unsafe { &*handle.cast::<Shared>() }
 }
 
 /// What the guest passes.
 pub fn slice<'a>(data: *const u8, len: usize) -> &'a [u8] {
-    // SAFETY: the guest's word: it is readable while it is copied.
+    // SAFETY: the guest's word: the bytes are readable while they are copied.
     if len == 0 { &[] } else { unsafe { slice::from_raw_parts(data, len) } }
 }
 
 /// JSON that the guest passes.
 ///
 /// # Panics
-/// If it is none.
+/// If the bytes are no JSON.
 pub fn json(bytes: Bytes) -> Value {
     serde_json::from_slice(slice(bytes.data, bytes.len)).expect("the guest speaks JSON")
 }

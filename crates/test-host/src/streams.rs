@@ -16,7 +16,7 @@ use crate::{
 /// Bytes of a context that goes back, at most.
 const MAX_CONTEXT: usize = 4096;
 
-/// Asks `probe` until it answers something else than to wait, if the guest wants that.
+/// Asks `probe` again until the answer is another one than to wait, if the guest wants to wait.
 fn block(handle: RuntimeHandle, task: u64, wait: u32, mut probe: impl FnMut(&mut Progress) -> i32) -> i32 {
     let shared = shared(handle);
     let mut state = shared.lock();

@@ -13,18 +13,19 @@ use crate::error::ErrorObject;
 const STATUS_HOST_ERROR: u16 = 2;
 
 /// An error object may be so long whatever the limit of payloads: why a call failed is not to be
-/// lost because it takes more words than the answer.
+/// lost because the error takes more words than the answer.
 const ERROR_BYTES: usize = 1 << 20;
 
 impl Connection {
-    /// Answers a task; `data` may be its request. `false`: it was answered before.
+    /// Answers a task; `data` may be its request. `false`: the task was answered before.
     pub fn respond(&self, task: u64, status: u32, flags: u8, data: &[u8]) -> bool {
         self.relieve();
         let Some(answered) = self.tasks.answer(task) else {
             self.block.rings().header.duplicates.count();
             return false;
         };
-        // Its death answers all that was in flight: what it says in dying would hide that from some.
+        // The guest's death answers all that was in flight: what a guest says in dying would hide
+        // that from some.
         if self.failure.get().is_some() {
             self.close(task);
             return true;
@@ -70,14 +71,15 @@ impl Connection {
         }
     }
 
-    /// Answers with an error of our own; it always fits.
+    /// Answers with an error of our own, which always fits.
     fn refuse(&self, head: Completion, code: &str, message: &str) {
         let head = Completion { status: STATUS_HOST_ERROR, flags: head.flags & entry::FLAG_HELD, ..head };
         // At most RESPONSE_BYTES, which need no memory.
         let _ = self.complete(head, ErrorObject::new(code, message).0.as_bytes(), &[]);
     }
 
-    /// Copies a payload, and the context behind it, to where the host reads them and publishes the completion.
+    /// Copies a payload, and the context behind it, to where the host reads them and publishes the
+    /// completion.
     pub(crate) fn complete(&self, head: Completion, data: &[u8], context: &[u8]) -> io::Result<()> {
         let place = self.place(head, data.len() + context.len())?;
         // SAFETY: place.start has as many bytes, which nobody else was given; a request never lies
@@ -111,7 +113,8 @@ impl Connection {
     }
 
     pub(crate) fn publish(&self, completion: Completion) {
-        // The ring is sized so that answers and what goes with them fit: `Tasks` lets nothing else in.
+        // The ring is sized so that answers and what goes with them fit: `Tasks` lets nothing else
+        // in.
         if self.completer.push(self.block.rings(), completion).expect("the completion ring cannot fill up") {
             self.block.rings().header.wakeups.count();
             self.host.wake();

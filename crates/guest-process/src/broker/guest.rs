@@ -21,7 +21,7 @@ use crate::descriptors::{FIRST, PARKING};
 
 /// A process, until its end was told.
 pub struct Guest {
-    /// Before it was started.
+    /// The time before the process was started.
     since: SystemTime,
     child: Child,
     packets: OwnedFd,
@@ -30,8 +30,8 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Starts it, and what it prints. The parking words are this process's descriptor [`PARKING`]. It ends with the thread that
-    /// starts it.
+    /// Starts the process: what runs, and what that prints. The parking words are this process's
+    /// descriptor [`PARKING`]. The guest ends with the thread that starts it.
     pub fn start(command: &[OsString]) -> io::Result<(Self, [Output; 2])> {
         let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("no program"))?;
         let (packets, far) =
@@ -39,8 +39,8 @@ impl Guest {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let socket = far.as_raw_fd();
-        // SAFETY: system calls alone, between fork and exec. Both numbers are taken in this process, so that nothing of
-        // the standard library's is there.
+        // SAFETY: system calls alone, between fork and exec. Both numbers are taken in this
+        // process, so that nothing of the standard library's is there.
         unsafe { command.pre_exec(move || prepare(socket)) };
         let since = SystemTime::now();
         let mut child = command.spawn()?;
@@ -60,13 +60,14 @@ impl Guest {
         self.child.id()
     }
 
-    /// When it was started, in milliseconds since 1970: what its code was later it does not know.
+    /// When the guest was started, in milliseconds since 1970: of later changes of its code it
+    /// knows nothing.
     pub fn since(&self) -> u64 {
         let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         since.as_millis().try_into().unwrap_or(u64::MAX)
     }
 
-    /// Readable once it has ended.
+    /// Readable once the process has ended.
     pub fn end(&self) -> BorrowedFd<'_> {
         self.end.as_fd()
     }
@@ -82,20 +83,22 @@ impl Guest {
         packet::send(&self.packets, b"end", &[]).map(drop)
     }
 
-    /// Ends it, and those of its group that it started. Not once it was reaped: the number may be another's.
+    /// Ends the process, and those of its group that it started. Not to be called once the process
+    /// was reaped: its number may be another's.
     pub fn kill(&self) {
         // SAFETY: a system call.
         unsafe { libc::kill(-self.child.id().cast_signed(), libc::SIGKILL) };
     }
 
-    /// How it has ended.
+    /// How the process has ended.
     pub fn reap(&mut self) -> io::Result<ExitStatus> {
         self.kill();
         self.child.wait()
     }
 }
 
-/// Between fork and exec: the process goes with its broker, leads a group, and has its two descriptors.
+/// Between fork and exec: the process goes with its broker, leads a group, and has its two
+/// descriptors.
 fn prepare(socket: RawFd) -> io::Result<()> {
     // SAFETY: system calls on this process alone, and on descriptors of its own.
     let done = unsafe {
@@ -110,7 +113,7 @@ fn prepare(socket: RawFd) -> io::Result<()> {
 /// Waits until a child has ended, and leaves it to be reaped.
 fn await_end(pid: u32) {
     loop {
-        // SAFETY: a siginfo is plain numbers; waitid fills it.
+        // SAFETY: a siginfo is plain numbers, which waitid fills.
         let done = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
             libc::waitid(libc::P_PID, pid, &raw mut info, libc::WEXITED | libc::WNOWAIT)

@@ -22,15 +22,15 @@ const LONGEST: usize = 64;
 pub enum Wish {
     /// To be served: its descriptors.
     Join(Vec<OwnedFd>),
-    /// The name: it is no host, but the broker of a newer guest.
+    /// The name: this is no host, but the broker of a newer guest.
     Yield,
     /// That others find this guest by the name from now on.
     Take,
-    /// To act on changes of the guest's code, if it is the first to want that.
+    /// To act on changes of the guest's code, as the first host that wants that.
     Watch,
     /// The guest's end.
     Kill,
-    /// To leave, or it has gone.
+    /// To leave, or the host has gone.
     Leave,
 }
 
@@ -38,9 +38,9 @@ pub enum Wish {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
     No,
-    /// It does, and another one acts on changes.
+    /// This host watches, and another one acts on changes.
     Later,
-    /// It was told that it is the one to act.
+    /// This host was told that it is the one to act.
     First,
 }
 
@@ -50,14 +50,14 @@ pub struct Host {
     /// Whether the guest has its descriptors.
     pub is_in: bool,
     pub watch: Watch,
-    /// Whether it has left.
+    /// Whether the host has left.
     pub has_left: bool,
     said: Vec<u8>,
     unsent: VecDeque<u8>,
 }
 
 impl Host {
-    /// A host that has come; nothing where it is another user's.
+    /// A host that has come; nothing if it is another user's.
     pub fn new(stream: UnixStream) -> Option<Self> {
         let is_ours = packet::is_ours(&stream).ok()?;
         (is_ours && stream.set_nonblocking(true).is_ok()).then(|| Self {
@@ -70,7 +70,7 @@ impl Host {
         })
     }
 
-    /// What it wants, if it says something.
+    /// What the host wants, if it says something.
     pub fn hear(&mut self) -> Vec<Wish> {
         let heard = if self.is_in { self.listen() } else { self.receive() };
         match heard {
@@ -103,7 +103,7 @@ impl Host {
         Ok(lines.split(|byte| *byte == b'\n').filter_map(wish).collect())
     }
 
-    /// It is served from now on: tells it the guest's process, and gives it the parking words.
+    /// Serves the host from now on: tells it the guest's process, and gives it the parking words.
     pub fn welcome(&mut self, pid: u32, parking: BorrowedFd<'_>) {
         let line = format!("{}\n", json!({ "event": "welcome", "pid": pid }));
         let sent = packet::send(&self.stream, line.as_bytes(), &[parking]);
@@ -111,13 +111,13 @@ impl Host {
         self.has_left = !self.is_in;
     }
 
-    /// Says a line; what it does not read yet waits.
+    /// Says a line; what the host does not read yet waits.
     pub fn tell(&mut self, line: &Value) {
         self.unsent.extend(format!("{line}\n").as_bytes());
         self.flush();
     }
 
-    /// Sends what waits, as far as it goes.
+    /// Sends what waits, as far as the host reads.
     pub fn flush(&mut self) {
         while !self.unsent.is_empty() {
             match self.stream.write(self.unsent.as_slices().0) {
@@ -137,7 +137,7 @@ impl Host {
         !self.unsent.is_empty()
     }
 
-    /// Whether it may get what the guest prints.
+    /// Whether the host may get what the guest prints.
     pub fn has_room(&self) -> bool {
         self.is_in && self.unsent.len() < BACKLOG
     }

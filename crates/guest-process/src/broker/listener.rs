@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where hosts come in: the socket that listens at the name of a guest.
 //!
-//! A broker that is started for a reload does not have it at first. Once its guest is ready it asks the broker that has
-//! it, and gets it as it is, with those who wait there: nobody who comes meanwhile is refused.
+//! A broker that is started for a reload does not have the socket at first. Once its guest is
+//! ready, the broker asks the one that has the socket, and gets it as it is, with those who wait
+//! there: nobody who comes meanwhile is refused.
 
 use std::{
     ffi::OsStr,
@@ -28,9 +29,10 @@ use rustix::{
 
 /// What a broker says to the one that has the name.
 pub const YIELD: &[u8] = b"yield\n";
-/// What it hears, with the socket.
+/// What the one that wants the name hears, with the socket.
 const YIELDED: &[u8] = b"yielded\n";
-/// Before it asks again, where somebody has the name and does not listen yet, or is about to end.
+/// The pause before a broker asks again, if who has the name does not listen yet, or is about to
+/// end.
 const PAUSE: Duration = Duration::from_millis(1);
 
 pub struct Listener {
@@ -43,7 +45,7 @@ enum State {
     Private,
     /// The broker that has the name was asked for the socket.
     Asks(UnixStream),
-    /// It is to be asked again, at this time.
+    /// The broker that has the name is to be asked again, at this time.
     AsksAgain(Instant),
     /// Whoever looks for the name comes in.
     Open(UnixListener),
@@ -52,7 +54,8 @@ enum State {
 }
 
 impl Listener {
-    /// The listener that a broker is started with: the socket that listens at the name, or the one host that it is for.
+    /// The listener that a broker is started with: the socket that listens at the name, or the one
+    /// host that it is for.
     pub fn new(socket: OwnedFd, name: &OsStr) -> io::Result<(Self, Option<UnixStream>)> {
         let name = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
         if socket_acceptconn(&socket)? {
@@ -94,10 +97,10 @@ impl Listener {
         if let State::AsksAgain(at) = self.state { Some(at) } else { None }
     }
 
-    /// Goes on taking the name: whether it has it.
+    /// Goes on taking the name: whether this broker has it.
     ///
     /// # Errors
-    /// Why it cannot have it; the listener is private again.
+    /// Why this broker cannot have the name; the listener is private again.
     pub fn take(&mut self) -> io::Result<bool> {
         let next = match std::mem::replace(&mut self.state, State::Private) {
             State::Private | State::AsksAgain(_) => self.reach()?,
@@ -108,7 +111,7 @@ impl Listener {
         Ok(self.is_open())
     }
 
-    /// Asks who has the name for it; listens there where nobody does.
+    /// Asks for the name who has it; listens there if nobody has it.
     fn reach(&self) -> io::Result<State> {
         let socket = socket()?;
         match connect(&socket, &self.name) {
@@ -129,7 +132,8 @@ impl Listener {
         }
     }
 
-    /// Gives the name to another broker, and closes. `false`: it is not there to be given, or the other one has gone.
+    /// Gives the name to another broker, and closes. `false`: the name is not there to be given, or
+    /// the other one has gone.
     pub fn hand_over(&mut self, to: BorrowedFd<'_>) -> bool {
         // RELOAD 3 take the name
         let State::Open(listener) = &self.state else { return false };
@@ -161,7 +165,7 @@ fn ask(socket: OwnedFd) -> io::Result<State> {
     if !packet::is_ours(&socket)? {
         return Err(io::Error::other("what serves it belongs to another user"));
     }
-    // Where it is about to end it takes no message.
+    // A broker that is about to end takes no message.
     let is_asked = packet::send(&socket, YIELD, &[]).is_ok();
     Ok(if is_asked { State::Asks(socket.into()) } else { again() })
 }
@@ -175,7 +179,7 @@ fn hear(broker: UnixStream) -> io::Result<State> {
         Err(_) => (0, Vec::new()),
     };
     match (&text[..read], files.pop()) {
-        // It has ended, or had the name no more: somebody else has it, or nobody.
+        // The broker has ended, or had the name no more: somebody else has the name, or nobody.
         (b"", _) => Ok(again()),
         (YIELDED, Some(socket)) if socket_acceptconn(&socket)? => opened(socket),
         _ => Err(io::Error::other("what serves it answers with what is no socket")),
@@ -201,7 +205,8 @@ mod tests {
         listener
     }
 
-    /// The listener at the name, one that wants the name, and the connection over which it has asked.
+    /// The listener at the name, one that wants the name, and the connection over which it has
+    /// asked.
     fn asked(name: &str) -> (Listener, Listener, UnixStream) {
         let (mut old, mut new) = (private(name), private(name));
         assert!(old.take().unwrap());

@@ -8,7 +8,8 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-/// A line that never ends is handed on in pieces of so many bytes: a host reads a megabyte of JSON in one line at most.
+/// A line that never ends is handed on in pieces of n bytes: a host reads a megabyte of JSON in one
+/// line at most.
 const LONGEST: usize = 1 << 17;
 /// Lines that tell of a guest's end.
 const LAST: usize = 20;
@@ -27,7 +28,7 @@ impl Output {
         Self { name, pipe: pipe.into(), rest: Vec::new() }
     }
 
-    /// Reads some of it: whole lines, each with its end. `None`: that was all.
+    /// Reads some of what waits: whole lines, each with its end. `None`: that was all.
     pub fn read(&mut self) -> Option<Vec<String>> {
         let mut bytes = vec![0; 1 << 16];
         match self.pipe.read(&mut bytes) {
@@ -38,7 +39,7 @@ impl Output {
         }
     }
 
-    /// The last line, where it has no end.
+    /// The last line, if it has no end.
     pub fn rest(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.rest);
         (!rest.is_empty()).then(|| text(&rest))

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub struct Start {
     /// A guest of the C ABI.
     pub library: std::path::PathBuf,
-    /// Threads for sync functions; 0 leaves it to the guest.
+    /// Threads for sync functions; 0 leaves the number to the guest.
     pub threads: u32,
     /// Configuration in JSON, or empty.
     pub config: String,
@@ -45,7 +45,8 @@ pub struct Speaker(Mutex<File>);
 
 impl Lifeline {
     pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        // SAFETY: system calls on our own descriptor. Hosts read and write their end in their own way.
+        // SAFETY: system calls on our own descriptor. Hosts read and write their end in their own
+        // way.
         unsafe {
             let flags = libc::fcntl(descriptor.as_raw_fd(), libc::F_GETFL);
             libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK);
@@ -81,7 +82,7 @@ impl Speaker {
 
     fn say(&self, value: &Value) {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Where nobody listens any more this process is about to end.
+        // If nobody listens any more, this process is about to end.
         let _ = file.write_all(format!("{value}\n").as_bytes());
     }
 }

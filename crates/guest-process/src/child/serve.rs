@@ -34,14 +34,15 @@ struct Loop {
 impl Host for Loop {
     fn wake(&self) {
         let one = 1u64;
-        // SAFETY: our own end of a pipe, and 8 bytes to read. It is rung once for each time that the host's loop sleeps.
+        // SAFETY: our own end of a pipe, and 8 bytes to read. A host is woken once for each time
+        // that its loop sleeps.
         unsafe { libc::write(self.bell.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
     }
 
     fn event(&self, event: Event) {
         self.line.tell(&event);
         if let Some(events) = &self.events {
-            // Nobody waits for it once this process is about to end.
+            // Nobody waits for events once this process is about to end.
             let _ = events.lock().unwrap_or_else(PoisonError::into_inner).send(event);
         }
     }
@@ -70,7 +71,8 @@ pub fn wait(events: &Receiver<Event>) {
     while let Ok(Event::Ready(_) | Event::Died(_)) = events.recv() {}
 }
 
-/// The connection of a host, what it wants loaded, and what it says from then on. `events`: who else is told of them.
+/// The connection of a host, what it wants loaded, and what it says from then on. `events`: who
+/// else is told of them.
 pub fn attach(
     [block, requests, responses]: &[OwnedFd; 3],
     bell: OwnedFd,
@@ -132,11 +134,14 @@ impl<S: TaskSource> Kept<S> {
         let (beats, started) = (Arc::clone(source), Arc::clone(&self.0));
         let open = move || polyloop_guest_library::open(&library);
         load(Arc::clone(source), options, open, move |guest| {
-            // A host that set no interval wants no heartbeat; a guest without one cannot hang unseen by the rest.
-            let feel = guest.beat().filter(|_| beat > 0);
-            let pulse = feel.map(|feel| {
+            // A host that set no interval wants no heartbeat; a guest without one can run code
+            // whenever its process can.
+            let pulse = (beat > 0).then(|| {
+                let feel = guest.beat();
                 let pulse = move || {
-                    feel();
+                    if let Some(feel) = &feel {
+                        feel();
+                    }
                     count(&beats);
                 };
                 Pulse::begin(pulse, beat)
@@ -145,7 +150,7 @@ impl<S: TaskSource> Kept<S> {
         })
     }
 
-    /// Unloads it; the source hears when it has ended.
+    /// Unloads the guest; the source hears when it has ended.
     pub fn end(&self, source: &Arc<S>) {
         let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let guest = taken.map(|Started { guest, pulse }| {

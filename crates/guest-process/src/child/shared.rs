@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Serves a guest for several hosts, which a broker sends here.
 //!
-//! A packet `join` brings the descriptors of a host, which from then on is served as the one host of a process is, on a
-//! thread for its lifeline. A packet `end` ends the guest. Where the broker goes, this process goes, too.
+//! A packet `join` brings the descriptors of a host, which from then on is served as the one host
+//! of a process is, on a thread for its lifeline. A packet `end` ends the guest. When the broker
+//! goes, this process goes, too.
 
 use std::{
     io::{self, BufRead},
@@ -42,7 +43,7 @@ pub fn serve() -> io::Result<()> {
     // SAFETY: this process was started with these descriptors for this.
     let (broker, parking) = unsafe { (take(FIRST)?, take(PARKING)?) };
     let (sender, events) = mpsc::channel();
-    // Nobody waits for it once this process is about to end.
+    // Nobody waits for events once this process is about to end.
     let tell = move |event: &Event| drop(sender.send(event.clone()));
     let table = Arc::new(HostTable::new(Arc::new(ParkingWords::attach(parking.as_fd())?), tell));
     let shared = Arc::new(SharedGuest { table, guest: Kept::default(), begun: Mutex::default() });
@@ -57,7 +58,7 @@ pub fn serve() -> io::Result<()> {
 }
 
 impl SharedGuest {
-    /// Does what the broker asks for, until it has gone.
+    /// Does what the broker asks for, until the broker has gone.
     fn open(self: &Arc<Self>, broker: &OwnedFd) -> io::Result<()> {
         while let Some(packet) = receive(broker)? {
             match packet {
@@ -75,7 +76,7 @@ impl SharedGuest {
     fn join(&self, files: Files) {
         let [block, requests, responses, bell, lifeline] = files;
         let memory = [block, requests, responses];
-        // Where it cannot be attached to it has gone already, or is no host.
+        // A host that cannot be attached to has gone already, or is none.
         let Ok((connection, start, hears)) = attach(&memory, bell, lifeline, None) else { return };
         if let Err(error) = self.serve(&connection, start, hears) {
             connection.event(Event::Failed(1, ErrorObject::new("init-failed", &error.to_string())));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Slabs that a guest in a process of its own carves its larger responses from.
 //!
-//! One file in memory, which takes memory as it is touched, in chunks of a megabyte. Chunk 0 is a table with a word for
-//! each chunk: the guest marks what it takes, the host what it is done with. A slab is named by its first chunk. The host
-//! believes nothing of the table: what it lends to JavaScript it notes in memory of its own.
+//! One file in memory, which takes memory as it is touched, in chunks of a megabyte. Chunk 0 is a
+//! table with a word for each chunk: the guest marks what it takes, the host what it is done with.
+//! A slab is named by its first chunk. The host believes nothing of the table: what it lends to
+//! JavaScript it notes in memory of its own.
 
 use std::{
     io,
@@ -41,14 +42,14 @@ fn at(memory: &Mapping, chunk: u32) -> *mut u8 {
     unsafe { memory.as_ptr().add(chunk as usize * CHUNK_BYTES) }
 }
 
-/// The guest's end: it takes chunks. One thread at a time.
+/// The guest's end, which takes chunks. One thread at a time.
 pub struct GuestEnd(Mapping);
 
 impl GuestEnd {
     /// The arena that the host has made.
     ///
     /// # Errors
-    /// Where the file cannot be mapped, or is none.
+    /// If the file cannot be mapped, or is none.
     pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
         let memory = Mapping::of(file, Access::Write)?;
         if memory.len() < CHUNKS * CHUNK_BYTES {
@@ -57,10 +58,10 @@ impl GuestEnd {
         Ok(Self(memory))
     }
 
-    /// Takes a slab of at least so many bytes: its number, its first byte.
+    /// Takes a slab of at least n bytes: its number, its first byte.
     ///
     /// # Errors
-    /// Where none is free.
+    /// If none is free.
     pub fn take(&self, bytes: usize) -> io::Result<(u32, *mut u8)> {
         let first = take(table(&self.0), chunks(bytes))
             .ok_or_else(|| io::Error::other("every slab is in use: let go of large responses sooner"))?;
@@ -68,7 +69,7 @@ impl GuestEnd {
     }
 }
 
-/// The host's end: it lends slabs to JavaScript and gives them back.
+/// The host's end, which lends slabs to JavaScript and gives them back.
 pub struct HostEnd {
     memory: Mapping,
     state: Mutex<State>,
@@ -77,11 +78,11 @@ pub struct HostEnd {
 /// What the host knows of each chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chunk {
-    /// It was never lent, or its memory was given back.
+    /// The chunk was never lent, or its memory was given back.
     Bare,
-    /// JavaScript sees it.
+    /// JavaScript sees the chunk.
     Lent,
-    /// It may have memory.
+    /// The chunk may have memory.
     Kept,
 }
 
@@ -95,7 +96,7 @@ impl HostEnd {
     /// A fresh arena, and its file.
     ///
     /// # Errors
-    /// Where its address space cannot be had.
+    /// If its address space cannot be had.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let file = file(c"polyloop-responses", CHUNKS * CHUNK_BYTES)?;
         let memory = Mapping::of(file.as_fd(), Access::Write)?;
@@ -103,8 +104,8 @@ impl HostEnd {
         Ok((Self { memory, state }, file))
     }
 
-    /// The memory of a slab of at least so many bytes, now lent: first byte and length. `None`: there is no such slab,
-    /// or a part of it is lent already, which no honest guest says.
+    /// The memory of a slab of at least n bytes, now lent: first byte and length. `None`: there is
+    /// no such slab, or a part of it is lent already, which no honest guest says.
     ///
     /// # Panics
     /// Never: the lock is not held across anything that panics.
@@ -121,7 +122,7 @@ impl HostEnd {
         Some((at(&self.memory, slab), count * CHUNK_BYTES))
     }
 
-    /// Gives back a slab that was lent with so many bytes.
+    /// Gives back a slab that was lent with n bytes.
     ///
     /// # Panics
     /// Never, as above.

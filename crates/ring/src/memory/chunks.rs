@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The table of an arena's chunks, a word for each: the guest marks what it takes, the host what it is done with.
+//! The table of an arena's chunks, a word for each: the guest marks what it takes, the host what it
+//! is done with.
 
 use crate::sync::{AtomicU32, Ordering};
 

@@ -40,10 +40,11 @@ impl Mapping {
     /// Maps a file in memory, which other processes map, too.
     ///
     /// # Errors
-    /// What mmap says; where the file is empty.
+    /// What mmap says, and that the file is empty.
     pub fn of(file: BorrowedFd<'_>, access: Access) -> io::Result<Self> {
         let len = file_len(file)?;
-        // Its page would be mapped all the same, and reading it would end the process.
+        // The page of an empty file would be mapped all the same, and reading it would end the
+        // process.
         if len == 0 {
             return Err(io::Error::other("the file is too short: it is empty"));
         }
@@ -76,14 +77,15 @@ impl Mapping {
             .ok_or_else(|| io::Error::other("mapped at 0"))
     }
 
-    /// Gives the memory of a part back, which then reads as zeros. Only of a file that is mapped to be written.
+    /// Gives the memory of a part back, which then reads as zeros. Only of a file that is mapped to
+    /// be written.
     ///
     /// # Panics
-    /// Where the part does not lie in the mapping.
+    /// If the part does not lie in the mapping.
     pub fn forget(&self, offset: usize, len: usize) {
         assert!(offset.checked_add(len).is_some_and(|end| end <= self.len));
-        // SAFETY: the part lies in the mapping, whose users gave it up. Where it fails the memory stays, which harms
-        // nobody.
+        // SAFETY: the part lies in the mapping, whose users gave it up. If that fails, the memory
+        // stays, which harms nobody.
         unsafe { libc::madvise(self.as_ptr().add(offset).cast(), len, libc::MADV_REMOVE) };
     }
 
@@ -113,14 +115,15 @@ impl Drop for Mapping {
 /// What a mapping of a file may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// It is read.
+    /// The memory is read.
     Read,
-    /// It is read and written.
+    /// The memory is read and written.
     Write,
 }
 
-/// Makes a file in memory of `len` bytes. It has no name that others could open it by, takes memory as it is touched,
-/// and nobody can change its length: who maps it never finds a page missing.
+/// Makes a file in memory of `len` bytes. Such a file has no name that others could open it by,
+/// takes memory as it is touched, and nobody can change its length: who maps the file never finds a
+/// page missing.
 ///
 /// # Errors
 /// What the kernel says.
@@ -143,7 +146,7 @@ pub fn file(name: &CStr, len: usize) -> io::Result<OwnedFd> {
 }
 
 fn file_len(file: BorrowedFd<'_>) -> io::Result<usize> {
-    // SAFETY: a stat is plain numbers; fstat fills it.
+    // SAFETY: a stat is plain numbers, which fstat fills.
     let (done, stat) = unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
         (libc::fstat(file.as_raw_fd(), &raw mut stat), stat)
@@ -154,15 +157,15 @@ fn file_len(file: BorrowedFd<'_>) -> io::Result<usize> {
     usize::try_from(stat.st_size).map_err(io::Error::other)
 }
 
-/// The words by which the threads of one guest wait, where it serves several blocks. Of a header's words the others are
-/// not used.
+/// The words by which the threads of one guest wait if that guest serves several blocks. Of a
+/// header's words the others are not used.
 pub struct ParkingWords(Mapping);
 
 impl ParkingWords {
     /// Fresh words, and their file.
     ///
     /// # Errors
-    /// Where its memory cannot be had or mapped.
+    /// If its memory cannot be had or mapped.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let file = file(c"polyloop-parking", size_of::<Header>())?;
         let memory = Mapping::of(file.as_fd(), Access::Write)?;
@@ -174,7 +177,7 @@ impl ParkingWords {
     /// The words that another process has made.
     ///
     /// # Errors
-    /// Where the file cannot be mapped, or is too short.
+    /// If the file cannot be mapped, or is too short.
     pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
         let memory = Mapping::of(file, Access::Write)?;
         if memory.len() < size_of::<Header>() {
@@ -185,8 +188,8 @@ impl ParkingWords {
 
     /// Its words.
     pub fn header(&self) -> &Header {
-        // SAFETY: the mapping is page-aligned and as large as a header, all of whose words are atomic but the
-        // constants, which nobody writes any more.
+        // SAFETY: the mapping is page-aligned and as large as a header, all of whose words are
+        // atomic but the constants, which nobody writes any more.
         unsafe { &*self.0.as_ptr().cast::<Header>() }
     }
 
@@ -207,7 +210,7 @@ impl Block {
     /// A fresh block.
     ///
     /// # Errors
-    /// Where its memory cannot be mapped.
+    /// If its memory cannot be mapped.
     pub fn new(layout: Layout) -> io::Result<Self> {
         let constants = layout.constants();
         Ok(Self::begin(Mapping::new(constants.total as usize)?, constants))
@@ -216,7 +219,7 @@ impl Block {
     /// A fresh block in a file, which the guest's process maps by [`Block::attach`].
     ///
     /// # Errors
-    /// Where its memory cannot be had or mapped.
+    /// If its memory cannot be had or mapped.
     pub fn shared(layout: Layout) -> io::Result<(Self, OwnedFd)> {
         let constants = layout.constants();
         let file = file(c"polyloop-block", constants.total as usize)?;
@@ -227,13 +230,14 @@ impl Block {
     /// The block that another process has made.
     ///
     /// # Errors
-    /// Where the file cannot be mapped, or holds no block of this layout.
+    /// If the file cannot be mapped, or holds no block of this layout.
     pub fn attach(file: BorrowedFd<'_>) -> io::Result<Self> {
         let memory = Mapping::of(file, Access::Write)?;
         if memory.len() < size_of::<Header>() {
             return Err(io::Error::other("the file is too short for a block"));
         }
-        // SAFETY: the mapping is page-aligned and larger than a header, whose constants nobody writes any more.
+        // SAFETY: the mapping is page-aligned and larger than a header, whose constants nobody
+        // writes any more.
         let constants = unsafe { memory.as_ptr().cast::<Constants>().read() };
         let slots = constants.slots as usize;
         let known =
@@ -252,7 +256,8 @@ impl Block {
         Self { memory, constants, parking: OnceLock::new() }
     }
 
-    /// Has the guest's threads wait by these words, before the first submission. `false`: they do already.
+    /// Has the guest's threads wait by these words, before the first submission. `false`: they do
+    /// already.
     pub fn park_at(&self, parking: Arc<ParkingWords>) -> bool {
         self.parking.set(parking).is_ok()
     }
@@ -276,10 +281,10 @@ impl Block {
     /// Header and rings.
     pub fn rings(&self) -> Rings<'_> {
         let c = &self.constants;
-        // SAFETY: a Header was written at 0, and the layout lays the rings out aligned and in bounds; zeroed
-        // memory is a valid Entry; everything in them is atomic, so shared references are sound, and
-        // they cannot outlive the mapping. The counts are this process's own copy, which nobody
-        // that shares the memory can change.
+        // SAFETY: a Header was written at 0, and the layout lays the rings out aligned and in
+        // bounds; zeroed memory is a valid Entry; everything in them is atomic, so shared
+        // references are sound, and they cannot outlive the mapping. The counts are this process's
+        // own copy, which nobody that shares the memory can change.
         unsafe {
             let header = &*self.memory.as_ptr().cast::<Header>();
             Rings {
@@ -298,7 +303,7 @@ impl Block {
     /// The request payload of a request buffer, [`REQUEST_BYTES`] long.
     ///
     /// # Panics
-    /// Where there is no such request buffer.
+    /// If there is no such request buffer.
     pub fn request(&self, buffer: u32) -> *mut u8 {
         assert!(buffer < self.constants.request_buffers);
         self.byte(self.constants.requests_offset + buffer * REQUEST_BYTES as u32)
@@ -307,7 +312,7 @@ impl Block {
     /// The response payload of a slot, [`RESPONSE_BYTES`] long.
     ///
     /// # Panics
-    /// Where there is no such slot.
+    /// If there is no such slot.
     pub fn response(&self, slot: u32) -> *mut u8 {
         assert!(slot < self.constants.slots);
         self.byte(self.constants.responses_offset + slot * RESPONSE_BYTES as u32)
@@ -316,7 +321,7 @@ impl Block {
     /// The byte that says whether the host keeps a request buffer's request pinned.
     ///
     /// # Panics
-    /// Where there is no such request buffer.
+    /// If there is no such request buffer.
     pub fn pin(&self, buffer: u32) -> *mut u8 {
         assert!(buffer < self.constants.request_buffers);
         self.byte(self.constants.pins_offset + buffer)

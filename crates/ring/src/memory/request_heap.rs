@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where requests lie that are too large for their request buffer, and whose guest has a process of its own: the host copies
-//! them here, or has written them here in the first place, and the guest reads them in place. So does a guest in the
-//! host's process with what was written here.
+//! Where requests lie that are too large for their request buffer, and whose guest has a process of
+//! its own: the host copies them here, or has written them here in the first place, and the guest
+//! reads them in place. So does a guest in the host's process with what was written here.
 //!
-//! One file in memory, which takes memory as it is touched. Up to a megabyte an allocation has a place of a power of two,
-//! which the next of its size gets again; a larger one has whole megabytes. An address is an offset in the file.
+//! One file in memory, which takes memory as it is touched. Up to a megabyte an allocation has a
+//! place of a power of two, which the next of its size gets again; a larger one has whole
+//! megabytes. An address is an offset in the file.
 
 use std::{
     io,
@@ -60,7 +61,7 @@ impl RequestHeap {
     /// No requests, and the file for them.
     ///
     /// # Errors
-    /// Where its address space cannot be had.
+    /// If its address space cannot be had.
     pub fn new() -> io::Result<(Arc<Self>, OwnedFd)> {
         let file = file(c"polyloop-requests", CHUNKS * CHUNK_BYTES)?;
         let memory = Mapping::of(file.as_fd(), Access::Write)?;
@@ -76,10 +77,10 @@ impl RequestHeap {
         Ok((Arc::new(Self { memory, state: Mutex::new(state) }), file))
     }
 
-    /// A place for a request of so many bytes, which say whatever the last one there left.
+    /// A place for a request of n bytes, which say whatever the last request there left.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     ///
     /// # Panics
     /// Never: the lock is not held across anything that panics.
@@ -92,22 +93,24 @@ impl RequestHeap {
     /// Copies a request to a place of its own.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub fn place(self: &Arc<Self>, request: &[u8]) -> io::Result<Allocation> {
         let allocation = self.reserve(request.len())?;
-        // SAFETY: the place is ours alone and as long as the request. A request may lie in another one, never in this.
+        // SAFETY: the place is ours alone and as long as the request. A request may lie in another
+        // one, never in this.
         unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), allocation.as_ptr(), request.len()) };
         Ok(allocation)
     }
 }
 
 impl Allocation {
-    /// Where it lies in the file, never 0.
+    /// Where the allocation lies in the file, never 0.
     pub fn address(&self) -> u64 {
         self.offset as u64
     }
 
-    /// Its first byte. As many as were asked for are the owner's alone, until it is dropped; guests may read them.
+    /// The first byte. As many as were asked for are the owner's alone until this is dropped;
+    /// guests may read them.
     pub fn as_ptr(&self) -> *mut u8 {
         // SAFETY: the place lies in the mapping.
         unsafe { self.owner.memory.as_ptr().add(self.offset) }

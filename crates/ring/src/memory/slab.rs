@@ -3,8 +3,8 @@
 //!
 //! Up to [`SHARED_LIMIT`] they are carved one after the other from a slab of [`SLAB_BYTES`]; larger
 //! ones get a slab of their own. The host maps a slab once and hands out views of it; when the last
-//! view is gone it gives the slab back, and the pages, already faulted in, serve again. A guest in a
-//! process of its own carves from an [`arena`], whose slabs the host finds there.
+//! view is gone it gives the slab back, and the pages, already faulted in, serve again. A guest in
+//! a process of its own carves from an [`arena`], whose slabs the host finds there.
 
 use std::{collections::HashMap, io, sync::Arc};
 
@@ -87,7 +87,7 @@ impl Slabs {
     /// A place for a response of `len` bytes.
     ///
     /// # Errors
-    /// Where memory cannot be mapped.
+    /// If memory cannot be mapped.
     ///
     /// # Panics
     /// Never: the lock is not held across anything that panics.

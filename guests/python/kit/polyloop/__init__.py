@@ -44,7 +44,7 @@ def cancelled() -> bool:
 
 
 def check() -> None:
-    """Raises `Cancelled` where the caller has given up the call that is running."""
+    """Raises `Cancelled` if the caller has given up the call that is running."""
     if cancelled():
         raise Cancelled
 
@@ -64,7 +64,7 @@ def context() -> dict[str, str]:
 def annotate(**strings: str) -> None:
     """Adds to what goes back along with the answer; without effect outside a call.
 
-    Raises ValueError, and changes nothing, where all of it would be longer than 4,096 bytes of JSON.
+    Raises ValueError, and changes nothing, if all of it would be longer than 4,096 bytes of JSON.
     """
     for name, value in strings.items():
         if not isinstance(value, str):

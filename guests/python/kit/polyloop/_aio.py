@@ -55,7 +55,7 @@ class LoopThread:
         self.loop.call_soon_threadsafe(self.spawn, token, lambda *_: items, _stream.SENDS)
 
     def notice(self, number: int, events: int) -> None:
-        """Tells a call what happened to it; one that has ended since needs no telling."""
+        """Tells a call what happened to it; a call that has ended since needs no telling."""
         call = self.calls.get(number)
         if call is not None:
             call.notice(events)
@@ -64,7 +64,7 @@ class LoopThread:
         del self.calls[number]
         call.task = None
         if task.cancelled():
-            # Before its first step, so that it could not answer.
+            # Before its first step, so that the call could not answer.
             _native.answer_error(self.runtime, call.token, Cancelled())
 
     async def _serve(self, call: _call.LoopCall, function: Callable[..., Any], flags: int) -> None:
@@ -128,7 +128,7 @@ class LoopThread:
         return True
 
     def _report_death(self) -> None:
-        message = "the guest stopped its asyncio loop: async functions cannot run any more; load it anew"
+        message = "the guest stopped its asyncio loop: async functions cannot run any more; load the guest again"
         _native.crashed(self.runtime, json.dumps({"type": "RuntimeError", "message": message, "rc": 1}))
 
     async def _tidy(self) -> None:

@@ -83,7 +83,7 @@ class LoopCall(Call):
             self.task.cancel()
 
     async def happens(self, kind: int) -> None:
-        """Waits until `kind` happens, from now on: call it with nothing awaited since it was found missing."""
+        """Waits until `kind` happens, from now on: to be called with nothing awaited since that was found missing."""
         event = self._happened.get(kind)
         if event is None:
             event = self._happened[kind] = asyncio.Event()

@@ -46,7 +46,7 @@ def _json() -> Codec:
 
 
 def _shortcuts(slow: json.JSONEncoder) -> tuple[Callable[..., Any] | None, Callable[..., Any] | None]:
-    """The C scanner and encoder inside `json`, where this Python has them as known, tried on a sample.
+    """The C scanner and encoder inside `json`, if this Python has them as known, tried on a sample.
 
     The encoder gets no markers for cycles: it then shares no state between threads, and a cycle ends
     in a RecursionError, upon which the value is encoded the slow way, which says what is wrong.

@@ -24,7 +24,7 @@ describe = _errors.describe
 
 
 def adopt(loader: dict[str, Any]) -> None:
-    """Makes the interpreter what the one that was probed is, where its initialisation did not."""
+    """Makes the interpreter what the one that was probed is, if its initialisation did not."""
     sys.argv = [loader.get("file") or loader.get("module") or ""]
     if not loader.get("running"):
         _resemble(loader["probe"])
@@ -174,7 +174,7 @@ def start(runtime: Any, loader_json: str, config_json: str, codec: str, threads:
 
 
 def _on_main_thread(function: Callable[[], Guest]) -> Guest:
-    """Calls it on Python's main thread where `_process.py` keeps that free for it, else here."""
+    """Calls `function` on Python's main thread if `_process.py` keeps that free for it, else here."""
     jobs = getattr(sys.modules.get("__main__"), "polyloop_jobs", None)
     if jobs is None:
         return function()

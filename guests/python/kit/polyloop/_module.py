@@ -72,7 +72,7 @@ def _how_to_install(package: str) -> str:
 
 
 def _free_name(path: str) -> str:
-    """The file's own name where nothing else has it (then even pickles find it), else one made from it."""
+    """The file's own name if nothing else has it (then even pickles find it), else one made from it."""
     stem = os.path.splitext(os.path.basename(path))[0]
     name = "".join(letter if letter.isalnum() else "_" for letter in stem)
     if name == stem and name.isidentifier() and name not in sys.modules and not _is_another(name, path):
@@ -118,12 +118,12 @@ def _is_own(module: ModuleType, name: str, value: object) -> bool:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it makes a coroutine, or an async generator."""
+    """Whether calling `function` makes a coroutine, or an async generator."""
     return _is(inspect.iscoroutinefunction, function) or _is(inspect.isasyncgenfunction, function)
 
 
 def streams(function: Callable[..., Any]) -> bool:
-    """Whether calling it makes a generator; other functions may return one all the same."""
+    """Whether calling `function` makes a generator; other functions may return one all the same."""
     return _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function)
 
 
@@ -133,7 +133,7 @@ def _is(test: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
-    """Names of the positional parameters; `*rest` for those without end; empty where Python cannot tell."""
+    """Names of the positional parameters; `*rest` for those without end; empty if Python cannot tell."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

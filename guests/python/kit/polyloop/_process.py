@@ -94,7 +94,7 @@ class Jobs:
 
 
 def leave(error):
-    """Ends the process where a signal handler of the guest raised.
+    """Ends the process if a signal handler of the guest raised.
 
     It cannot be finalised under the guest's threads; what the guest registered with `atexit` runs all the same.
     """

@@ -14,7 +14,7 @@ from ._call import CREDIT, INPUT, LoopCall
 TAKES, SENDS = 32, 64
 #: `STREAM_CANCELLED` of the C ABI.
 GONE = -2
-#: After so many items in a row the loop gets a turn, even if there is always another.
+#: After n items in a row the loop gets a turn, even if there is always another.
 BURST = 64
 
 _nothing = object()
@@ -157,7 +157,7 @@ def refused(status: int, length: int) -> Error:
 
 
 def outcome(token: Any, error: BaseException) -> BaseException:
-    """What a call that raised is answered with: where its caller has given it up, that."""
+    """What a call that raised is answered with: if its caller has given it up, that."""
     if isinstance(error, Cancelled) or not _native.cancelled(token):
         return error
     answer = Cancelled()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenTelemetry, where the guest has it: the caller's trace goes on in the guest."""
+"""OpenTelemetry, if the guest has it: the caller's trace goes on in the guest."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def enter(token: Any) -> None:
         propagate = importlib.import_module("opentelemetry.propagate")
         current.attach(propagate.extract(json.loads(text)))
     except Exception as error:
-        # It costs the trace, and not the call, even where warnings are errors.
+        # This costs the trace, and not the call, even if warnings are errors.
         with contextlib.suppress(Warning):
             warnings.warn(f"the caller's trace ends here: {error!r}", RuntimeWarning, stacklevel=1)

@@ -66,7 +66,7 @@ impl Guest {
         }
     }
 
-    /// Waits until Python code can run, and has on the asyncio loop too where there is one.
+    /// Waits until Python code can run, and has on the asyncio loop too if there is one.
     pub fn beat(&self) {
         attached(self.api, |_| ());
         self.runtime.inbox.beat();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the asyncio loop has to look at, tasks and events of tasks, and the bell that tells it to. Whether
-//! it does look, somebody may ask, too.
+//! What the asyncio loop has to look at, tasks and events of tasks, and the bell that tells it to.
+//! Whether it does look, somebody may ask, too.
 
 use polyloop_abi::Task;
 use std::collections::{HashMap, VecDeque};
@@ -23,7 +23,8 @@ struct Content {
     seen: u64,
 }
 
-/// Filled without the GIL, which the loop may hold. Its lock is never held while anything is called.
+/// Filled without the GIL, which the loop may hold. Its lock is never held while anything is
+/// called.
 #[derive(Default)]
 pub struct Inbox {
     content: Mutex<Content>,
@@ -34,12 +35,12 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Puts a task where the loop will find it; false where the loop has ended.
+    /// Puts a task where the loop will find it; false if the loop has ended.
     pub fn post(&self, task: &Task) -> bool {
         self.put(|content| content.tasks.push_back(*task))
     }
 
-    /// Notes what happened to a task; without effect where the loop has ended.
+    /// Notes what happened to a task; without effect if the loop has ended.
     pub fn signal(&self, task: u64, events: u32) {
         self.put(|content| *content.events.entry(task).or_default() |= events);
     }
@@ -65,7 +66,7 @@ impl Inbox {
         self.looked.notify_all();
     }
 
-    /// Rings where the loop does not know yet that there is something to look at.
+    /// Rings if the loop does not know yet that there is something to look at.
     fn put(&self, put: impl FnOnce(&mut Content)) -> bool {
         let mut content = self.lock();
         if content.shut {
@@ -102,8 +103,8 @@ impl Inbox {
         std::mem::take(&mut content.tasks)
     }
 
-    /// What happened since the last time, by task. Ask it after `tasks`, and after these were begun: what
-    /// happened to one of them before its first step is then known before it.
+    /// What happened since the last time, by task. To be asked after `tasks`, and after these were
+    /// begun: what happened to one of them before its first step is then known in time.
     pub fn events(&self) -> HashMap<u64, u32> {
         std::mem::take(&mut self.lock().events)
     }
@@ -114,7 +115,7 @@ impl Inbox {
         self.tasks()
     }
 
-    /// The file descriptor of the bell; none where the process has no more to give.
+    /// The file descriptor of the bell; none if the process has no more to give.
     pub fn bell(&self) -> Option<RawFd> {
         if let Some(bell) = self.bell.get() {
             return Some(bell.as_raw_fd());

@@ -80,7 +80,7 @@ pub fn failure(gil: Gil) -> Failure {
     described.map_or_else(|| last_resort(gil), |json| Failure { json, rc: 1 })
 }
 
-/// Where the kit itself does not run: the exception's text, without a stack.
+/// The failure when the kit itself does not run: the exception's text, without a stack.
 fn last_resort(gil: Gil) -> Failure {
     let text = gil.raised().and_then(|error| {
         // SAFETY: alive.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The Python loader: a guest of the C ABI that runs Python modules.
 //!
-//! It links to no libpython. In the host's process, the host passes what `_probe.py` said of an
-//! interpreter, and the loader opens that interpreter's libpython and initialises it once for the
-//! process. In a process of its own, which is a Python that runs `_process.py`, it takes the
-//! interpreter that it finds running. Either way it loads the module and serves its functions:
-//! `def` on a pool of threads, `async def` on one asyncio loop a runtime.
+//! The loader links to no libpython. In the host's process, the host passes what `_probe.py` said
+//! of an interpreter, and the loader opens that interpreter's libpython and initialises it once for
+//! the process. In a process of its own, which is a Python that runs `_process.py`, the loader
+//! takes the interpreter that it finds running. Either way it loads the module and serves its
+//! functions: `def` on a pool of threads, `async def` on one asyncio loop a runtime.
 //!
 //! What is not worth speed is Python, in `guests/python`, and travels inside this library.
 
@@ -57,7 +57,7 @@ pub unsafe extern "C" fn polyloop_guest_start(
             0
         }
         Err(failure) => {
-            // Without effect where it was said, and the runtime closed, with Python attached.
+            // Without effect if that was said, and the runtime closed, with Python attached.
             runtime.fail(failure.json.as_bytes());
             failure.rc
         }
@@ -72,16 +72,17 @@ pub unsafe extern "C" fn polyloop_guest_start(
 pub unsafe extern "C" fn polyloop_guest_join(guest: *mut c_void) {
     // SAFETY: made by Box::into_raw in start.
     let guest = unsafe { Box::from_raw(guest.cast::<Guest>()) };
-    // Nothing to be done where it panics: the runtime is not used again either way.
+    // There is nothing to be done about a panic: the runtime is not used again either way.
     let _ = catch_unwind(AssertUnwindSafe(|| guest.join()));
 }
 
-/// Waits until the guest can run code, see [`polyloop_abi::Beat`]: until this thread had the GIL, and the
-/// guest's asyncio loop has had a turn; a loop that does not run, or not any more, is not waited for.
+/// Waits until the guest can run code, see [`polyloop_abi::Beat`]: until this thread had the GIL,
+/// and the guest's asyncio loop has had a turn; a loop that does not run, or not any more, is not
+/// waited for.
 ///
 /// # Safety
-/// `guest` is what a successful start wrote, and its join does not begin before this returns; called
-/// on a thread that may block.
+/// `guest` is what a successful start wrote, and its join does not begin before this returns;
+/// called on a thread that may block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn polyloop_guest_beat(guest: *mut c_void) {
     // SAFETY: made by Box::into_raw in start, and not joined yet.

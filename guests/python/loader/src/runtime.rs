@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const LOOP_ENDED: &str =
-    "the guest's asyncio loop has ended: async functions cannot run any more; load it anew";
+    "the guest's asyncio loop has ended: async functions cannot run any more; load the guest again";
 
 /// Answers of [`Runtime::take`].
 pub enum Taken {
@@ -69,9 +69,10 @@ impl Runtime {
 
     pub fn take(&self, wait: bool) -> Taken {
         let mut task = MaybeUninit::uninit();
-        // SAFETY: the runtime is open (threads that take are joined before it closes), `task` is writable.
+        // SAFETY: the runtime is open (threads that take are joined before it closes), `task` is
+        // writable.
         match unsafe { (self.host.take)(self.handle, task.as_mut_ptr(), wait.into()) } {
-            // SAFETY: TAKE_TASK says that the host wrote it.
+            // SAFETY: TAKE_TASK says that the host wrote the task.
             TAKE_TASK => Taken::Task(unsafe { task.assume_init() }),
             TAKE_STOPPED => Taken::Stopped,
             _ => Taken::Empty,
@@ -111,8 +112,8 @@ impl Runtime {
         unsafe { self.respond(item, STATUS_OK, FLAG_EMPTY, ptr::null(), 0) };
     }
 
-    /// Takes the next item of a task's request stream. With `wait` it may block: call it without the GIL,
-    /// between `enter` and `leave`; else with the GIL.
+    /// Takes the next item of a task's request stream. With `wait` this may block: to be called
+    /// without the GIL, between `enter` and `leave`; else with the GIL.
     pub fn receive(&self, task: u64, wait: bool) -> Received {
         if !self.is_open() {
             return Received::Over;
@@ -120,7 +121,7 @@ impl Runtime {
         let mut item = MaybeUninit::uninit();
         // SAFETY: the runtime is open, and stays so as long as this runs; `item` is writable.
         match unsafe { (self.host.receive)(self.handle, task, item.as_mut_ptr(), wait.into()) } {
-            // SAFETY: STREAM_DONE says that the host wrote it.
+            // SAFETY: STREAM_DONE says that the host wrote the item.
             STREAM_DONE => Received::Item(unsafe { item.assume_init() }),
             STREAM_WAIT => Received::Wait,
             STREAM_END => Received::End,
@@ -129,7 +130,8 @@ impl Runtime {
         }
     }
 
-    /// Sends an item of a task's response stream: `STREAM_*`. As for `receive`, with `wait` it may block.
+    /// Sends an item of a task's response stream: `STREAM_*`. As for `receive`, with `wait` this
+    /// may block.
     ///
     /// # Safety
     /// `data` is readable for `len` bytes.
@@ -158,7 +160,7 @@ impl Runtime {
         self.is_open() && unsafe { (self.host.cancelled)(self.handle, task) } == 1
     }
 
-    /// Sets the context that goes back with the answer; false where it is too long. With the GIL.
+    /// Sets the context that goes back with the answer; false if that is too long. With the GIL.
     pub fn annotate(&self, task: u64, context: &[u8]) -> bool {
         // SAFETY: the runtime is open: both this and `close` run with the GIL.
         !self.is_open() || unsafe { (self.host.annotate)(self.handle, task, bytes(context)) } == 0
@@ -176,7 +178,8 @@ impl Runtime {
         }
     }
 
-    /// Hands lines to the host. May wait for it: call it without the GIL, between `enter` and `leave`.
+    /// Hands lines to the host. May wait for the host: to be called without the GIL, between
+    /// `enter` and `leave`.
     pub fn log(&self, stream: u32, text: &[u8]) {
         // SAFETY: `enter` answered that the runtime is open, and keeps it so.
         unsafe { (self.host.log)(self.handle, stream, bytes(text)) };
@@ -186,7 +189,8 @@ impl Runtime {
         !self.closed.load(Ordering::Relaxed)
     }
 
-    /// Keeps the runtime open until `leave`; false where it is closed. Call it with the GIL.
+    /// Keeps the runtime open until `leave`; false if the runtime is closed. To be called with the
+    /// GIL.
     pub fn enter(&self) -> bool {
         if self.is_open() {
             self.users.fetch_add(1, Ordering::Relaxed);
@@ -199,7 +203,8 @@ impl Runtime {
         self.users.fetch_sub(1, Ordering::Release);
     }
 
-    /// Bars the host's functions from now on. Call it with the GIL, which orders it with `enter`.
+    /// Bars the host's functions from now on. To be called with the GIL, which orders this with
+    /// `enter`.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
@@ -208,7 +213,7 @@ impl Runtime {
         self.users.load(Ordering::Acquire) != 0
     }
 
-    /// Hands a task to the asyncio loop, without the GIL; answers it where the loop has ended.
+    /// Hands a task to the asyncio loop, without the GIL; answers it if the loop has ended.
     pub fn post(&self, task: &Task) {
         if !self.inbox.post(task) {
             self.respond_error(task.id, &error_object("RuntimeError", LOOP_ENDED));

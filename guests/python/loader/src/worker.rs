@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
 
-/// After so many tasks in a row a thread offers the GIL to others: builtins never do.
+/// After n tasks in a row a thread offers the GIL to others: builtins never do.
 const BURST: u32 = 64;
 
 thread_local! {
@@ -123,7 +123,7 @@ impl Worker<'_> {
         let token = lease.into_token();
         self.current.set(token.ptr());
         let served = [token.ptr(), function.ptr(), flags.ptr()];
-        // Where this fails the token dies unanswered, which answers the task.
+        // If this fails, the token dies unanswered, which answers the task.
         drop(self.in_context(gil, || gil.call(self.plan.serve.ptr(), &served)));
         self.current.set(ptr::null_mut());
         gil.clear();
@@ -165,8 +165,8 @@ fn unknown(task: &Task) -> String {
     format!("the guest has no method number {}", task.method)
 }
 
-/// Starts the async functions that were posted, and tells those that run what happened to them; runs on the
-/// loop's thread.
+/// Starts the async functions that were posted, and tells those that run what happened to them;
+/// runs on the loop's thread.
 pub fn drain(gil: Gil, runtime: &Arc<Runtime>, plan: &Plan) {
     for task in runtime.inbox.tasks() {
         begin(gil, runtime, plan, &task);
@@ -186,7 +186,7 @@ fn begin(gil: Gil, runtime: &Arc<Runtime>, plan: &Plan, task: &Task) {
     lease.open(task);
     let token = lease.into_token();
     let spawned = [token.ptr(), method.function.ptr(), flags.ptr()];
-    // Where this fails the token dies unanswered, which answers the task.
+    // If this fails, the token dies unanswered, which answers the task.
     drop(gil.call(plan.spawn.ptr(), &spawned));
     gil.clear();
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every case with every CPython 3.9 to 3.14 that can be found: `POLYLOOP_PYTHONS` (paths separated by
-//! colons), pyenv's versions, and `python3` and `python3.N` of PATH. With `POLYLOOP_PYTHONS_TAKE=ends` the
-//! oldest and the newest of them stand for all. Each in the harness's process, where the interpreter has a
-//! shared libpython to open, and in a process of the interpreter itself.
+//! Every case with every CPython 3.9 to 3.14 that can be found: `POLYLOOP_PYTHONS` (paths separated
+//! by colons), pyenv's versions, and `python3` and `python3.N` of PATH. With
+//! `POLYLOOP_PYTHONS_TAKE=ends` the oldest and the newest of them stand for all. Each in the
+//! harness's process, if the interpreter has a shared libpython to open, and in a process of the
+//! interpreter itself.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ enum Place {
 
 struct Interpreter {
     python: PathBuf,
-    /// It has a libpython that another process can open.
+    /// The interpreter has a libpython that another process can open.
     shared: bool,
 }
 
@@ -87,7 +88,7 @@ fn pyenv(name: &str) -> Vec<PathBuf> {
     folders.map(|folder| folder.path().join("bin").join(name)).collect()
 }
 
-/// Its version, and whether it has a libpython to open.
+/// The interpreter's version, and whether it has a libpython to open.
 fn usable(python: &Path) -> Option<(String, bool)> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../kit/polyloop/_probe.py");
     let output = Command::new(python).arg(script).stderr(Stdio::null()).output().ok()?;

@@ -22,8 +22,8 @@ const CHAIN: usize = 32;
 
 /// An error with a code of the application's own, which the caller finds as `error.guest.code`.
 ///
-/// Functions may return any other error just as well; this one is for callers that tell errors apart. It keeps
-/// its code and `rc` wherever it stands in a chain of causes.
+/// Functions may return any other error just as well; this one is for callers that tell errors
+/// apart. This one keeps its code and `rc` wherever it stands in a chain of causes.
 ///
 /// ```
 /// fn parse(text: &str) -> Result<u8, polyloop::Error> {
@@ -75,7 +75,7 @@ impl StdErrorTrait for Error {
     }
 }
 
-/// An error as the host gets it.
+/// An error as the host gets errors.
 #[derive(Debug, Default, Serialize)]
 struct Object {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +151,7 @@ impl Failure {
         self.0.rc.filter(|rc| *rc != 0).unwrap_or(1)
     }
 
-    /// As `Host::respond` and `Host::fail` take it.
+    /// The object as `Host::respond` and `Host::fail` take it.
     ///
     /// # Panics
     /// Never: strings and numbers become JSON.
@@ -175,7 +175,8 @@ impl Object {
     }
 }
 
-/// The type behind a `dyn Error` is lost; its derived `Debug` begins with the name of a struct or variant.
+/// The type behind a `dyn Error` is lost; its derived `Debug` begins with the name of a struct or
+/// variant.
 fn guessed_type(error: &(dyn StdErrorTrait + 'static)) -> String {
     if error.is::<Error>() {
         return last_segment::<Error>().to_owned();
@@ -184,7 +185,7 @@ fn guessed_type(error: &(dyn StdErrorTrait + 'static)) -> String {
         return "io::Error".to_owned();
     }
     let mut word = FirstWord(String::new());
-    // It stops with an error after the word: the rest may be long.
+    // Writing stops with an error after the word: the rest may be long.
     let _ = write!(word, "{error:?}");
     if word.0.starts_with(|first: char| first.is_ascii_uppercase()) { word.0 } else { "Error".to_owned() }
 }

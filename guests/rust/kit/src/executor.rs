@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Async functions run on a tokio runtime of the guest's, which exists only where it has one.
+//! Async functions run on a tokio runtime of the guest's, which exists only if the guest has async
+//! functions.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -20,10 +21,10 @@ const MOST_WORKERS: usize = 4;
 /// The tokio runtime. Dropped after the last async call has ended.
 pub type Executor = tokio::runtime::Runtime;
 
-/// Starts it, for `runtime`.
+/// Starts the executor of `runtime`.
 ///
 /// # Errors
-/// Where the system refuses threads or a poller.
+/// If the system refuses threads or a poller.
 pub fn start(runtime: &Arc<Runtime>) -> Result<Executor, Failure> {
     let workers = available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
     let owner: Weak<Runtime> = Arc::downgrade(runtime);
@@ -38,12 +39,13 @@ pub fn start(runtime: &Arc<Runtime>) -> Result<Executor, Failure> {
     Ok(tokio)
 }
 
-/// Ends it: tasks that the guest spawned and left are dropped, blocking ones are waited for.
+/// Ends the executor: tasks that the guest spawned and left are dropped, blocking ones are waited
+/// for.
 pub fn stop(executor: Option<Executor>) {
     drop(executor);
 }
 
-/// Lets `tokio::spawn` and the like work on the calling thread, where the guest has a tokio runtime.
+/// Lets `tokio::spawn` and the like work on the calling thread, if the guest has a tokio runtime.
 pub fn enter(handle: Option<&Handle>) -> Option<impl Sized> {
     handle.map(Handle::enter)
 }
@@ -64,15 +66,17 @@ pub fn spawn<F: Future<Output = ()> + Send + 'static>(handle: &Handle, future: F
 /// The executor that async calls run on.
 ///
 /// # Panics
-/// Without one: `start` makes one for every guest that has a function which runs on it.
+/// Without one: `start` makes an executor for every guest that has a function which runs there.
 pub fn handle_of(call: &Call<'_>) -> Handle {
     call.runtime().executor.get().expect("a guest with async functions has an executor").clone()
 }
 
-/// Runs the future that is a call's function, until it ends, panics, or the caller gives the call up.
+/// Runs the future that is a call's function, until it ends, panics, or the caller gives the call
+/// up.
 ///
 /// # Errors
-/// The panic, or `cancelled`. The future is gone by then, and with it what it borrowed from the request.
+/// The panic, or `cancelled`. The future is gone by then, and with it what it borrowed from the
+/// request.
 pub async fn driven<F: Future>(call: &Call<'_>, future: F) -> Result<F::Output, Failure> {
     let mut future = pin!(Some(future));
     let trace = Trace::of(call);
@@ -98,7 +102,7 @@ fn poll<F: Future>(
     match polled {
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Ok(Poll::Pending) => {
-            // Not before it was pending once: most futures never are, and a watcher costs.
+            // Not before the future was pending once: most futures never are, and a watcher costs.
             let watch = call.watch();
             watch.begin(call.runtime());
             if watch.body_waits(context.waker()) { Poll::Ready(Err(call.given_up())) } else { Poll::Pending }

@@ -22,7 +22,7 @@ use crate::values::arguments::{self, Parameters};
 use crate::values::bytes::Source;
 use crate::values::codec::Codec;
 
-/// Polling threads where the host leaves their number to the guest.
+/// Polling threads if the host leaves their number to the guest.
 const THREADS: u32 = 4;
 
 /// A module of functions: a static that `#[polyloop::guest]` makes.
@@ -35,9 +35,9 @@ pub struct Guest {
 
 /// The function that runs once.
 pub struct Init {
-    /// What it is called with.
+    /// What the function is called with.
     pub signature: Signature,
-    /// Runs it.
+    /// Runs the function.
     pub entry: fn(&Setup<'_>) -> Result<(), Failure>,
 }
 
@@ -49,12 +49,13 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// Decodes the config, where `init` takes it.
+    /// Decodes the config, if `init` takes it.
     ///
     /// # Errors
-    /// Where it does not fit.
+    /// If the config does not fit.
     pub fn arguments<P: Parameters<'a>>(&self, parameters: P) -> Result<P::Values, Failure> {
-        // A guest that takes no config may be given one all the same: its hosts may share their options.
+        // A guest that takes no config may be given one all the same: its hosts may share their
+        // options.
         let unwanted = self.config.is_empty() || self.signature.parameters.is_empty();
         let flags = if unwanted { FLAG_EMPTY } else { 0 };
         arguments::decode((Codec::Json, flags, self.config), self.signature, parameters)
@@ -103,13 +104,14 @@ pub unsafe fn start(
     });
     match begun.flatten() {
         Ok(started) => {
-            // SAFETY: `out` is where the host wants it.
+            // SAFETY: `out` is where the host wants the guest.
             unsafe { out.write(Box::into_raw(Box::new(started)).cast()) };
             0
         }
         Err(failure) => {
             let object = failure.to_json();
-            // SAFETY: the host's own function and handle; every version of the table has it.
+            // SAFETY: the host's own function and handle; every version of the table has the
+            // function.
             unsafe { (host_ref.fail)(handle, Bytes { data: object.as_ptr(), len: object.len() }) };
             failure.rc()
         }
@@ -195,7 +197,8 @@ impl Started {
         (init.entry)(&Setup { config, signature: &init.signature, executor })
     }
 
-    /// The polling threads end when the host says so; then calls in flight, then what else uses the runtime.
+    /// The polling threads end when the host says so; then calls in flight, then what else uses the
+    /// runtime.
     fn end(self) {
         for thread in self.threads {
             let _ = thread.join();
@@ -235,7 +238,7 @@ fn serve(guest: &'static Guest, runtime: &Arc<Runtime>) {
     let _entered = executor::enter(runtime.executor.get());
     let mut task = MaybeUninit::uninit();
     while runtime.take(&mut task) {
-        // SAFETY: `take` wrote it.
+        // SAFETY: `take` wrote the task.
         let task = unsafe { task.assume_init_ref() };
         let method = guest.method(task);
         // SAFETY: the task was just taken, and no other call is made of it.

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-/// Stands for the type of a value where the generated code asks what to do with it.
+/// Stands for the type of a value when the generated code asks what to do with it.
 pub struct Kind<T>(PhantomData<T>);
 
 impl<T> Kind<T> {

@@ -4,7 +4,8 @@
 // The layers, top down; no file imports one above it, so that there are no circles:
 // - `guest` starts and serves the functions of its table, `method`; `executor` runs the async ones.
 // - `task`: `call` is one task, `current` the one that a thread runs, `request_stream` and
-//   `response_stream` are its streams, `watch` hears of its events, `reply` makes payloads of results.
+//   `response_stream` are its streams, `watch` hears of its events, `reply` makes payloads of
+//   results.
 // - `values`: between payloads and Rust values.
 // - `error`, `kind`, `signature`: what is said of functions and of their results.
 // - `runtime` is the host as this library sees it; `output` and `logger` print there.

@@ -7,9 +7,9 @@ use crate::task::call::Call;
 
 /// A function that hosts call.
 pub struct Method {
-    /// What it is called with, and how.
+    /// What the function is called with, and how.
     pub signature: Signature,
-    /// Runs it, or starts it.
+    /// Runs the function, or starts it.
     pub entry: fn(Call<'_>),
 }
 

@@ -14,7 +14,7 @@ pub enum Stream {
     Stderr = 2,
 }
 
-/// Hands a line to the host, or to the process where no runtime is loaded.
+/// Hands a line to the host, or to the process if no runtime is loaded.
 pub fn write(stream: Stream, line: Arguments<'_>) {
     let mut text = line.to_string();
     if !text.ends_with('\n') {
@@ -27,7 +27,8 @@ pub fn write(stream: Stream, line: Arguments<'_>) {
     }
 }
 
-/// Writes a line to the host's `log`, as stdout: `std::println!` bypasses the host, and lines may mix.
+/// Writes a line to the host's `log`, as stdout: `std::println!` bypasses the host, and lines may
+/// mix.
 ///
 /// ```
 /// polyloop::println!("{} users", 3);

@@ -33,8 +33,8 @@ pub struct Runtime {
     changed: Condvar,
 }
 
-// SAFETY: the host says that each of its functions may be called with the handle from any thread; nothing
-// else in here is tied to a thread.
+// SAFETY: the host says that each of its functions may be called with the handle from any thread;
+// nothing else in here is tied to a thread.
 unsafe impl Send for Runtime {}
 // SAFETY: as above.
 unsafe impl Sync for Runtime {}
@@ -46,7 +46,8 @@ struct Uses {
     closed: bool,
 }
 
-/// Why a lease was taken: `join` waits for calls before it stops the executor, for the others after.
+/// Why a lease was taken: `join` waits for calls before it stops the executor, for the others
+/// after.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// An async call in flight.
@@ -78,7 +79,8 @@ impl Runtime {
     /// # Safety
     /// `host` and `handle` are what the host gave to `start`.
     pub unsafe fn new(host: *const Host, handle: RuntimeHandle, codec: Codec) -> Arc<Self> {
-        // SAFETY: the caller's word; a Host is plain data, of which a copy is as good as the original.
+        // SAFETY: the caller's word; a Host is plain data, of which a copy is as good as the
+        // original.
         let host = unsafe { host.read() };
         let (uses, changed) = (Mutex::new(Uses::default()), Condvar::new());
         let runtime = Arc::new(Self { host, handle, codec, executor: OnceLock::new(), uses, changed });
@@ -88,7 +90,8 @@ impl Runtime {
 
     /// Writes the next task to `task`; false once the runtime is unloaded.
     ///
-    /// By reference: a processor that is to copy a task in other pieces than it was just written in waits for that.
+    /// By reference: a processor that is to copy a task in other pieces than it was just written in
+    /// waits for that.
     pub fn take(&self, task: &mut MaybeUninit<Task>) -> bool {
         loop {
             // SAFETY: the handle is in use until `join` has seen the polling threads end.
@@ -153,7 +156,7 @@ impl Runtime {
         unsafe { (self.host.cancelled)(self.handle, task) == 1 }
     }
 
-    /// Sets the context that goes back with a task's answer; false where the host does not take it.
+    /// Sets the context that goes back with a task's answer; false if the host does not take it.
     pub fn annotate(&self, task: u64, context: &[u8]) -> bool {
         // SAFETY: as in `respond`.
         unsafe { (self.host.annotate)(self.handle, task, borrowed(context)) == 0 }
@@ -237,7 +240,8 @@ impl Uses {
 }
 
 impl Lease {
-    /// The runtime that the calling thread works for, or the latest of this library for other threads.
+    /// The runtime that the calling thread works for, or the latest of this library for other
+    /// threads.
     pub fn current() -> Option<Self> {
         let own = CURRENT.try_with(|current| current.borrow().upgrade()).ok().flatten();
         let runtime = own.or_else(|| lock(&RUNTIMES).iter().rev().find_map(Weak::upgrade))?;

@@ -12,7 +12,7 @@ pub struct Signature {
     pub name: &'static str,
     /// The names of its parameters.
     pub parameters: &'static [&'static str],
-    /// Whether it runs on the executor.
+    /// Whether the function runs on the executor.
     pub is_async: bool,
     /// Whether its last argument is a stream.
     pub takes_input: bool,
@@ -30,7 +30,7 @@ impl Signature {
     /// Refuses a call that brings or wants other streams than the function has.
     ///
     /// # Errors
-    /// How to call it.
+    /// How to call the function.
     pub fn fits(&self, flags: u8) -> Result<(), &'static str> {
         let input = flags & FLAG_INPUT != 0;
         if input == self.takes_input && (flags & FLAG_OUTPUT != 0 || !self.streams) {
@@ -48,7 +48,7 @@ impl Signature {
         }
     }
 
-    /// What the manifest says of it.
+    /// What the manifest says of the function.
     pub fn entry_of_manifest(&self) -> Value {
         let mut entry = json!({"name": self.name, "params": self.parameters, "async": self.is_async});
         if self.streams {

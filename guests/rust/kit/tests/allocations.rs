@@ -31,7 +31,8 @@ struct Counting;
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Those of one thread: others of the process, such as tokio's, may begin while calls are counted.
+    /// Those of one thread: others of the process, such as tokio's, may begin while calls are
+    /// counted.
     static OF_THREAD: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -81,7 +82,7 @@ const WARM: usize = 10;
 const CALLS: usize = 1000;
 
 fn of<'a>(runtime: RuntimeHandle) -> &'a Host1 {
-    // SAFETY: it lives until after `join`.
+    // SAFETY: the host lives until after `join`.
     unsafe { &*runtime.cast::<Host1>() }
 }
 
@@ -153,7 +154,8 @@ unsafe extern "C" {
     fn polyloop_guest_join(guest: *mut c_void);
 }
 
-/// Allocations of `CALLS` calls, on the polling thread and on all, and whether the answers were the requests' own memory.
+/// Allocations of `CALLS` calls, on the polling thread and on all, and whether the answers were the
+/// requests' own memory.
 fn measured(method: u16, flags: u8, payload: &'static [u8]) -> ([usize; 2], bool) {
     let (data, len) = (payload.as_ptr(), payload.len() as u64);
     let (kind, context) = (KIND_CALL, std::ptr::null());

@@ -79,7 +79,7 @@ mod functions {
     pub fn asked_late() -> Asks {
         Asks
     }
-    /// Asks when it is encoded, and when it is dropped.
+    /// Asks when the value is encoded, and when it is dropped.
     pub struct Asks;
     impl serde::Serialize for Asks {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -129,7 +129,7 @@ fn wait_for(counter: &std::sync::atomic::AtomicU32, value: u32) {
 
 fn now_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: it writes `time`.
+    // SAFETY: the call writes `time`.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }

@@ -82,7 +82,7 @@ mod functions {
     }
     pub fn spite(mut items: Input<Spiteful>) -> bool {
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(items.next())));
-        // Nothing else gives it back before the answer.
+        // Nothing else gives the item back before the answer.
         caught.is_err() && items.next().is_none()
     }
 

@@ -254,7 +254,8 @@ fn without_credit_the_guest_stops_and_with_credit_it_goes_on() {
 fn a_stream_that_is_given_up_is_dropped_and_answered_as_cancelled() {
     let _alone = alone();
     let guest = guest();
-    // Where it waits for credit, where it sends all the time, and where it waits for something of its own.
+    // When the stream waits for credit, when it sends all the time, and when it waits for something
+    // of its own.
     for (name, credit) in [
         ("endless", 1),
         ("endless_stream", 1),

@@ -7,7 +7,8 @@ use syn::{Error, Item, ItemMod, Result};
 
 use crate::function::Function;
 
-/// `#[polyloop::guest]`. Mistakes become compile errors beside the untouched module, so that it is still checked.
+/// `#[polyloop::guest]`. Mistakes become compile errors beside the untouched module, so that it is
+/// still checked.
 pub fn guest(options: TokenStream, module: TokenStream) -> TokenStream {
     let untouched = module.clone();
     expand(options, module).unwrap_or_else(|error| {

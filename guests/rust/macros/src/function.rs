@@ -59,15 +59,15 @@ impl Function {
         }
     }
 
-    /// Whether it runs on the executor.
+    /// Whether the function runs on the executor.
     fn is_later(&self) -> bool {
         self.is_async || self.output == Output::Stream
     }
 
-    /// Its entry in the table of inits, where it is `init`.
+    /// Its entry in the table of inits, if the function is `init`.
     ///
     /// # Errors
-    /// Where it takes more than the config, or streams.
+    /// If the function takes more than the config, or streams.
     pub fn init(&self) -> Result<TokenStream> {
         if self.input.is_some() || self.output != Output::Value {
             return Err(Error::new(

@@ -18,7 +18,8 @@ pub enum Output {
 }
 
 impl Output {
-    /// Reads a return type. An alias for a stream is not seen through: the compiler then says that it is no value.
+    /// Reads a return type. An alias for a stream is not seen through: the compiler then says that
+    /// it is no value.
     pub fn of(output: &ReturnType) -> Self {
         match output {
             ReturnType::Default => Self::Value,

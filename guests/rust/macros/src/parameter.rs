@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How one parameter is decoded, and how it is passed on.
 //!
-//! References are decoded into an owner that lives in the generated function and lent to the guest's function,
-//! so that `&str` takes a string with escapes and `&Config` any type that serde can make.
+//! References are decoded into an owner that lives in the generated function and lent to the
+//! guest's function, so that `&str` takes a string with escapes and `&Config` any type that serde
+//! can make.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -35,7 +36,7 @@ impl InputParameter {
     /// Reads the parameter at `index` (from 0); `None` for one that is no `Input`.
     ///
     /// # Errors
-    /// Where it is not an `Input` of owned items by value.
+    /// If the parameter is not an `Input` of owned items by value.
     pub fn new(index: usize, argument: &PatType) -> Result<Option<Self>> {
         let ty = &*argument.ty;
         if let Some(item) = item_of_input(ty) {
@@ -69,7 +70,7 @@ fn item_of_input(ty: &Type) -> Option<&Type> {
     first_argument(ty, "Input")
 }
 
-/// What is decoded, and whether the function gets it or borrows it.
+/// What is decoded, and whether the function gets or borrows that.
 enum Lent {
     Given(Type),
     Text,
@@ -91,7 +92,7 @@ impl Parameter {
         Ok(Self { name: name(index, &argument.pat), span, lent, optional })
     }
 
-    /// The seed that decodes it; `call` is in scope.
+    /// The seed that decodes the parameter; `call` is in scope.
     pub fn seed(&self) -> TokenStream {
         let lent =
             |ty: TokenStream| quote_spanned!(self.span=> (&&__kit::Lent::<#ty>::NEW).seed(call.source()));

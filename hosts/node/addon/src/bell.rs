@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The doorbell that a guest in a process of its own rings: a pipe, whose far end it inherits, in the loop's epoll.
+//! The doorbell that a guest in a process of its own rings: a pipe, whose far end it inherits, in
+//! the loop's epoll.
 //!
-//! One for each guest, and no eventfd: whoever has one of those can read it, and so take what another has rung, and can
-//! change whether reading it blocks. What is done to the far end of a pipe is not seen at the near one.
+//! One for each guest, and no eventfd: whoever has one of those can read it, and so take what
+//! another has rung, and can change whether reading it blocks. What is done to the far end of a
+//! pipe is not seen at the near one.
 
 use std::{
     ffi::{c_int, c_void},
@@ -15,16 +17,16 @@ use crate::uv;
 /// A pipe and the handle that watches its near end.
 pub struct Bell {
     handle: *mut uv::Handle,
-    /// Until the guest's process has it.
+    /// Until the guest's process has the far end.
     far: Option<OwnedFd>,
 }
 
 impl Bell {
-    /// Watches a new pipe; it does not keep the loop alive.
+    /// Watches a new pipe, which does not keep the loop alive.
     ///
     /// # Safety
-    /// On the loop's own thread, and the loop goes on until it has closed the handle, which the drop asks of it, there
-    /// too.
+    /// The caller is the loop's own thread, and the loop goes on until it has closed the handle,
+    /// which the drop asks of it, there too.
     pub unsafe fn hang(uv_loop: *mut uv::Loop) -> io::Result<Self> {
         let mut ends = [0; 2];
         // SAFETY: a system call that fills the array.
@@ -37,7 +39,7 @@ impl Bell {
         // SAFETY: a handle of the right size on the loop's thread, says the caller.
         let status = unsafe { uv::uv_poll_init(uv_loop, handle, near.as_raw_fd()) };
         if status != 0 {
-            // SAFETY: libuv did not take it.
+            // SAFETY: libuv did not take the handle.
             unsafe { uv::free(handle, uv::Type::Poll) };
             return Err(io::Error::from_raw_os_error(-status));
         }
@@ -55,12 +57,12 @@ impl Bell {
         self.far.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// A copy of it, to be sent.
+    /// A copy of the far end, to be sent.
     pub fn copy_far(&self) -> io::Result<OwnedFd> {
         self.far.as_ref().ok_or_else(|| io::Error::other("its process has it already"))?.try_clone()
     }
 
-    /// The guest's process has it.
+    /// The guest's process has the far end.
     pub fn close_far(&mut self) {
         self.far = None;
     }
@@ -73,12 +75,14 @@ impl Drop for Bell {
     }
 }
 
-/// Reads what was rung, so that the loop can sleep again. The hub drains before it does.
+/// Reads what was rung, so that the loop can sleep again; the hub drains before that.
 extern "C" fn on_ring(handle: *mut uv::Handle, status: c_int, _events: c_int) {
-    /// What is left wakes the loop again: a guest that rings without end gets no more of a turn than this.
+    /// What is left wakes the loop again: a guest that rings without end gets no more of a turn
+    /// than this.
     const MOST: usize = 4096;
     let mut rung = [0u8; MOST];
-    // SAFETY: the handle's data is its near end, which does not block, and there is room for what is read.
+    // SAFETY: the handle's data is its near end, which does not block, and there is room for what
+    // is read.
     let read = unsafe {
         let near = &*uv::uv_handle_get_data(handle).cast::<OwnedFd>();
         libc::read(near.as_raw_fd(), rung.as_mut_ptr().cast::<c_void>(), MOST)

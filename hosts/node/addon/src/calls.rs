@@ -44,7 +44,7 @@ impl Calls {
         });
     }
 
-    /// Calls a function of JavaScript from the loop; promise reactions run before it returns.
+    /// Calls a function of JavaScript from the loop; promise reactions run before that returns.
     fn call<const N: usize>(
         self,
         function: sys::napi_ref,
@@ -58,7 +58,8 @@ impl Calls {
                     // SAFETY: env is live.
                     unsafe { sys::napi_get_global(env, out) }
                 })?;
-                // SAFETY: on the environment's thread in a scope of our own; all values are of this scope.
+                // SAFETY: on the environment's thread in a scope of our own; all values are of this
+                // scope.
                 let status = unsafe {
                     sys::napi_make_callback(
                         env,
@@ -79,7 +80,7 @@ impl Calls {
     }
 }
 
-/// Passes an exception of a callback on as an uncaught one. Where the environment is ending none is
+/// Passes an exception of a callback on as an uncaught one. If the environment is ending, none is
 /// pending, and nothing can be run.
 fn raise(env: napi_env) {
     let mut pending = false;

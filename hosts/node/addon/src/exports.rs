@@ -69,7 +69,8 @@ type Entry = unsafe extern "C" fn(napi_env, napi_callback_info) -> napi_value;
 
 fn add(env: napi_env, exports: napi_value, name: &std::ffi::CStr, entry: Entry) {
     let mut function = ptr::null_mut();
-    // SAFETY: env is live and the name static. Where it fails, JavaScript finds the function missing.
+    // SAFETY: env is live and the name static. If that fails, JavaScript finds the function
+    // missing.
     unsafe {
         let len = name.count_bytes().cast_signed();
         let made = sys::napi_create_function(

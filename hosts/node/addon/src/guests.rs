@@ -16,18 +16,19 @@ struct State {
 }
 
 impl Guests {
-    /// Keeps a guest that has started; where the environment has ended meanwhile, ends it too.
+    /// Keeps a guest that has started; if the environment has ended meanwhile, ends the guest, too.
     pub fn keep(&self, id: u32, connection: Arc<Connection>, guest: Box<dyn Guest>) {
         let mut state = self.0.lock().unwrap();
         if state.ended {
-            // Without a thread for it the guest is left as it is: stopped, its memory never freed.
+            // Without a thread for that the guest is left as it is: stopped, its memory never
+            // freed.
             let _ = unload(connection, Some(guest), ());
         } else {
             state.started.push((id, guest));
         }
     }
 
-    /// Takes a guest out, to unload it.
+    /// Takes a guest out, to unload that guest.
     pub fn take(&self, id: u32) -> Option<Box<dyn Guest>> {
         let started = &mut self.0.lock().unwrap().started;
         started.iter().position(|(of, _)| *of == id).map(|index| started.swap_remove(index).1)

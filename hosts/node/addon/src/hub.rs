@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One hub an environment: drains the completion rings of all its connections in step with Node's loop.
+//! One hub an environment: drains the completion rings of all its connections in step with Node's
+//! loop.
 //!
 //! In libuv's prepare phase, just before the loop would sleep, the hub drains, and while calls are
 //! outstanding spins for more within a window and a budget; timers and sockets get their turn at
-//! least every `BUDGET`. It then arms the rings, looks again, and lets the loop sleep.
+//! least every `BUDGET`. The hub then arms the rings, looks again, and lets the loop sleep.
 //!
 //! The loop is kept alive while calls are outstanding. Letting go and taking hold again would cost
 //! a call at every first and last request, so the hub lets go only when nothing else keeps the
@@ -87,7 +88,7 @@ impl Hub {
         Ok(requests)
     }
 
-    /// The same, where there is one.
+    /// The same memory, if there is some.
     pub fn requests(&self, id: u32) -> Result<&Arc<Requests>> {
         self.requests.get(&id).ok_or_else(|| format!("there is no memory for requests of {id}").into())
     }
@@ -103,8 +104,9 @@ impl Hub {
 
     /// A doorbell for a guest in a process of its own.
     pub fn bell(&self) -> Result<Bell> {
-        // SAFETY: on the loop's thread. Its drop is there, too, with its member's, and the loop goes on at least until
-        // it has closed the hub's own handles, which are closed after it.
+        // SAFETY: on the loop's thread. Its drop is there, too, with its member's, and the loop
+        // goes on at least until it has closed the hub's own handles, which are closed after this
+        // one.
         Ok(unsafe { Bell::hang(self.uv_loop) }?)
     }
 
@@ -127,7 +129,7 @@ impl Hub {
         let member = self.member(id)?;
         let connection = match &member.placement {
             Placement::Thread(connection) => Arc::clone(connection),
-            // Its process is told otherwise, and tells when it has ended.
+            // The guest's process is told otherwise, and tells of its end.
             Placement::Process(remote) => {
                 remote.stop();
                 return Ok(());

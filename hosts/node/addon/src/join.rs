@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a host comes to a guest that it shares with others: on a thread of its own, for the broker may have to be started
-//! first. `crates/guest-process/src/broker.rs` is the other side.
+//! How a host comes to a guest that it shares with others: on a thread of its own, for the broker
+//! may have to be started first. `crates/guest-process/src/broker.rs` is the other side.
 //!
-//! The broker listens at a name. Where nobody does, the host makes the listening socket, and its JavaScript starts the
-//! broker with it. For a reload it has a broker started that nobody finds by a name, until that one takes it.
+//! The broker listens at a name. If nobody does, the host makes the listening socket, and its
+//! JavaScript starts the broker with it. For a reload the host has a broker started that nobody
+//! finds by the name, until that broker takes the name.
 
 use std::{
     io::{self, Read},
@@ -28,18 +29,18 @@ pub type Files = [OwnedFd; 4];
 
 /// How long a broker may take to answer: the loop of the host that starts it may be busy.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Before the next look, where somebody has the name and does not listen yet.
+/// The pause before the next look, if somebody has the name and does not listen yet.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Brokers that one host starts, each because the last one ended before it answered.
 const MOST: u32 = 3;
 
-/// What becomes of it.
+/// What becomes of a join.
 pub enum News {
     /// The guest has no broker: one is to be started with this socket.
     Absent(OwnedFd),
     /// The host has a place.
     Joined(Place),
-    /// It gets none; why, as JSON.
+    /// The host gets no place; why, as JSON.
     Refused(String),
 }
 
@@ -51,7 +52,7 @@ pub struct Place {
     pub parking: Arc<ParkingWords>,
 }
 
-/// A join that is under way. It is given up when this is dropped.
+/// A join that is under way, and is given up when this is dropped.
 pub struct Joining(Arc<Mutex<State>>);
 
 #[derive(Default)]
@@ -66,14 +67,15 @@ impl Drop for Joining {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.is_over = true;
         if let Some(line) = state.line.take() {
-            // Whoever waits there wakes. Where the other side has closed it already, nobody does.
+            // Whoever waits there wakes. If the other side has closed the socket already, nobody
+            // waits.
             let _ = line.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Joins the guest of this name, or a new one that only this host knows; `tell` hears what becomes of it, on another
-/// thread.
+/// Joins the guest of this name, or a new one that only this host knows; `tell` hears what becomes
+/// of the join, on another thread.
 pub fn begin(name: Option<&str>, files: Files, tell: impl Fn(News) + Send + 'static) -> io::Result<Joining> {
     let state = Arc::new(Mutex::new(State::default()));
     let address = name.map(SocketAddr::from_abstract_name).transpose()?;
@@ -83,7 +85,7 @@ pub fn begin(name: Option<&str>, files: Files, tell: impl Fn(News) + Send + 'sta
 }
 
 struct Seeker<T> {
-    /// Nothing where it looks for nobody.
+    /// Nothing if the host looks for nobody.
     address: Option<SocketAddr>,
     files: Files,
     state: Arc<Mutex<State>>,
@@ -107,7 +109,8 @@ impl<T: Fn(News)> Seeker<T> {
         }
     }
 
-    /// Nothing where it is to be tried again: the broker was about to end, or somebody else is about to start one.
+    /// Nothing if the host is to try again: the broker was about to end, or somebody else is about
+    /// to start one.
     fn attempt(&mut self) -> io::Result<Option<News>> {
         if self.state().is_over {
             return Ok(Some(refused("it was given up")));
@@ -134,7 +137,8 @@ impl<T: Fn(News)> Seeker<T> {
         welcome(&mut broker, lifeline)
     }
 
-    /// A connection to the broker, or to be; with the socket that it is to be started with, if there is none.
+    /// A connection to the broker, or to be; with the socket that it is to be started with, if
+    /// there is none.
     fn reach(&self) -> io::Result<Option<(UnixStream, Option<OwnedFd>)>> {
         let Some(address) = &self.address else {
             let (near, far) = UnixStream::pair()?;
@@ -190,7 +194,7 @@ enum First {
     Unrunnable { missing: bool, message: String },
 }
 
-/// Waits for the broker's first line. Nothing where it has ended before.
+/// Waits for the broker's first line. Nothing if the broker has ended before.
 fn welcome(broker: &mut UnixStream, lifeline: UnixStream) -> io::Result<Option<News>> {
     let (line, parking) = match first(broker) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),

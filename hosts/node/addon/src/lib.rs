@@ -23,7 +23,7 @@ use napi_sys as sys;
 /// Called by Node once for every environment (the main thread, each worker).
 ///
 /// # Safety
-/// Node calls it with a live environment and the module's exports object.
+/// Node calls this with a live environment and the module's exports object.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn napi_register_module_v1(
     env: sys::napi_env,

@@ -25,17 +25,18 @@ use crate::{
 /// A turn that ends by the budget finds the guest stuck if it took no task for this long.
 const STUCK: Duration = Duration::from_micros(50);
 
-/// Where the bytes of pins begin in memory of the host's own; its first word is how many calls are outstanding.
+/// Where the bytes of pins begin in memory of the host's own; its first word is how many calls are
+/// outstanding.
 pub const OWN_PINS: usize = 64;
 
-/// What the host alone writes of a connection, where the block is another process's, too. Nothing that a guest can change
-/// decides how long the loop goes on, or how long requests are kept.
+/// What the host alone writes of a connection, if the block is another process's, too. Nothing that
+/// a guest can change decides how long the loop goes on, or how long requests are kept.
 pub struct Own {
     pub memory: Arc<Mapping>,
     pub bell: Bell,
-    /// While it looks for the process of a guest that it shares.
+    /// While the connection looks for the process of a guest that it shares.
     pub joining: Option<Joining>,
-    /// Its place there, until JavaScript has it.
+    /// The place there, until JavaScript has it.
     pub place: Option<Place>,
     /// The parking words there, until the guest has started.
     pub parking: Option<Arc<ParkingWords>>,
@@ -101,14 +102,15 @@ impl Member {
         self.placement.block().rings().parking
     }
 
-    /// Whether it looks for a guest: that keeps the loop alive.
+    /// Whether the connection looks for a guest: that keeps the loop alive.
     pub fn is_joining(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.joining.is_some())
     }
 
     pub fn outstanding(&self) -> bool {
         match &self.own {
-            // SAFETY: the mapping is longer than a word, which JavaScript, on this same thread, writes.
+            // SAFETY: the mapping is longer than a word, which JavaScript, on this same thread,
+            // writes.
             Some(own) => unsafe { own.memory.as_ptr().cast::<u32>().read_unaligned() > 0 },
             None => self.header().host.get() > 0,
         }
@@ -117,7 +119,7 @@ impl Member {
     /// The byte that says whether a request buffer's request is kept.
     ///
     /// # Panics
-    /// Where there is no such request buffer.
+    /// If there is no such request buffer.
     pub fn pin_byte(&self, buffer: u32) -> *mut u8 {
         match &self.own {
             Some(own) => {
@@ -147,8 +149,8 @@ impl Member {
         Lent { _pins: std::mem::take(&mut self.pins), _requests: Arc::clone(&self.requests) }
     }
 
-    /// The guest may read requests that were answered, and cannot say when it is done: they are kept as long as others
-    /// would get their places.
+    /// The guest may read requests that were answered, and cannot say when it is done: they are
+    /// kept as long as others would get their places.
     pub fn abandon(&mut self) {
         self.sweep();
         self.pinned.clear();

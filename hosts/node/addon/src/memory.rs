@@ -55,8 +55,8 @@ impl Drop for LentByProcess {
     }
 }
 
-/// Memory for requests of so many bytes, and where guests find it: `[ArrayBuffer, number]`. Its place is free again
-/// when its views are gone.
+/// Memory for requests of n bytes, and where guests find it: `[ArrayBuffer, number]`. Its place is
+/// free again when its views are gone.
 pub fn requests(env: napi_env, requests: &Requests, bytes: usize) -> Result<napi_value> {
     let (allocation, address) = requests.reserve(bytes)?;
     let address = integer(env, i64::try_from(address)?)?;
@@ -65,7 +65,8 @@ pub fn requests(env: napi_env, requests: &Requests, bytes: usize) -> Result<napi
     pair(env, memory, address)
 }
 
-/// A slab of responses, of at least so many bytes. Open it once; it is recycled when its views are gone.
+/// A slab of responses, of at least n bytes. To be opened once; the slab is recycled when its views
+/// are gone.
 pub fn slab(env: napi_env, placement: &Placement, slab: u32, bytes: usize) -> Result<napi_value> {
     match placement {
         Placement::Thread(connection) => {
@@ -80,7 +81,8 @@ pub fn slab(env: napi_env, placement: &Placement, slab: u32, bytes: usize) -> Re
             let lent = remote.responses().lend(slab, bytes);
             let (start, len) =
                 lent.ok_or_else(|| format!("there is no slab {slab} of {bytes} bytes to lend"))?;
-            // SAFETY: the owner keeps the arena, and nobody else is lent this part of it until it is dropped.
+            // SAFETY: the owner keeps the arena, and nobody else is lent this part of it until it
+            // is dropped.
             unsafe { external(env, start, len, LentByProcess { remote: Arc::clone(remote), slab, bytes }) }
         }
     }

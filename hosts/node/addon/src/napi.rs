@@ -66,7 +66,8 @@ fn throw(env: napi_env, message: &str) {
         unsafe { sys::napi_create_error(env, ptr::null_mut(), text, out) }
     });
     if let Ok(error) = error {
-        // SAFETY: env is live, error a value of this scope. Where it fails an exception is pending already.
+        // SAFETY: env is live, error a value of this scope. If that fails, an exception is pending
+        // already.
         unsafe { sys::napi_throw(env, error) };
     }
 }
@@ -146,7 +147,7 @@ pub unsafe fn external<T>(env: napi_env, start: *mut u8, len: usize, owner: T) -
     }
     let owner = Box::into_raw(Box::new(owner));
     value("an external ArrayBuffer (does this Node.js forbid them?)", |out| {
-        // SAFETY: promised by the caller. Where it fails the owner leaks, which is the safe side.
+        // SAFETY: promised by the caller. If that fails, the owner leaks, which is the safe side.
         unsafe {
             sys::napi_create_external_arraybuffer(
                 env,

@@ -2,11 +2,11 @@
 //! Requests too large for their slot: the guest reads the caller's own memory.
 //!
 //! A reference to a Buffer does not keep its memory: `postMessage` with a transfer list, or
-//! `ArrayBuffer.prototype.transfer`, moves it away and its new owner may free it while a guest reads.
-//! V8's backing store can be held instead. Node-API has no word for that, so two symbols of V8 are
-//! looked up at run time, and they and the layout of libstdc++'s `shared_ptr` are tried out once;
-//! where they are missing or do not answer as expected, requests are copied. A guest in a process of its own gets a copy
-//! in memory that both map.
+//! `ArrayBuffer.prototype.transfer`, moves it away and its new owner may free it while a guest
+//! reads. V8's backing store can be held instead. Node-API has no word for that, so two symbols of
+//! V8 are looked up at run time, and they and the layout of libstdc++'s `shared_ptr` are tried out
+//! once; if they are missing or do not answer as expected, requests are copied. A guest in a
+//! process of its own gets a copy in memory that both map.
 
 use std::{
     ffi::{CStr, c_void},
@@ -30,11 +30,12 @@ pub enum Pin {
     Placed(Allocation),
 }
 
-// SAFETY: the address is only told; what is there stays as long as the pin, whatever thread drops it.
+// SAFETY: the address is only told; what is there stays as long as the pin, whatever thread drops
+// it.
 unsafe impl Send for Pin {}
 
 impl Pin {
-    /// What the entry says of it: where it begins.
+    /// What the entry says of the memory: where that begins.
     pub fn address(&self) -> u64 {
         match self {
             Self::Held { start, .. } => *start as u64,
@@ -160,8 +161,9 @@ fn symbols() -> Option<(GetBackingStore, Data)> {
     })
 }
 
-/// Whether the store of a new `ArrayBuffer` is where Node-API says that its memory is, and its owners
-/// are counted where we count. (libc++ keeps one count of 64 bits there: its upper half is never 1.)
+/// Whether the store of a new `ArrayBuffer` is where Node-API says that its memory is, and its
+/// owners are counted where we count. (libc++ keeps one count of 64 bits there: its upper half is
+/// never 1.)
 fn answers(env: napi_env, get: GetBackingStore, data: Data) -> Result<bool> {
     let mut start = ptr::null_mut();
     // SAFETY: env is live.
@@ -185,8 +187,9 @@ fn answers(env: napi_env, get: GetBackingStore, data: Data) -> Result<bool> {
     Ok(dropped)
 }
 
-/// Whether this V8 reallocates a store in place when `transfer` gives its bytes another length, as V8 12
-/// (Node.js 22) does whoever else owns the store: a guest would then read memory that is gone.
+/// Whether this V8 reallocates a store in place when `transfer` gives its bytes another length, as
+/// V8 12 (Node.js 22) does whoever else owns the store: a guest would then read memory that is
+/// gone.
 fn reallocates(env: napi_env, get: GetBackingStore) -> Result<bool> {
     let mut start = ptr::null_mut();
     // SAFETY: env is live.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where the requests of a runtime lie that guests read in place, whichever of its instances they go to.
+//! Where the requests of a runtime lie that guests read in place, whichever of its instances they
+//! go to.
 
 use std::{
     io,
@@ -19,9 +20,11 @@ pub struct Requests {
 }
 
 enum Place {
-    /// Guests are in this process, and read them at their address here. There is none until one is asked for.
+    /// Guests are in this process, and read them at their address here. There is none until one is
+    /// asked for.
     Here(OnceLock<Arc<RequestHeap>>),
-    /// Guests are in processes of their own, which map the file, and find them at their offset there.
+    /// Guests are in processes of their own, which map the file, and find them at their offset
+    /// there.
     Shared(Arc<RequestHeap>, OwnedFd),
 }
 
@@ -29,7 +32,7 @@ impl Requests {
     /// Memory for requests.
     ///
     /// # Errors
-    /// Where it cannot be had.
+    /// If the memory cannot be had.
     pub fn new(process: bool) -> io::Result<Self> {
         let place = if process {
             let (heap, file) = RequestHeap::new()?;
@@ -43,7 +46,7 @@ impl Requests {
     /// A place for a request that JavaScript is going to write, and where guests find it.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub fn reserve(&self, len: usize) -> io::Result<(Allocation, u64)> {
         match &self.place {
             Place::Here(heap) => {
@@ -69,7 +72,7 @@ impl Requests {
     /// The same memory for one more process, and the file that it maps.
     ///
     /// # Errors
-    /// Where guests are in this process, or no descriptor is left.
+    /// If guests are in this process, or no descriptor is left.
     pub fn share(&self) -> io::Result<(Arc<RequestHeap>, OwnedFd)> {
         match &self.place {
             Place::Here(_) => Err(io::Error::other("the guests of this runtime are in this process")),

@@ -7,7 +7,7 @@ use polyloop_connection::{Event, Host};
 
 use crate::{join::News, uv};
 
-/// A hub's mailbox. It outlives the hub: guest threads may finish after their environment.
+/// A hub's mailbox, which outlives the hub: guest threads may finish after their environment.
 #[derive(Default)]
 pub struct Signals(Mutex<State>);
 
@@ -21,14 +21,14 @@ struct State {
 pub enum Notice {
     /// Of its guest's start and end.
     Guest(Event),
-    /// Of its way to a guest that it shares.
+    /// Of its way to a guest that is shared.
     Join(News),
 }
 
 struct Doorbell(*mut uv::Handle);
 
-// SAFETY: uv_async_send is the one function of libuv that any thread may call; the handle is removed
-// from here, under the lock, before it is closed.
+// SAFETY: uv_async_send is the one function of libuv that any thread may call; the handle is
+// removed from here, under the lock, before it is closed.
 unsafe impl Send for Doorbell {}
 
 impl Signals {
@@ -43,7 +43,7 @@ impl Signals {
         }
     }
 
-    /// Leaves a notice; it is dropped where the loop has ended.
+    /// Leaves a notice, which is dropped if the loop has ended.
     pub fn post(&self, id: u32, notice: Notice) {
         let mut state = self.0.lock().unwrap();
         if state.doorbell.is_none() {

@@ -48,7 +48,7 @@ unsafe extern "C" {
     pub fn uv_close(handle: *mut Handle, callback: Option<Callback>);
 }
 
-/// Room for a handle, zeroed. It is given to libuv and never freed before its close callback.
+/// Room for a handle, zeroed. The room is given to libuv and never freed before its close callback.
 pub fn allocate(kind: Type) -> *mut Handle {
     // SAFETY: a function of an integer.
     let bytes = unsafe { uv_handle_size(kind as c_int) };

@@ -5,8 +5,11 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { temporaryFolder } from '../support/folders.ts'
 import { rustLibrary } from '../support/paths.ts'
-import { type Ended, type RunOptions, run } from './child.ts'
+import { type Ended, type RunOptions, run as runProgram, toExit } from './child.ts'
 import { ownGuest, pythonGuest, rustGuest, streamsGuest } from './paths.ts'
+
+const run = (name: string, args: readonly string[], options?: RunOptions): Promise<Ended> =>
+  runProgram(name, args, { ...options, node: toExit })
 
 const languages = [
   { language: 'Rust', guest: rustGuest },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
-import { ask, run } from './child.ts'
+import { ask, run, toExit } from './child.ts'
 import { pythonGuest, rustGuest, streamsGuest } from './paths.ts'
 
 const guests = [
@@ -54,7 +54,8 @@ describe.each(guests)('a worker with a $language guest', ({ guest, workers }) =>
 })
 
 test('process.exit() of the main thread ends workers with functions that never end', async () => {
-  expect(await run('workers', ['exit-of-the-process'])).toEqual({ code: 3, signal: null, stdout: '', stderr: '' })
+  const ended = await run('workers', ['exit-of-the-process'], { node: toExit })
+  expect(ended).toEqual({ code: 3, signal: null, stdout: '', stderr: '' })
 })
 
 test('four workers at once have calls, streams both ways and cancellation, in both languages and both placements', async () => {

@@ -39,7 +39,7 @@ describe('msgpack', () => {
   beforeAll(async () => {
     rust = await loadRust({ codec: msgpack })
     guest = await loadPython({ codec: msgpack, venv: venvWith('msgpack') })
-  }, 120_000)
+  })
   afterAll(() => Promise.all([rust.unload(), guest.unload()]))
 
   test('carries the same values through both guests', async () => {

@@ -231,7 +231,9 @@ describe('the words of the header', () => {
 
   test('a control ring that nobody acts on: the guest is ended, by a cancellation and by an item', async () => {
     for (const way of ['cancel', 'item']) {
-      for (const head of [0x7000_0000, 0xffff_0000]) {
+      // So far behind and ahead that the guest's own thread, which may be awake and acts on all that seems to be there,
+      // has not caught up before the host looks.
+      for (const head of [0x7000_0000, 0xa000_0000]) {
         const one = await attacker()
         const controller = new AbortController()
         const cancelled = one.guest.call('hold', 'x', { signal: controller.signal }) as Promise<unknown>
@@ -510,7 +512,7 @@ describe('at random', () => {
   }
 
   test(`${rounds} rounds from seed ${firstSeed} leave the host as it was`, {
-    timeout: 60_000 + rounds * 1000,
+    timeout: 300_000 + rounds * 5000,
   }, async () => {
     const children = childrenOf(process.pid).length
     const before = { files: descriptors().length, children, maps: mappings(), rss: 0 }

@@ -63,7 +63,7 @@ describe('bytes come back as they went', () => {
     })
   }
 
-  test('1 GiB', { timeout: 180_000 }, async () => {
+  test('1 GiB', async () => {
     const size = 2 ** 30
     const bytes = pattern(size)
     const before = digest(bytes)
@@ -73,7 +73,7 @@ describe('bytes come back as they went', () => {
     await expect(rust.length(Buffer.allocUnsafeSlow(size + 1))).rejects.toMatchObject({ code: 'too-large' })
   })
 
-  test('random sizes, 64 at a time, each with its own content', { timeout: 120_000 }, async () => {
+  test('random sizes, 64 at a time, each with its own content', async () => {
     let state = 12_345
     const random = (below: number): number => {
       state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff

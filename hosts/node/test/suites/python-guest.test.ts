@@ -135,7 +135,7 @@ test('def and async def run side by side: a slow one holds up no other', async (
 test('a guest that stops its asyncio loop has crashed, with advice, and can be loaded anew', async () => {
   const config = { test: 'stops its loop' }
   const stopped = await loadPython({ config, ...(placement === 'process' && { restart: false }) })
-  await rejection(stopped.stop_loop(), 'guest-crashed', 'stopped its asyncio loop', 'load it anew')
+  await rejection(stopped.stop_loop(), 'guest-crashed', 'stopped its asyncio loop', 'load the guest again')
   await rejection(stopped.add(1, 2), 'guest-crashed')
   await using fresh = await loadPython({ config })
   expect(await fresh.echo_async('alive')).toBe('alive')

@@ -30,7 +30,7 @@ export function script(
 ): Promise<Ended> {
   const args = [...node, '--input-type=module', '--eval', head + source]
   return new Promise((resolve) => {
-    const options = { env: { ...env, NODE_OPTIONS: '' }, timeout: 50_000, killSignal: 'SIGKILL' } as const
+    const options = { env: { ...env, NODE_OPTIONS: '' }, timeout: 240_000, killSignal: 'SIGKILL' } as const
     const child = execFile(process.execPath, args, options, (_, stdout, stderr) => {
       resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr })
     })

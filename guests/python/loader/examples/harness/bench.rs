@@ -57,7 +57,7 @@ pub fn run(env: &Env) {
     measure("greet({name}), JSON", "greet", 0, br#"{"name":"Ada"}"#);
     measure("echo_async, 512 bytes", "echo_async", FLAG_BYTES, &bytes);
     STOPPED.store(true, Ordering::Relaxed);
-    // SAFETY: it was started, and is joined once.
+    // SAFETY: the guest was started, and is joined once.
     unsafe { LIBRARY.join(guest) };
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a function may ask about the call that it runs in: the natives behind `polyloop.cancelled()` and its like.
+//! What a function may ask about the call that it runs in: the natives behind
+//! `polyloop.cancelled()` and its like.
 
 use crate::natives::entry::{Functions, with_token};
 use crate::python::api::{Api, Ptr};
@@ -17,11 +18,13 @@ pub const FUNCTIONS: Functions = &[
 ];
 
 thread_local! {
-    /// Where this thread of the pool notes the request object of the call that it runs; null elsewhere.
+    /// Where this thread of the pool notes the request object of the call that it runs; null
+    /// elsewhere.
     static NOTED: Cell<*const Cell<Ptr>> = const { Cell::new(ptr::null()) };
 }
 
-/// Runs `body`, a thread of the pool, with a place to note its call in: a request object that is alive, or null.
+/// Runs `body`, a thread of the pool, with a place to note its call in: a request object that is
+/// alive, or null.
 pub fn noting<R>(body: impl FnOnce(&Cell<Ptr>) -> R) -> R {
     let place = Cell::new(ptr::null_mut());
     NOTED.set(&raw const place);
@@ -40,7 +43,7 @@ unsafe extern "C" fn current(_: Ptr, _: *const Ptr, _: isize) -> Ptr {
     if request.is_null() { gil.none() } else { gil.share(request) }.into_ptr()
 }
 
-/// `cancelled(token) -> int`: 1 where the caller has given the call up; 0, too, once it is answered.
+/// `cancelled(token) -> int`: 1 if the caller has given the call up; 0, too, once it is answered.
 unsafe extern "C" fn cancelled(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, token: Token, _: &[Ptr]| {
         let cancelled = token.task().is_some_and(|task| token.runtime().is_cancelled(task.id));
@@ -50,7 +53,8 @@ unsafe extern "C" fn cancelled(_: Ptr, arguments: *const Ptr, count: isize) -> P
     unsafe { with_token(arguments, count, 1, body) }
 }
 
-/// `deadline(token) -> int`: nanoseconds of the monotonic clock; 0 for never, and once the call is answered.
+/// `deadline(token) -> int`: nanoseconds of the monotonic clock; 0 for never, and once the call is
+/// answered.
 unsafe extern "C" fn deadline(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, token: Token, _: &[Ptr]| {
         gil.number(token.task().map_or(0, |task| task.deadline_ns.cast_signed()))
@@ -74,7 +78,7 @@ unsafe extern "C" fn context(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr
     unsafe { with_token(arguments, count, 1, body) }
 }
 
-/// `annotate(token, text) -> int`: sets the JSON object that goes back; 0 where it is too long.
+/// `annotate(token, text) -> int`: sets the JSON object that goes back; 0 if that is too long.
 unsafe extern "C" fn annotate(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, token: Token, rest: &[Ptr]| -> Option<Ref> {
         let text = gil.share(rest[0]);

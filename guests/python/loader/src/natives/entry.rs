@@ -98,7 +98,7 @@ unsafe fn called(
     body(gil, arguments).map_or(ptr::null_mut(), Ref::into_ptr)
 }
 
-/// The plan of a runtime; none, with an exception, where it is unloaded.
+/// The plan of a runtime; none, with an exception, if the runtime is unloaded.
 pub fn plan(gil: Gil, runtime: &Runtime) -> Option<Arc<Plan>> {
     let plan = runtime.plan();
     if plan.is_none() {

@@ -50,7 +50,8 @@ unsafe extern "C" fn watch(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     unsafe { with_token(arguments, count, 1, body) }
 }
 
-/// `receive(token) -> object`: waits for the next item of the request stream; raises `StopIteration` at its end.
+/// `receive(token) -> object`: waits for the next item of the request stream; raises
+/// `StopIteration` at its end.
 unsafe extern "C" fn receive(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, token: Token, _: &[Ptr]| {
         let task = live(gil, token)?;
@@ -71,8 +72,8 @@ unsafe extern "C" fn receive(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr
     unsafe { with_token(arguments, count, 1, body) }
 }
 
-/// `try_receive(token, otherwise) -> object`: the next item of the request stream, or `otherwise` where none has
-/// come yet; raises `StopAsyncIteration` at its end.
+/// `try_receive(token, otherwise) -> object`: the next item of the request stream, or `otherwise`
+/// if none has come yet; raises `StopAsyncIteration` at its end.
 unsafe extern "C" fn try_receive(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, token: Token, rest: &[Ptr]| {
         let task = live(gil, token)?;
@@ -108,7 +109,8 @@ fn hand_out(gil: Gil, token: Token, runtime: &Arc<Runtime>, received: &Received,
     }
 }
 
-/// The object that an item is, as a request would be. Bytes stay with the host until no view is left.
+/// The object that an item is, as a request would be. Bytes stay with the host until no view is
+/// left.
 fn open(gil: Gil, token: Token, runtime: &Arc<Runtime>, item: &Item) -> Option<Ref> {
     let flags = item.flags as u8;
     let task = Task {
@@ -152,7 +154,8 @@ fn decode(gil: Gil, plan: &Plan, request: Ptr, task: &Task) -> Option<Ref> {
     }
 }
 
-/// `send(token, item)`: sends an item of the response stream, and waits until the caller has room for it.
+/// `send(token, item)`: sends an item of the response stream, and waits until the caller has room
+/// for it.
 unsafe extern "C" fn send(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, token: Token, rest: &[Ptr]| {
         let task = live(gil, token)?;
@@ -169,7 +172,8 @@ unsafe extern "C" fn send(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     unsafe { with_token(arguments, count, 2, body) }
 }
 
-/// `try_send(token, item) -> int`: the same without waiting: 0 where the caller has no room for it yet.
+/// `try_send(token, item) -> int`: sends an item without waiting: 0 if the caller has no room for
+/// it yet.
 unsafe extern "C" fn try_send(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, token: Token, rest: &[Ptr]| {
         let task = live(gil, token)?;

@@ -114,7 +114,7 @@ unsafe extern "C" fn answer(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr 
     unsafe { enter(arguments, count, 3, body) }
 }
 
-/// `answer_error(runtime, token, exception)`: the same where it raised.
+/// `answer_error(runtime, token, exception)`: the response of an async function that raised.
 unsafe extern "C" fn answer_error(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, runtime: &Arc<Runtime>, rest: &[Ptr]| {
         let plan = plan(gil, runtime)?;
@@ -140,7 +140,7 @@ unsafe extern "C" fn crashed(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr
     unsafe { enter(arguments, count, 2, body) }
 }
 
-/// `log(runtime, stream, text) -> int`: whole lines; 0 where the runtime is unloaded.
+/// `log(runtime, stream, text) -> int`: whole lines; 0 if the runtime is unloaded.
 unsafe extern "C" fn log(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, runtime: &Arc<Runtime>, rest: &[Ptr]| {
         // SAFETY: alive; an int.

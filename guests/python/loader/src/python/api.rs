@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The part of `CPython`'s C API that the loader uses, looked up at run time.
 //!
-//! Nothing links to libpython: one build serves `CPython` 3.9 to 3.14, with no Python at build time.
-//! pyo3 was weighed and left: its `abi3-py39` has no buffer protocol (the headers list those slots
-//! from 3.11, the interpreters have them from 3.9), which is what keeps a retained memoryview safe,
-//! and its undefined symbols would make the order of two `dlopen`s a condition of loading at all.
+//! Nothing links to libpython: one build serves `CPython` 3.9 to 3.14, with no Python at build
+//! time. pyo3 was weighed and left: its `abi3-py39` has no buffer protocol (the headers list those
+//! slots from 3.11, the interpreters have them from 3.9), which is what keeps a retained memoryview
+//! safe, and its undefined symbols would make the order of two `dlopen`s a condition of loading at
+//! all.
 //!
-//! Layouts relied on, the same in every release build with the GIL from 3.9 to 3.14: an object opens
-//! with its reference count and its type; `Py_buffer`, `PyMethodDef`, `PyType_Spec`, `PyStatus`.
+//! Layouts relied on, the same in every release build with the GIL from 3.9 to 3.14: an object
+//! opens with its reference count and its type; `Py_buffer`, `PyMethodDef`, `PyType_Spec`,
+//! `PyStatus`.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::ptr;
@@ -259,7 +261,8 @@ api! {
     }
 }
 
-// SAFETY: addresses of functions and of objects that live as long as the interpreter, never changed.
+// SAFETY: addresses of functions and of objects that live as long as the interpreter, never
+// changed.
 unsafe impl Send for Api {}
 // SAFETY: as above.
 unsafe impl Sync for Api {}
@@ -272,7 +275,7 @@ impl Api {
         API.get_or_init(|| self)
     }
 
-    /// The API, where an interpreter was loaded.
+    /// The API, if an interpreter was loaded.
     pub fn get() -> Option<&'static Self> {
         API.get()
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The one interpreter of the process: opened and initialised once, never finalised; or found running.
+//! The one interpreter of the process: opened and initialised once, never finalised; or found
+//! running.
 
 use crate::failure::Failure;
 use crate::python::api::{Api, Status};
@@ -19,8 +20,8 @@ struct Interpreter {
 
 static INTERPRETER: Mutex<Option<Interpreter>> = Mutex::new(None);
 
-/// Initialises the interpreter that `probe` describes, or without one takes the one that the process runs,
-/// and has `install` run in it; or finds that done.
+/// Initialises the interpreter that `probe` describes, or without one takes the one that the
+/// process runs, and has `install` run in it; or finds that done.
 pub fn ensure(
     probe: Option<&Probe>,
     install: impl FnOnce(Gil) -> Result<(), Failure>,
@@ -125,7 +126,8 @@ fn resident() -> Option<PathBuf> {
     if address.is_null() { None } else { file_of(address) }
 }
 
-/// Makes this library stay even if the host closes it: the interpreter keeps pointers to its functions.
+/// Makes this library stay even if the host closes it: the interpreter keeps pointers to its
+/// functions.
 fn stay() {
     let here = stay as fn();
     let Some(file) = file_of(here as *mut c_void) else { return };
@@ -144,7 +146,8 @@ fn file_of(address: *mut c_void) -> Option<PathBuf> {
         dli_sname: std::ptr::null(),
         dli_saddr: std::ptr::null_mut(),
     };
-    // SAFETY: an address of a loaded object and a place to write to; on success the name is a C string.
+    // SAFETY: an address of a loaded object and a place to write to; on success the name is a C
+    // string.
     let name = unsafe {
         if libc::dladdr(address, &raw mut info) == 0 {
             return None;
@@ -207,8 +210,8 @@ fn initialise_here(api: &Api, executable: &CStr) -> Result<(), String> {
     Ok(())
 }
 
-/// As `python3` would start from the command line (argv[0] is how it finds its virtual environment),
-/// but without its signal handlers.
+/// As `python3` would start from the command line (argv[0] is how it finds its virtual
+/// environment), but without its signal handlers.
 unsafe fn configure(api: &Api, executable: &CStr) -> Result<(), String> {
     let mut settings = Config::new();
     let mut isolated = Config::new();
@@ -227,8 +230,8 @@ unsafe fn configure(api: &Api, executable: &CStr) -> Result<(), String> {
     }
 }
 
-/// Imports `_signal` here and now: in 3.9 its first import takes SIGINT over, whatever was configured,
-/// and then Ctrl-C would no longer reach the host.
+/// Imports `_signal` here and now: in 3.9 its first import takes SIGINT over, whatever was
+/// configured, and then Ctrl-C would no longer reach the host.
 unsafe fn import_signal(api: &Api) {
     // SAFETY: with the GIL; a zeroed sigaction is valid to be written to, and put back as it was.
     unsafe {
@@ -274,8 +277,8 @@ impl Config {
         self.0.as_mut_ptr().cast()
     }
 
-    /// Sets the integer at `index` to 0 after making sure that it is the one meant: `default` in the
-    /// configuration of `python3`, 0 in the isolated one.
+    /// Sets the integer at `index` to 0 after making sure that it is the one meant: `default` in
+    /// the configuration of `python3`, 0 in the isolated one.
     fn switch_off(&mut self, isolated: &Self, index: usize, default: c_int) -> Result<(), String> {
         if self.0[index] != default || isolated.0[index] != 0 {
             return Err("its PyConfig has a layout that this loader does not know".to_owned());

@@ -14,7 +14,7 @@ pub struct Gil<'a> {
     attached: PhantomData<*mut ()>,
 }
 
-/// An owned reference. Dropped only where the GIL is held: whoever keeps one sees to that.
+/// An owned reference. Dropped only while the GIL is held: whoever keeps one sees to that.
 pub struct Ref(Ptr);
 
 // SAFETY: a reference is a number; it is used only by who holds a `Gil`.
@@ -47,8 +47,8 @@ impl Ref {
 
 /// Attaches this thread for as long as `work` runs.
 pub fn attached<R>(api: &'static Api, work: impl FnOnce(Gil) -> R) -> R {
-    // SAFETY: the interpreter is initialised before an `Api` is handed out, and is not finalised before
-    // every guest is joined: never, where the loader initialised it.
+    // SAFETY: the interpreter is initialised before an `Api` is handed out, and is not finalised
+    // before every guest is joined: never, if the loader initialised it.
     let state = unsafe { (api.PyGILState_Ensure)() };
     // SAFETY: attached just now.
     let result = work(unsafe { Gil::assume(api) });
@@ -74,7 +74,7 @@ impl<'a> Gil<'a> {
         result
     }
 
-    /// Takes over a new reference; none where the C API returned null and left an exception.
+    /// Takes over a new reference; none if the C API returned null and left an exception.
     #[allow(clippy::unused_self, reason = "a Ref is made, and dropped, by who holds the GIL")]
     pub fn own(self, object: Ptr) -> Option<Ref> {
         if object.is_null() { None } else { Some(Ref(object)) }
@@ -98,10 +98,10 @@ impl<'a> Gil<'a> {
         })
     }
 
-    /// The UTF-8 of a `str`; none (and no exception) where it has none or is something else.
+    /// The UTF-8 of a `str`; none (and no exception) if it has none or is something else.
     pub fn utf8(self, object: &Ref) -> Option<&[u8]> {
         let mut len = 0;
-        // SAFETY: the object is alive; the result lives as long as it.
+        // SAFETY: the object is alive; the result lives as long as the object.
         let data = unsafe { (self.api.PyUnicode_AsUTF8AndSize)(object.ptr(), &raw mut len) };
         if data.is_null() {
             self.clear();
@@ -151,7 +151,7 @@ impl<'a> Gil<'a> {
 
     /// Raises an exception object.
     pub fn raise(self, exception: &Ref) {
-        // SAFETY: alive; its type is what it is raised as.
+        // SAFETY: the exception is alive; its type is what it is raised as.
         unsafe { (self.api.PyErr_SetObject)((*exception.ptr()).kind, exception.ptr()) };
     }
 

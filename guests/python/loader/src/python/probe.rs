@@ -9,7 +9,8 @@ use serde::Deserialize;
 pub struct Loader {
     pub module: Option<String>,
     pub file: Option<String>,
-    /// Whether it is the interpreter that this process runs already; then there is no probe.
+    /// Whether the guest's is the interpreter that this process runs already; then there is no
+    /// probe.
     #[serde(default)]
     running: bool,
     probe: Option<Probe>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The interpreter that this process runs already: a guest in a process of its own is loaded by Python
-//! itself, which may be linked to a libpython or be one.
+//! The interpreter that this process runs already: a guest in a process of its own is loaded by
+//! Python itself, which may be linked to a libpython or be one.
 
 use crate::failure::Failure;
 use crate::kit;
@@ -10,10 +10,12 @@ use crate::python::probe::Probe;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::transmute;
 
-/// Where an executable is Python itself, or has its libpython loaded, the whole process sees the symbols.
+/// If an executable is Python itself, or has its libpython loaded, the whole process sees the
+/// symbols.
 const PROCESS: *mut c_void = libc::RTLD_DEFAULT;
 
-/// The API of the running interpreter, which will do, what it says of itself, and an address within it.
+/// The API of the running interpreter, which will do, what it says of itself, and an address within
+/// it.
 pub fn adopt() -> Result<(&'static Api, Probe, *mut c_void), Failure> {
     let (version, address) = version()?;
     let seen = Probe::of_version(&version, &executable());
@@ -29,7 +31,7 @@ pub fn adopt() -> Result<(&'static Api, Probe, *mut c_void), Failure> {
     Ok((api, probe, address))
 }
 
-/// What `Py_GetVersion` says where Python runs, and where it lies.
+/// What `Py_GetVersion` says if Python runs, and where that function lies.
 fn version() -> Result<(String, *mut c_void), Failure> {
     let none = |why: &str| {
         let message =

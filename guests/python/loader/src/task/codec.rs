@@ -61,7 +61,7 @@ impl Codec {
         gil.call(self.decode.ptr(), &[view.ptr()])
     }
 
-    /// A `str` or `bytes`; none where the value does not fit, with the exception that says so.
+    /// A `str` or `bytes`; none if the value does not fit, with the exception that says so.
     pub fn encode(&self, gil: Gil, value: &Ref) -> Option<Ref> {
         if let Some(text) = self.json.as_ref().and_then(|json| json.encode(gil, value)) {
             return Some(text);
@@ -72,7 +72,7 @@ impl Codec {
 }
 
 impl Json {
-    /// The value, where the text is one value and nothing else.
+    /// The value, if the text is one value and nothing else.
     fn scan(&self, gil: Gil, text: &Ref) -> Option<Ref> {
         let pair = gil.call(self.scan.ptr(), &[text.ptr(), self.zero.ptr()])?;
         // SAFETY: the scanner answers a pair of the value and where it ended.

@@ -23,7 +23,8 @@ pub enum Arguments {
 const SMALL: usize = 8;
 
 impl Arguments {
-    /// Decodes the request of `task`, which the object `request` is open for; none where an exception was raised.
+    /// Decodes the request of `task`, which the object `request` is open for; none if an exception
+    /// was raised.
     pub fn read(gil: Gil, plan: &Plan, request: Ptr, task: &Task) -> Option<Self> {
         if task.flags & FLAG_EMPTY != 0 {
             return Some(Self::None);
@@ -129,7 +130,8 @@ impl Response {
         response.unwrap_or_else(|| Self::raised(gil, plan))
     }
 
-    /// A value as it travels, as a result or as an item; none, with an exception, where it cannot.
+    /// A value as it travels, as a result or as an item; none, with an exception, if the value
+    /// cannot.
     pub fn pack(gil: Gil, plan: &Plan, value: Ref, request: &Range<usize>) -> Option<Self> {
         let api = gil.api;
         if value.ptr() == api._Py_NoneStruct {
@@ -242,8 +244,8 @@ impl Response {
         self.len
     }
 
-    /// Sends it as an item of the task's response stream: `STREAM_*`. Without the GIL, and between the runtime's
-    /// `enter` and `leave`, where it may wait.
+    /// Sends the response as an item of the task's response stream: `STREAM_*`. Without the GIL,
+    /// and between the runtime's `enter` and `leave` if that may wait.
     pub fn stream(&self, runtime: &Runtime, task: u64, wait: bool) -> i32 {
         // SAFETY: the owner, or the request that is not answered yet, keeps the bytes.
         unsafe { runtime.send(task, self.flags, self.data, self.len, wait) }

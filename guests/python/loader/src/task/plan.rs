@@ -26,9 +26,10 @@ pub struct Plan {
     pub unfit: Ref,
     /// `flush()`: hands over what was printed without a newline.
     pub flush: Ref,
-    /// `trace(token)`: has the caller's trace go on where the guest can follow it.
+    /// `trace(token)`: has the caller's trace go on if the guest can follow it.
     pub trace: Ref,
-    /// `serve(token, function, flags)`: runs and answers a call that streams, on a thread of the pool.
+    /// `serve(token, function, flags)`: runs and answers a call that streams, on a thread of the
+    /// pool.
     pub serve: Ref,
     /// `spawn(token, function, flags)`: starts an async function, on the loop's thread.
     pub spawn: Ref,
@@ -47,7 +48,7 @@ impl Plan {
     pub fn read(gil: Gil, guest: &Ref) -> Option<Self> {
         let get = |name: &CStr| gil.attribute(guest.ptr(), name);
         let handle = get(c"handle")?;
-        // SAFETY: alive; an int, -1 where there is no such function.
+        // SAFETY: alive; an int, -1 if there is no such function.
         let handle = unsafe { (gil.api.PyLong_AsLong)(handle.ptr()) };
         Some(Self {
             methods: methods(gil, &get(c"methods")?)?,
@@ -68,7 +69,7 @@ impl Plan {
     }
 }
 
-/// Reads a tuple of pairs of a function and whether it is async.
+/// Reads a tuple of pairs: a function, and whether it is async.
 fn methods(gil: Gil, pairs: &Ref) -> Option<Vec<Method>> {
     // SAFETY: the kit made a tuple of pairs; items are borrowed from them while they live.
     unsafe {

@@ -2,8 +2,8 @@
 //! The object behind the memoryview that a function gets: a task, and the memory of its request.
 //!
 //! That memory ends with the response, but slices of a memoryview, or arrays made from it, may live
-//! on. They all keep an export of this object, so it knows: where one is left when the response is
-//! sent, the host is asked to hold the memory, and told when the last one has gone.
+//! on. They all keep an export of this object, so the object knows: if one is left when the
+//! response is sent, the host is asked to hold the memory, and told when the last one has gone.
 
 use crate::failure::error_object;
 use crate::python::api::{self, Api, Buffer, Object, Ptr, Slot, Spec};
@@ -16,14 +16,15 @@ use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock};
 
-/// The object. An item of a request stream has one of its own, as a task whose kind says so: it needs no answer
-/// but is given back, once no view of it is left.
+/// The object. An item of a request stream has one of its own, as a task whose kind says so: an
+/// item needs no answer but is given back, once no view of it is left.
 #[repr(C)]
 pub struct Request {
     object: Object,
     pub runtime: *const Runtime,
     pub task: Task,
-    /// The items of the task's request stream that were handed out last, the newest first: owned, or null.
+    /// The items of the task's request stream that were handed out last, the newest first: owned,
+    /// or null.
     pub items: [Ptr; 2],
     /// What the host tells of the task's events, or null: a `Box`.
     pub watch: *mut Watch,
@@ -31,7 +32,8 @@ pub struct Request {
     state: State,
     /// The task is not answered yet: the host may be asked about it.
     pub live: bool,
-    /// Whether the task still wants a response from who holds the token; only those that are Python's set it.
+    /// Whether the task still wants a response from who holds the token; only those that are
+    /// Python's set it.
     pub unanswered: bool,
 }
 
@@ -109,7 +111,8 @@ pub fn view(gil: Gil, object: Ptr) -> Option<Ref> {
 
 /// The request object behind `object`, if it is one.
 pub fn cast(gil: Gil, object: Ptr) -> Option<NonNull<Request>> {
-    // SAFETY: the object is alive; only its type is looked at, and only instances of the type are Requests.
+    // SAFETY: the object is alive; only its type is looked at, and only instances of the type are
+    // Requests.
     if unsafe { (*object).kind } == kind(gil)? { NonNull::new(object.cast()) } else { None }
 }
 
@@ -148,8 +151,9 @@ pub fn settle_item(item: Ref) {
     unsafe { settle_owned(item.into_ptr()) };
 }
 
-/// Has a task keep an item that was handed out, and gives back the one before the last: in a loop the last one is
-/// still in a variable when the next is asked for, and holding each for that would cost two calls.
+/// Has a task keep an item that was handed out, and gives back the one before the last: in a loop
+/// the last one is still in a variable when the next is asked for, and holding each for that would
+/// cost two calls.
 ///
 /// # Safety
 /// As for [`settle`].

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct Token(NonNull<Request>);
 
 impl Token {
-    /// None where the object is something else, with the exception that says so.
+    /// None if the object is something else, with the exception that says so.
     pub fn of(gil: Gil, object: Ptr) -> Option<Self> {
         let request = cast(gil, object);
         if request.is_none() {
@@ -60,7 +60,8 @@ impl Token {
     /// Has the loop told of the task's events, until it is answered.
     pub fn watch(mut self, runtime: &Arc<Runtime>, task: u64) {
         let watch = Box::into_raw(Box::new(Watch::new(runtime, task)));
-        // SAFETY: alive, with the GIL; the box lives until the object dies, which answers the task before.
+        // SAFETY: alive, with the GIL; the box lives until the object dies, which answers the task
+        // before.
         unsafe {
             self.0.as_mut().watch = watch;
             runtime.watch(task, notice, watch.cast());
@@ -68,7 +69,8 @@ impl Token {
     }
 }
 
-/// The task behind a token, if `object` is one that still wants a response: from now on it does not.
+/// The task behind a token, if `object` is one that still wants a response: from now on it does
+/// not.
 pub fn claim(gil: Gil, object: Ptr) -> Option<Claim> {
     let mut request = cast(gil, object)?;
     // SAFETY: alive, with the GIL.

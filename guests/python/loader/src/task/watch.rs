@@ -17,7 +17,8 @@ impl Watch {
     }
 }
 
-/// Runs on any thread, under a lock of the host's: takes no lock but the inbox's, and never the GIL.
+/// Runs on any thread, under a lock of the host's: takes no lock but the inbox's, and never the
+/// GIL.
 ///
 /// # Safety
 /// `context` is a [`Watch`] whose task is not answered yet.

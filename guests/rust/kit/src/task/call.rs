@@ -19,17 +19,17 @@ use crate::values::bytes::{Loan, Source};
 
 /// A call in flight. A call that is dropped without an answer is answered with an error.
 ///
-/// The request lives until the answer: who answers holds no reference into the request that is used afterwards.
-/// The generated code sees to that: its results are encoded and dropped first, and what functions borrow is
-/// owned by the generated code or is plain bytes.
+/// The request lives until the answer: who answers holds no reference into the request that is used
+/// afterwards. The generated code sees to that: its results are encoded and dropped first, and what
+/// functions borrow is owned by the generated code or is plain bytes.
 pub struct Call<'a> {
     runtime: RuntimeRef<'a>,
     task: Task,
     signature: &'static Signature,
     answered: AtomicBool,
     loan: Loan,
-    /// Made for calls that need more than a request and an answer. Apart, because this struct is moved, and quick
-    /// calls notice when it is larger than 128 bytes.
+    /// Made for calls that need more than a request and an answer. Apart, because this struct is
+    /// moved, and quick calls notice when it is larger than 128 bytes.
     watch: OnceLock<Arc<Watch>>,
 }
 
@@ -68,7 +68,8 @@ impl<'a> Call<'a> {
         Self { runtime, task: *task, signature, answered, loan, watch: OnceLock::new() }
     }
 
-    /// The same call, free of its polling thread. `None` and an error for the caller where the runtime closes.
+    /// The same call, free of its polling thread. `None`, and an error for the caller, if the
+    /// runtime closes.
     pub fn leased(self) -> Option<Call<'static>> {
         let lease = self.runtime.lease(Use::Call)?;
         self.answered.store(true, Ordering::Relaxed);
@@ -83,7 +84,7 @@ impl<'a> Call<'a> {
     /// Leases the runtime for what the call leaves behind.
     ///
     /// # Errors
-    /// `unanswered`, where the runtime closes.
+    /// `unanswered`, if the runtime closes.
     pub fn lease(&self) -> Result<Lease, Failure> {
         self.runtime.lease(Use::Other).ok_or_else(|| Failure::unanswered(self.signature))
     }
@@ -112,7 +113,7 @@ impl<'a> Call<'a> {
     /// Answers with an encoded result.
     ///
     /// # Errors
-    /// Where the caller wants a stream, and its only item cannot be sent.
+    /// If the caller wants a stream, and its only item cannot be sent.
     pub fn answer(&self, flags: u8, data: &[u8]) -> Result<(), Failure> {
         if !self.goes_as_item(flags) {
             self.respond(STATUS_OK, flags, data);
@@ -128,7 +129,8 @@ impl<'a> Call<'a> {
         self.task.flags & FLAG_OUTPUT != 0 && flags & FLAG_EMPTY == 0
     }
 
-    /// Sends an item of the response stream: false where there is no credit and it does not `wait` for it.
+    /// Sends an item of the response stream: false if there is no credit and the call is not to
+    /// `wait` for it.
     ///
     /// # Errors
     /// `cancelled`, and `too-large`.
@@ -141,7 +143,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Answers after the last item. Without effect where the answer was given.
+    /// Answers after the last item. Without effect if the answer was given.
     pub fn end(&self) {
         self.respond(STATUS_OK, FLAG_EMPTY, &[]);
     }
@@ -149,7 +151,7 @@ impl<'a> Call<'a> {
     /// Encodes a value for this call's host, and drops it.
     ///
     /// # Errors
-    /// Where the codec cannot carry the value.
+    /// If the codec cannot carry the value.
     pub fn encoded<T: Serialize, R>(&self, value: T, then: impl FnOnce(&[u8]) -> R) -> Result<R, Failure> {
         let codec = self.runtime.codec;
         let done = crate::values::codec::encoded(codec, value, then);
@@ -161,7 +163,7 @@ impl<'a> Call<'a> {
         self.watch.get_or_init(|| Watch::new(self.task.id))
     }
 
-    /// The same, if anything needed it yet.
+    /// What the call's waiters share, if anything needed that yet.
     pub fn watched(&self) -> Option<&Arc<Watch>> {
         self.watch.get()
     }
@@ -188,11 +190,11 @@ impl<'a> Call<'a> {
 
     /// The context of the call, in JSON.
     pub fn context(&self) -> &[u8] {
-        // SAFETY: the host keeps it until `respond`; `current::with` asks no later.
+        // SAFETY: the host keeps the context until `respond`; `current::with` asks no later.
         unsafe { memory(self.task.context, self.task.context_len) }
     }
 
-    /// Adds to the context that goes back; false where the host does not take it.
+    /// Adds to the context that goes back; false if the host does not take the addition.
     pub fn annotate(&self, key: String, value: String) -> bool {
         let mut notes = self.watch().notes();
         let old = notes.insert(key.clone(), value);
@@ -219,12 +221,13 @@ impl<'a> Call<'a> {
     }
 
     fn payload(&self) -> &[u8] {
-        // SAFETY: the host keeps it until `respond`; see the type for what is after.
+        // SAFETY: the host keeps the request until `respond`; see the type for what is after.
         unsafe { memory(self.task.data, self.task.len) }
     }
 
     fn respond(&self, status: u32, flags: u8, data: &[u8]) {
-        // No swap: a call is answered by the one thread that runs it, and a locked instruction costs.
+        // No swap: a call is answered by the one thread that runs it, and a locked instruction
+        // costs.
         if self.is_answered() {
             return;
         }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a function may ask about the call that it runs for.
 //!
-//! A pointer of the thread says which call that is: set while a sync function runs, and at every poll of an async one.
+//! A pointer of the thread says which call that is: set while a sync function runs, and at every
+//! poll of an async one.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ thread_local! {
     static CURRENT: Cell<*const Call<'static>> = const { Cell::new(null()) };
 }
 
-/// Puts back what was current before, also where a function panics.
+/// Puts back what was current before, also when a function panics.
 struct Restore(*const Call<'static>);
 
 impl Drop for Restore {
@@ -40,21 +41,24 @@ pub fn run(call: &Call<'_>, body: impl FnOnce(&Call<'_>) -> Result<(), Failure>)
     call.settle(outcome);
 }
 
-/// Asks the current call; `None` where there is none, or it was answered already.
+/// Asks the current call; `None` if there is none, or it was answered already.
 pub fn with<R>(ask: impl FnOnce(&Call<'static>) -> R) -> Option<R> {
     let call = CURRENT.get();
     if call.is_null() {
         return None;
     }
-    // SAFETY: `scoped`, further up this thread's stack, borrows the call, and `ask` cannot keep it. That its lifetime
-    // is `'static` is not so, and no method of a call gives out anything that outlives the reference to it.
+    // SAFETY: `scoped`, further up this thread's stack, borrows the call, and `ask` cannot keep it.
+    // That its lifetime is `'static` is not so, and no method of a call gives out anything that
+    // outlives the reference to it.
     let call = unsafe { &*call };
     (!call.is_answered()).then(|| ask(call))
 }
 
-/// Whether the caller has given the current call up: what a long sync function looks at now and then.
+/// Whether the caller has given the current call up: what a long sync function looks at now and
+/// then.
 ///
-/// An async function need not ask: it is dropped at the `await` where it stands. False outside of a call.
+/// An async function need not ask: it is dropped at the `await` where it stands. False outside of a
+/// call.
 ///
 /// ```
 /// fn count_primes(to: u32) -> Result<u32, polyloop::Error> {
@@ -73,7 +77,8 @@ pub fn is_cancelled() -> bool {
     with(Call::is_cancelled).unwrap_or(false)
 }
 
-/// When the caller of the current call stops waiting; `None` where it waits for ever, and outside of a call.
+/// When the caller of the current call stops waiting; `None` if the caller waits for ever, and
+/// outside of a call.
 pub fn deadline() -> Option<Instant> {
     let (now, deadline) = (monotonic(), deadline_since_boot()?);
     let instant = Instant::now();
@@ -83,20 +88,22 @@ pub fn deadline() -> Option<Instant> {
     }
 }
 
-/// How long the caller of the current call still waits: zero when its time is over; `None` as for [`deadline`].
+/// How long the caller of the current call still waits: zero when its time is over; `None` as for
+/// [`deadline`].
 pub fn remaining() -> Option<Duration> {
     Some(deadline_since_boot()?.saturating_sub(monotonic()))
 }
 
-/// The context that came with the current call (a trace, say); empty where there is none, and outside of a call.
+/// The context that came with the current call (a trace, say); empty if there is none, and outside
+/// of a call.
 pub fn context() -> BTreeMap<String, String> {
     with(|call| serde_json::from_slice(call.context()).unwrap_or_default()).unwrap_or_default()
 }
 
 /// Adds a word to the context that goes back with the current call's answer, or replaces it.
 ///
-/// Returns false where it does not go back: outside of a call, or where all words together, as JSON, are longer
-/// than 4,096 bytes. What was added before goes back all the same.
+/// Returns false if the word does not go back: outside of a call, or if all words together, as
+/// JSON, are longer than 4,096 bytes. What was added before goes back all the same.
 pub fn annotate(key: impl Into<String>, value: impl Into<String>) -> bool {
     with(|call| call.annotate(key.into(), value.into())).unwrap_or(false)
 }
@@ -108,7 +115,7 @@ fn deadline_since_boot() -> Option<Duration> {
 /// The clock of `deadline_ns`, which is that of [`Instant`] too, though it does not show it.
 fn monotonic() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: it writes `time`; the clock exists on every Linux.
+    // SAFETY: the call writes `time`; the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_nanos(time.tv_nsec.unsigned_abs())
 }

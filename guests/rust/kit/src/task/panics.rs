@@ -32,7 +32,7 @@ pub fn install() {
     });
 }
 
-/// The location, and the backtrace where `RUST_BACKTRACE` asks for one, as for any Rust program.
+/// The location, and the backtrace if `RUST_BACKTRACE` asks for one, as for any Rust program.
 fn stack(info: &PanicHookInfo<'_>) -> String {
     let location = info.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let backtrace = Backtrace::capture();
@@ -45,10 +45,11 @@ fn stack(info: &PanicHookInfo<'_>) -> String {
 /// Runs a part of a guest's function.
 ///
 /// # Errors
-/// Where it panics.
+/// If the body panics.
 pub fn catch<R>(body: impl FnOnce() -> R) -> Result<R, Failure> {
     let before = WATCHED.replace(true);
-    // What the body leaves half done is the guest's: its next caller sees a poisoned lock, or its own mistake.
+    // What the body leaves half done is the guest's: its next caller sees a poisoned lock, or its
+    // own mistake.
     let outcome = catch_unwind(AssertUnwindSafe(body));
     WATCHED.set(before);
     outcome.map_err(|payload| Failure::panic(message(payload), STACK.take()))

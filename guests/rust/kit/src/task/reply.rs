@@ -80,7 +80,7 @@ pub trait ValueReply<T> {
     /// Encodes and drops the value, then shows the flags and the bytes to `then`.
     ///
     /// # Errors
-    /// Where the codec cannot carry the value.
+    /// If the codec cannot carry the value.
     fn encode<R>(&self, call: &Call<'_>, value: T, then: impl FnOnce(u8, &[u8]) -> R) -> Result<R, Failure>
     where
         T: Serialize;

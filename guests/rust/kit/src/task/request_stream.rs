@@ -19,17 +19,20 @@ use crate::values::bytes::{Loan, Source};
 
 /// The stream of items that a caller passes as the last argument, an async iterable in JavaScript.
 ///
-/// It is an `Iterator` that blocks, for `fn`, and a `Stream`, for `async fn`; [`Input::receive`] is the plainest of the
-/// async ways. Items are what parameters by value may be; an item that is [`crate::Bytes`] is not copied. The next
-/// item is asked for when the one before was taken, so a slow function slows its caller down.
+/// The input is an `Iterator` that blocks, for `fn`, and a `Stream`, for `async fn`;
+/// [`Input::receive`] is the plainest of the async ways. Items are what parameters by value may be;
+/// an item that is [`crate::Bytes`] is not copied. The next item is asked for when the one before
+/// was taken, so a slow function slows its caller down.
 ///
-/// An item that does not fit is an error with the code `invalid-argument`, and the next one may fit again. Where the
-/// caller gives the call up comes one error with the code `cancelled`, and then nothing.
+/// An item that does not fit is an error with the code `invalid-argument`, and the next one may fit
+/// again. If the caller gives the call up comes one error with the code `cancelled`, and then
+/// nothing.
 ///
-/// It may be moved, into the stream that the function returns or to another thread. It ends with the call's answer,
-/// and an unload waits until it is dropped.
+/// The input may be moved, into the stream that the function returns or to another thread. It ends
+/// with the call's answer, and an unload waits until it is dropped.
 ///
-/// With `StreamExt` in scope, methods that both traits have need to be told apart: `StreamExt::map(input, ..)`.
+/// With `StreamExt` in scope, methods that both traits have need to be told apart:
+/// `StreamExt::map(input, ..)`.
 ///
 /// ```
 /// # #[polyloop::guest] mod functions {
@@ -81,7 +84,7 @@ impl<'a> Arrived<'a> {
     }
 }
 
-/// An item in the guest's hands: its drop gives it back, also where decoding it panics.
+/// An item in the guest's hands: its drop gives it back, also when decoding it panics.
 struct Lent<'a> {
     runtime: &'a Arc<Runtime>,
     item: Item,
@@ -90,7 +93,8 @@ struct Lent<'a> {
 
 impl Lent<'_> {
     fn arrived(&self) -> Arrived<'_> {
-        // SAFETY: the host keeps the item until it is given back, which is after the last use of `self`.
+        // SAFETY: the host keeps the item until it is given back, which is after the last use of
+        // `self`.
         let data = unsafe { std::slice::from_raw_parts(self.item.data, self.item.len as usize) };
         Arrived { payload: (self.runtime.codec, self.item.flags as u8, data), loan: &self.loan }
     }
@@ -104,10 +108,11 @@ impl Drop for Lent<'_> {
 }
 
 impl Call<'_> {
-    /// The stream that is the last argument. Made after `arguments`, which sees to it that there is one.
+    /// The stream that is the last argument. Made after `arguments`, which sees to it that there is
+    /// one.
     ///
     /// # Errors
-    /// Where the runtime closes.
+    /// If the runtime closes.
     pub fn input<T>(&self, decode: Decoder<T>) -> Result<Input<T>, Failure> {
         Ok(Input::new(self.lease()?, self.signature(), Arc::clone(self.watch()), decode))
     }
@@ -121,7 +126,8 @@ impl<T> Input<T> {
     /// The next item, or `None` after the last.
     ///
     /// # Errors
-    /// `invalid-argument` for an item that does not fit, `cancelled` where the caller has given the call up.
+    /// `invalid-argument` for an item that does not fit, `cancelled` if the caller has given the
+    /// call up.
     pub async fn receive(&mut self) -> Option<Result<T, Error>> {
         std::future::poll_fn(|context| self.poll_receive(context)).await
     }
@@ -186,7 +192,8 @@ impl<T> Input<T> {
         self.lease.runtime()
     }
 
-    /// Whether this thread runs the call's function: then it is not answered before that returns.
+    /// Whether this thread runs the call's function: then the call is not answered before the
+    /// function returns.
     fn runs_the_call(&self) -> bool {
         let own = |call: &Call<'static>| call.watched().is_some_and(|it| Arc::ptr_eq(it, &self.watch));
         current::with(own).unwrap_or(false)

@@ -4,7 +4,7 @@
 use crate::error::Failure;
 use crate::task::call::Call;
 
-/// Gives every item of an iterator to `give`, which blocks where there is no credit, then answers.
+/// Gives every item of an iterator to `give`, which blocks if there is no credit, then answers.
 ///
 /// # Errors
 /// The first that `give` has. The iterator is gone by then.
@@ -20,7 +20,7 @@ pub fn pour<I: IntoIterator>(
     Ok(())
 }
 
-/// The same on the executor, where waiting for credit does not block a thread.
+/// What streams on the executor, where waiting for credit does not block a thread.
 #[cfg(feature = "tokio")]
 pub mod later {
     use std::future::poll_fn;
@@ -38,10 +38,10 @@ pub mod later {
         data: Vec<u8>,
     }
 
-    /// Sends an item, or keeps it where there is no credit.
+    /// Sends an item, or keeps it if there is no credit.
     ///
     /// # Errors
-    /// Where the item cannot be sent at all.
+    /// If the item cannot be sent at all.
     pub fn park(call: &Call<'_>, flags: u8, data: &[u8]) -> Result<Option<Parked>, Failure> {
         let sent = call.send(flags, data, false)?;
         Ok((!sent).then(|| Parked { flags, data: data.to_vec() }))
@@ -50,7 +50,7 @@ pub mod later {
     /// Answers with an encoded result, unless it goes as an item for which there is no credit.
     ///
     /// # Errors
-    /// Where the item cannot be sent at all.
+    /// If the item cannot be sent at all.
     pub fn answer_or_park(call: &Call<'_>, flags: u8, data: &[u8]) -> Result<Option<Parked>, Failure> {
         if call.goes_as_item(flags) {
             park(call, flags, data)
@@ -62,7 +62,7 @@ pub mod later {
     /// Sends what is parked, and answers if nothing has yet.
     ///
     /// # Errors
-    /// Where the item cannot be sent.
+    /// If the item cannot be sent.
     pub async fn finish(call: &Call<'_>, parked: Option<Parked>) -> Result<(), Failure> {
         if let Some(parked) = parked {
             parked.sent(call).await?;
@@ -71,7 +71,7 @@ pub mod later {
         Ok(())
     }
 
-    /// Gives every item of a stream to `give`, waits for credit where it parks one, then answers.
+    /// Gives every item of a stream to `give`, waits for credit when that parks one, then answers.
     ///
     /// # Errors
     /// The first that `give` has.
@@ -86,7 +86,7 @@ pub mod later {
                 parked.sent(call).await?;
             }
         }
-        // Before the answer: a caller that has it may rely on what the drop does.
+        // Before the answer: a caller that has the answer may rely on what the drop does.
         items.set(None);
         call.end();
         Ok(())
@@ -101,7 +101,8 @@ pub mod later {
             let watch = call.watch();
             watch.begin(call.runtime());
             poll_fn(|context| {
-                // First the waker, then the look: credit that comes in between wakes. The cancellation, `send` says.
+                // First the waker, then the look: credit that comes in between wakes. The
+                // cancellation, `send` says.
                 watch.body_waits(context.waker());
                 match call.send(self.flags, &self.data, false) {
                     Ok(false) => Poll::Pending,

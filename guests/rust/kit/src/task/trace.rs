@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! OpenTelemetry: the trace that came with a call is current while its function runs, so that spans which it begins are
-//! children of the caller's.
+//! OpenTelemetry: the trace that came with a call is current while its function runs, so that spans
+//! which it begins are children of the caller's.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ impl Trace {
         Self(words.map(|words| global::get_text_map_propagator(|propagator| propagator.extract(&words))))
     }
 
-    /// Makes it current on this thread until the guard is dropped.
+    /// Makes the trace current on this thread until the guard is dropped.
     pub fn enter(&self) -> Option<ContextGuard> {
         self.0.clone().map(Context::attach)
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a call has beyond its request and its answer: who waits for its events, and what goes back with the answer.
+//! What a call has beyond its request and its answer: who waits for its events, and what goes back
+//! with the answer.
 //!
-//! The host tells [`tell`] of events under locks of its own. So [`Watch::waiters`] is never locked while the host is
-//! called; [`Watch::open`] is, and `tell` does not touch it.
+//! The host tells [`tell`] of events under locks of its own. So [`Watch::waiters`] is never locked
+//! while the host is called; [`Watch::open`] is, and `tell` does not touch it.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
@@ -13,7 +14,8 @@ use polyloop_abi::{EVENT_CANCELLED, EVENT_CREDIT, EVENT_INPUT};
 
 use crate::runtime::{Runtime, lock};
 
-/// What a call shares with the host's watcher and with its [`crate::Input`]. The call keeps it until it is answered.
+/// What a call shares with the host's watcher and with its [`crate::Input`]. The call keeps it
+/// until it is answered.
 pub struct Watch {
     task: u64,
     begun: Once,
@@ -50,12 +52,13 @@ impl Watch {
     pub fn begin(self: &Arc<Self>, runtime: &Runtime) {
         self.begun.call_once(|| {
             let context = Arc::as_ptr(self).cast_mut().cast::<c_void>();
-            // SAFETY: the call keeps `self` until `respond` has returned, and no watcher runs after that.
+            // SAFETY: the call keeps `self` until `respond` has returned, and no watcher runs after
+            // that.
             unsafe { runtime.watch(self.task, tell, context) };
         });
     }
 
-    /// Wakes the body at the next credit or at the cancellation; true where that was before.
+    /// Wakes the body at the next credit or at the cancellation; true if that was before.
     pub fn body_waits(&self, waker: &Waker) -> bool {
         let mut waiters = lock(&self.waiters);
         let (cancelled, old) = (waiters.cancelled, replace(&mut waiters.body, waker));
@@ -76,7 +79,7 @@ impl Watch {
         lock(&self.waiters).cancelled
     }
 
-    /// Keeps the call from being answered while the guard lives; false where it was answered before.
+    /// Keeps the call from being answered while the guard lives; false if that was answered before.
     pub fn open(&self) -> MutexGuard<'_, bool> {
         lock(&self.open)
     }

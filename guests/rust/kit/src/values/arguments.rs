@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a payload to the values of a function's parameters.
 //!
-//! A payload is nothing, raw bytes, one encoded value or an encoded array. All four are read as a sequence of
-//! arguments, so that one piece of code decodes them, finds the missing ones and counts the surplus ones.
+//! A payload is nothing, raw bytes, one encoded value or an encoded array. All four are read as a
+//! sequence of arguments, so that one piece of code decodes them, finds the missing ones and counts
+//! the surplus ones.
 
 use std::cell::Cell;
 use std::fmt;
@@ -21,10 +22,10 @@ pub trait Parameters<'de> {
     /// The tuple of what they make.
     type Values;
 
-    /// Reads them all; `position` tells which was being read when it fails.
+    /// Reads all arguments; `position` tells which one was being read when that fails.
     ///
     /// # Errors
-    /// Where one does not fit, is missing, or where there are more.
+    /// If one does not fit or is missing, or there are more.
     fn read<A: SeqAccess<'de>>(self, arguments: A, position: &Cell<usize>) -> Result<Self::Values, A::Error>;
 }
 
@@ -109,7 +110,8 @@ impl<'de, D: Deserializer<'de>> SeqAccess<'de> for Single<D> {
     }
 }
 
-/// Raw bytes as an argument: byte types borrow them, and what else can be made of bytes (a UTF-8 string) is.
+/// Raw bytes as an argument: byte types borrow them, and what else can be made of bytes (a UTF-8
+/// string) is.
 struct Raw<'de>(&'de [u8]);
 
 impl<'de> Deserializer<'de> for Raw<'de> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Bytes of a request, or of an item of a stream, that a guest keeps longer than the host lends them.
+//! Bytes of a request, or of an item of a stream, that a guest keeps longer than the host lends
+//! them.
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,8 +12,9 @@ use crate::runtime::{Lease, Runtime, Use};
 
 /// Bytes that are cheap to clone and may outlive the call that brought them, without a copy.
 ///
-/// As an argument it keeps the request in the host's memory until the last clone is dropped, as an item of an
-/// [`crate::Input`] that item. The unload of a runtime waits for that: to keep bytes for good, copy them.
+/// As an argument this keeps the request in the host's memory until the last clone is dropped, as
+/// an item of an [`crate::Input`] that item. The unload of a runtime waits for that: to keep bytes
+/// for good, copy them.
 #[derive(Clone)]
 pub struct Bytes(Owner);
 
@@ -22,7 +24,8 @@ enum Owner {
     Lent { data: *const u8, len: usize, _held: Arc<Held> },
 }
 
-// SAFETY: the bytes are only read, and stay where they are while the owner lives; Arc does the rest.
+// SAFETY: the bytes are only read, and stay where they are while the owner lives; Arc does the
+// rest.
 unsafe impl Send for Bytes {}
 // SAFETY: as above.
 unsafe impl Sync for Bytes {}
@@ -39,7 +42,7 @@ impl Loan {
         Self { id, held: OnceLock::new() }
     }
 
-    /// Called before it is given back: what shares it keeps it from then on.
+    /// To be called before the loan is given back: what shares it keeps it from then on.
     pub fn settle(&self, runtime: &Arc<Runtime>) {
         if let Some(held) = self.held.get() {
             Held::keep_if_shared(held, runtime);
@@ -69,8 +72,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The loan of one task or item, kept once [`Held::keep_if_shared`] found that it has another owner than
-/// the [`Loan`].
+/// The loan of one task or item, kept once [`Held::keep_if_shared`] found that it has another owner
+/// than the [`Loan`].
 struct Held {
     id: u64,
     kept: OnceLock<Lease>,
@@ -114,7 +117,8 @@ impl Deref for Bytes {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Owner::Guest(data) => data,
-            // SAFETY: the memory lives until it is given back, and after that by the `hold` of `_held`.
+            // SAFETY: the memory lives until it is given back, and after that by the `hold` of
+            // `_held`.
             Owner::Lent { data, len, .. } => unsafe { std::slice::from_raw_parts(*data, *len) },
         }
     }

@@ -43,7 +43,7 @@ impl Codec {
         }
     }
 
-    /// The name by which hosts ask for it.
+    /// The name by which hosts ask for the codec.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",

@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, SeqAcces
 
 use crate::values::bytes::{Bytes, Source};
 
-/// Stands for a parameter's type where the generated code asks for its seed.
+/// Stands for a parameter's type when the generated code asks for its seed.
 pub struct Type<T>(PhantomData<T>);
 
 impl<T> Type<T> {
@@ -64,8 +64,8 @@ impl<T> ValueParameter<T> for Type<T> {
     }
 }
 
-/// Stands for the type of what a function borrows: it outlives the response, so what serde makes of it must not
-/// borrow from the request.
+/// Stands for the type of what a function borrows: that outlives the response, so what serde makes
+/// of it must not borrow from the request.
 pub struct Lent<T>(PhantomData<T>);
 
 impl<T> Lent<T> {
@@ -147,7 +147,7 @@ pub struct Binary<'de, B> {
 }
 
 impl<'de, B> Binary<'de, B> {
-    /// A seed that borrows from `source` where it can.
+    /// A seed that borrows from `source` if it can.
     pub fn new(source: Source<'de>) -> Self {
         Self { source, made: PhantomData }
     }

@@ -26,7 +26,8 @@ struct CreateOptions {
     spin: bool,
     /// Whether its guest is to have a process of its own.
     process: bool,
-    /// The number of the memory that its requests lie in, which instances of one kind may have in common.
+    /// The number of the memory that its requests lie in, which instances of one kind may have in
+    /// common.
     requests: u32,
 }
 
@@ -49,8 +50,8 @@ pub fn create_connection(env: napi_env, [id, options]: [napi_value; 2]) -> Resul
     Ok(Some(block))
 }
 
-/// removeConnection(id, mayRead): the guest's process has ended, or (1) is out of reach: then what it may read serves no other
-/// instance any more.
+/// removeConnection(id, mayRead): the guest's process has ended, or (1) is out of reach: then what
+/// that process may read serves no other instance any more.
 pub fn remove_connection(env: napi_env, [id, may_read]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let (id, may_read) = (napi::number(env, id)?, napi::number(env, may_read)? != 0);
     hub(env)?.remove(id, may_read);
@@ -133,7 +134,8 @@ pub fn take_log(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_valu
     napi::string(env, &serde_json::to_string(&lines)?).map(Some)
 }
 
-/// counts(id): JSON of what was counted in this environment, and in the connection if `id` is not 0.
+/// counts(id): JSON of what was counted in this environment, and in the connection if `id` is not
+/// 0.
 pub fn counts(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     let hub = uncounted(env)?;

@@ -19,7 +19,7 @@ fn instance<'a>(env: napi_env) -> Result<&'a Instance> {
     let mut data = ptr::null_mut();
     // SAFETY: env is live.
     napi::check(unsafe { sys::napi_get_instance_data(env, &raw mut data) }, "instance")?;
-    // SAFETY: only `openHub` sets it, to an Instance that lives as long as the environment.
+    // SAFETY: only `openHub` sets the data, to an Instance that lives as long as the environment.
     unsafe { data.cast::<Instance>().as_ref() }.ok_or_else(|| "openHub() was not called".into())
 }
 
@@ -32,8 +32,8 @@ pub fn hub<'a>(env: napi_env) -> Result<&'a mut Hub> {
 
 /// The same for a call that is not.
 pub fn uncounted<'a>(env: napi_env) -> Result<&'a mut Hub> {
-    // SAFETY: the hub lives until the environment's cleanup, after which no JavaScript runs; exports
-    // are not re-entered while one of them holds it.
+    // SAFETY: the hub lives until the environment's cleanup, after which no JavaScript runs;
+    // exports are not re-entered while one of them holds the hub.
     Ok(unsafe { &mut *instance(env)?.hub })
 }
 

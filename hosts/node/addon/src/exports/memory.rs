@@ -15,8 +15,9 @@ use crate::{
     placement::Placement,
 };
 
-/// pin(id, requestBuffer, word, view): writes the view's address into the entry, of either ring, that begins at this 32-bit
-/// word of the block, and keeps its memory, or a copy of it, until JavaScript clears the request buffer's byte of pins.
+/// pin(id, requestBuffer, word, view): writes the view's address into the entry, of either ring,
+/// that begins at this 32-bit word of the block, and keeps its memory, or a copy of it, until
+/// JavaScript clears the request buffer's byte of pins.
 pub fn pin(env: napi_env, [id, number, word, view]: [napi_value; 4]) -> Result<Option<napi_value>> {
     let (id, number, word) = (napi::number(env, id)?, napi::number(env, number)?, napi::number(env, word)?);
     let (mut len, mut start, mut buffer) = (0, ptr::null_mut(), ptr::null_mut());
@@ -59,8 +60,8 @@ fn keep(member: &mut Member, buffer: u32, word: u32, pin: Pin) -> Result<Option<
         return Err(format!("there is no request buffer {buffer} or entry at {word}").into());
     }
     member.pin(buffer, pin);
-    // SAFETY: the entry lies in the block and is not published yet, and the byte is the host's: this
-    // thread alone uses both.
+    // SAFETY: the entry lies in the block and is not published yet, and the byte is the host's:
+    // this thread alone uses both.
     unsafe {
         member.placement.block().memory().as_ptr().add(entry + 16).cast::<u64>().write_unaligned(address);
         member.pin_byte(buffer).write(1);
@@ -68,22 +69,24 @@ fn keep(member: &mut Member, buffer: u32, word: u32, pin: Pin) -> Result<Option<
     Ok(None)
 }
 
-/// slab(id, slab, bytes): its memory, at least so many bytes of it. Once for each time a slab number appears anew.
+/// slab(id, slab, bytes): the slab's memory, at least n bytes. To be called once for each time that
+/// a slab number appears again.
 pub fn slab(env: napi_env, [id, slab, bytes]: [napi_value; 3]) -> Result<Option<napi_value>> {
     let (id, number, bytes) = (napi::number(env, id)?, napi::number(env, slab)?, napi::number(env, bytes)?);
     let placement = hub(env)?.member(id)?.placement.clone();
     memory::slab(env, &placement, number, bytes as usize).map(Some)
 }
 
-/// alloc(requests, bytes): memory for requests that guests read without a copy, and its address there. Its bytes are not
-/// cleared. It is free again when its views are gone: keep one while the guest may read them.
+/// alloc(requests, bytes): memory for requests that guests read without a copy, and its address
+/// there. Its bytes are not cleared. The memory is free again when its views are gone: keep one
+/// while the guest may read them.
 pub fn alloc(env: napi_env, [id, bytes]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let (id, bytes) = (napi::number(env, id)?, napi::number(env, bytes)?);
     memory::requests(env, hub(env)?.requests(id)?, bytes as usize).map(Some)
 }
 
-/// releaseRequestHeap(requests): no instance will be made that reads there, and no memory asked for. What JavaScript and guests have
-/// stays theirs.
+/// releaseRequestHeap(requests): no instance will be made that reads there, and no memory asked
+/// for. What JavaScript and guests have stays theirs.
 pub fn release_request_heap(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     hub(env)?.requests.remove(&id);

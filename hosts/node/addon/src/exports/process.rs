@@ -17,8 +17,9 @@ use crate::{
     signals::Notice,
 };
 
-/// privateMemory(id): what the host keeps of a connection whose block another process maps, in memory that no other process
-/// maps: a word, how many calls are outstanding, and at 64 a byte of pins for each request buffer.
+/// privateMemory(id): what the host keeps of a connection whose block another process maps, in
+/// memory that no other process maps: a word, how many calls are outstanding, and at 64 a byte of
+/// pins for each request buffer.
 pub fn private_memory(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     let own = own_of(hub(env)?.member(id)?)?;
@@ -27,7 +28,8 @@ pub fn private_memory(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<nap
     unsafe { napi::external(env, memory, owner.len(), owner) }.map(Some)
 }
 
-/// childDescriptors(id): descriptors that the guest's process inherits, as JSON: block, requests, responses, doorbell.
+/// childDescriptors(id): descriptors that the guest's process inherits, as JSON: block, requests,
+/// responses, doorbell.
 pub fn child_descriptors(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let member = hub(env)?.member(napi::number(env, id)?)?;
     let bell = member.own.as_ref().and_then(|own| own.bell.far());
@@ -46,16 +48,17 @@ pub fn close_child_descriptors(env: napi_env, [id]: [napi_value; 1]) -> Result<O
     Ok(None)
 }
 
-/// joinSharedGuest(id, name): has a guest that is shared by this name serve the connection, too; events say how it goes:
-/// `absent` (it has no broker; the payload is the number of the socket that one is to be started with, which is closed after
-/// the event), `joined`, and `refused`.
+/// joinSharedGuest(id, name): has a guest that is shared by this name serve the connection, too;
+/// events say how it goes: `absent` (that guest has no broker; the payload is the number of the
+/// socket that one is to be started with, which is closed after the event), `joined`, and
+/// `refused`.
 pub fn join_shared_guest(env: napi_env, [id, name]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let (id, name) = (napi::number(env, id)?, napi::text(env, name)?);
     seek(hub(env)?, id, Some(&name))
 }
 
-/// startBroker(id): has a new guest serve the connection, which others share once its broker takes their name. The events
-/// are those of `joinSharedGuest`.
+/// startBroker(id): has a new guest serve the connection, which others share once its broker takes
+/// their name. The events are those of `joinSharedGuest`.
 pub fn start_broker(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     seek(hub(env)?, id, None)
@@ -72,8 +75,8 @@ fn seek(hub: &mut Hub, id: u32, name: Option<&str>) -> Result<Option<napi_value>
     Ok(None)
 }
 
-/// sharedGuestSockets(id): as JSON, the descriptors of the sockets to the broker and to the guest, which are the caller's
-/// from now on, and the guest's process. Once, after `joined`.
+/// sharedGuestSockets(id): as JSON, the descriptors of the sockets to the broker and to the guest,
+/// which are the caller's from now on, and the guest's process. Once, after `joined`.
 pub fn shared_guest_sockets(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let own = own_of(hub(env)?.member(napi::number(env, id)?)?)?;
     let place = own.place.take().ok_or("it has no place, or its sockets were taken")?;
@@ -83,8 +86,8 @@ pub fn shared_guest_sockets(env: napi_env, [id]: [napi_value; 1]) -> Result<Opti
     napi::string(env, &text).map(Some)
 }
 
-/// parkingWords(id): the shared guest has started, and has the descriptors: the words by which its threads wait. Until then
-/// the connection may join another guest.
+/// parkingWords(id): the shared guest has started, and has the descriptors: the words by which its
+/// threads wait. Until then the connection may join another guest.
 pub fn parking_words(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let id = napi::number(env, id)?;
     let member = hub(env)?.member(id)?;

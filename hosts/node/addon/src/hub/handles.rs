@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A hub's handles in libuv's loop: where it begins, what they call, and where it ends.
+//! A hub's handles in libuv's loop: where a hub begins, what the handles call, and where the hub
+//! ends.
 
 use std::{collections::HashMap, ffi::c_void, ptr, sync::Arc};
 
@@ -44,7 +45,7 @@ pub fn start(env: napi_env, drain: napi_value, on_event: napi_value) -> Result<*
         pending: 0,
         counts: Counts::default(),
     }));
-    // SAFETY: the hub was just made; it is freed by the last close callback.
+    // SAFETY: the hub was just made, and is freed by the last close callback.
     unsafe { open(&mut *hub, hub) };
     Ok(hub)
 }
@@ -85,7 +86,8 @@ extern "C" fn on_check(handle: *mut uv::Handle) {
     unsafe { (*hub(handle)).wake() };
 }
 
-/// A guest in a process of its own has woken the loop: what has come is drained in its prepare phase.
+/// A guest in a process of its own has woken the loop: what has come is drained in its prepare
+/// phase.
 extern "C" fn on_doorbell(handle: *mut uv::Handle) {
     // SAFETY: as in on_prepare.
     unsafe { notices::deliver(hub(handle)) };
@@ -107,7 +109,7 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
         let guest =
             guests.iter().position(|(id, _)| *id == member.id).map(|index| guests.swap_remove(index).1);
         let lent = (member.lent(), Changing::of(&connection));
-        // Without a thread for it the guest is left as it is: stopped, its memory never freed.
+        // Without a thread for that the guest is left as it is: stopped, its memory never freed.
         let _ = unload(connection, guest, lent);
     }
     ending::prepare_if_at_work();

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Hub {
-    /// A connection has its place in a shared guest. `false`: it is there no more.
+    /// A connection has its place in a shared guest. `false`: the connection was removed.
     fn settle(&mut self, id: u32, place: Place) -> bool {
         let Some(own) = self.member(id).ok().and_then(|member| member.own.as_mut()) else { return false };
         own.joining = None;
@@ -41,7 +41,7 @@ pub(super) unsafe fn deliver(hub: *mut Hub) {
         if !matches!(event, Event::Died(_)) {
             now().pending = now().pending.saturating_sub(1);
         }
-        // What was answered and printed before the event comes before it.
+        // What was answered and printed before the event is told before.
         now().draining(true);
         calls.drain();
         now().draining(false);
@@ -58,7 +58,8 @@ pub(super) unsafe fn deliver(hub: *mut Hub) {
     }
 }
 
-/// Tells JavaScript how a connection fares on its way to a shared guest; not once it was removed.
+/// Tells JavaScript how a connection fares on its way to a shared guest; not once that connection
+/// was removed.
 ///
 /// # Safety
 /// `hub` is live and this is its thread.

@@ -43,8 +43,8 @@ impl Hub {
         }
     }
 
-    /// `words[1]`: 1 while JavaScript drains. What it writes into control rings meanwhile is acted on afterwards,
-    /// without a call for each.
+    /// `words[1]`: 1 while JavaScript drains. What JavaScript writes into control rings meanwhile
+    /// is acted on afterwards, without a call for each.
     pub(super) fn draining(&mut self, now: bool) {
         // SAFETY: words live as long as the hub, and belong to this thread.
         unsafe { self.words.add(1).write(now.into()) };
@@ -117,7 +117,7 @@ impl Hub {
         self.waiting()
     }
 
-    /// Gets ready for the loop to sleep; `false` where completions have come meanwhile.
+    /// Gets ready for the loop to sleep; `false` if completions have come meanwhile.
     fn sleep(&mut self) -> bool {
         self.idle(false);
         for member in &mut self.members {
@@ -134,7 +134,8 @@ impl Hub {
         let mut quiet = true;
         for member in &self.members {
             quiet &= completion::arm(member.header());
-            // Only now: a poller that leaves from here on sees that the host sleeps, and helps itself.
+            // Only now: a poller that leaves from here on sees that the host sleeps, and helps
+            // itself.
             self.counts.helps += u64::from(submission::help(member.header(), member.parking()));
         }
         if !quiet {

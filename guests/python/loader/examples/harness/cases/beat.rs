@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `polyloop_guest_beat`: it returns if the guest can run code, and while it cannot it does not.
+//! `polyloop_guest_beat`: the function returns if the guest can run code, and only then.
 
 use super::{Case, Env};
 use crate::host::{Input, Output, Reply, Runtime};
@@ -18,8 +18,8 @@ pub const ALL: &[Case] = &[
 ];
 
 /// Longer than any wait for a beat that comes.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a beat is watched that must not come: it never does, however long that is.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a beat is watched that must not come, and never does, however long that is.
 const WATCHED: Duration = Duration::from_millis(300);
 
 const SOURCE: &str = r"
@@ -80,7 +80,7 @@ impl<'a> Still<'a> {
         Self { guest, call, leave }
     }
 
-    /// Lets it go on; answers what the call was answered with.
+    /// Lets the C function go on; answers what the call was answered with.
     fn end(self) -> Reply {
         self.leave.send(()).expect("the function waits");
         self.guest.wait(self.call)

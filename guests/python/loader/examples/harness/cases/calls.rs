@@ -58,7 +58,7 @@ fn msgpack(env: &Env) {
         pretend_msgpack(env);
         env.try_load("basic.py", "", "msgpack").expect("loads")
     });
-    // What it decoded may be kept: it is no view of the request.
+    // What was decoded may be kept: that is no view of the request.
     for name in ["echo", "echo_async"] {
         let pair = [0x92, 0x01, 0xa2, b'h', b'i'];
         assert_eq!(guest.call(name, &Input::One(&pair)), Ok(Output::Encoded(pair.to_vec())));

@@ -25,7 +25,7 @@ fn async_calls(env: &Env) {
     let id = guest.post("sleep_async", &Input::One(b"600"));
     let other = guest.post("sleep_async", &Input::One(b"0.2"));
     guest.until_watched(id);
-    // Give it time to sleep, so that it is not merely the start that is called off.
+    // Give the function time to sleep, so that not merely its start is called off.
     guest.ask("sleep_async", &json!([0.05]));
     guest.cancel(id);
     assert_eq!(code(&guest, id), "cancelled");
@@ -67,7 +67,7 @@ fn streams(env: &Env) {
             assert_eq!(guest.ask("dropped", &json!([])), dropped, "{name}: its finally ran to its end");
         }
     }
-    // While it is busy between two items, not waiting in the host.
+    // While the function is busy between two items, not waiting in the host.
     let id = guest.open("count_async", &Input::Spread(b"[3, 600]"), &Options::output(1));
     guest.until_watched(id);
     guest.cancel(id);

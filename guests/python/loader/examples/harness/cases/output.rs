@@ -80,6 +80,6 @@ fn unloaded(env: &Env) {
     let guest = env.write_and_load(LATE).expect("loads");
     guest.ask("start", &json!([]));
     guest.unload();
-    // It goes to this process's own stdout, where the test looks for it.
+    // The line goes to this process's own stdout, where the test looks for it.
     std::thread::sleep(std::time::Duration::from_millis(600));
 }

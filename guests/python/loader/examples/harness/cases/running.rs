@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What holds only where the process is the interpreter itself.
+//! What holds only if the process is the interpreter itself.
 
 use super::{Case, Env, fixture};
 use crate::host::Input;
@@ -36,8 +36,8 @@ fn own_interpreter(env: &Env) {
     guest.unload();
 }
 
-/// As where the loader initialises the interpreter: neither the working directory nor the folder of
-/// `_process.py` is in it.
+/// As when the loader initialises the interpreter: neither the working directory nor the folder of
+/// `_process.py` is among them.
 fn import_path(env: &Env) {
     let guest = env.write_and_load("import sys\n\n\ndef path(): return sys.path[1:]\n").expect("loads");
     assert_eq!(guest.ask("path", &json!([])), env.probe["path"]);
@@ -71,8 +71,8 @@ fn signals(env: &Env) {
     let guest = env.write_and_load(SIGNALS).expect("loads");
     assert_eq!(guest.ask("ignores", &json!([])), true);
     assert_eq!(guest.ask("interrupt", &json!([])), Value::Null);
-    // To the process, or to a thread of the pool, which leaves the main thread asleep. And right after the
-    // one before, which the main thread may still be about.
+    // To the process, or to a thread of the pool, which leaves the main thread asleep. And right
+    // after the one before, which the main thread may still be about.
     for signal in [libc::SIGUSR1, libc::SIGUSR2].repeat(50) {
         for to_thread in [false, true] {
             let heard = guest.ask("heard", &json!([signal, to_thread]));
