@@ -61,7 +61,7 @@ describe('the verdict', () => {
   })
 })
 
-test('the closing line names what was skipped only where something was', () => {
+test('the closing line names what was skipped only if something was', () => {
   expect(closingLine(sum([counts(3, 1), counts(2, 0)]))).toBe('5 passed, 1 failed')
   expect(closingLine(counts(3, 0, 2))).toBe('3 passed, 0 failed, 2 skipped')
 })

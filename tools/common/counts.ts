@@ -19,7 +19,7 @@ export function sum(all: readonly Counts[]): Counts {
   return total
 }
 
-/** The line that closes a run: `N passed, N failed`, and `, N skipped` where there are any. */
+/** The line that closes a run: `N passed, N failed`, and `, N skipped` if there are any. */
 export function closingLine({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
 }

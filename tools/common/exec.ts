@@ -19,7 +19,7 @@ export interface Finished {
   stdout: string
   /** What it printed on stdout and stderr, as it came. */
   output: string
-  /** How it failed; undefined where it ended with exit code 0. */
+  /** How it failed; undefined if it ended with exit code 0. */
   ended: string | undefined
 }
 

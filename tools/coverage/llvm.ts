@@ -20,7 +20,7 @@ async function must(command: string, args: readonly string[], env: Record<string
   return stdout
 }
 
-/** Installs cargo-llvm-cov where the project keeps its tools. */
+/** Installs cargo-llvm-cov among the tools of the project. */
 async function install(): Promise<void> {
   if (existsSync(CARGO_LLVM_COV) && (await must(CARGO_LLVM_COV, ['llvm-cov', '--version'])).includes(VERSION)) return
   const args = ['install', 'cargo-llvm-cov', `--version=${VERSION}`, '--locked', `--root=${root}/.cache/cargo`]

@@ -6,7 +6,7 @@ export const kinds = ['lines', 'branches', 'functions'] as const
 export type Kind = (typeof kinds)[number]
 
 /** How much of a kind ran. */
-export interface Share {
+interface Share {
   ran: number
   all: number
 }

@@ -13,7 +13,7 @@ const NATIVE = {
   'polyloop-guest-process': 'polyloop-guest-process',
 }
 
-/** Brings the tree up to date; says why not, and returns false, where it cannot. `needs` are the extras of run.mjs. */
+/** Brings the tree up to date; says why not, and returns false, if it cannot. `needs` are the extras of run.mjs. */
 export function setup(needs) {
   try {
     requireTools(needs)

@@ -113,7 +113,7 @@ const tools = {
 /** What every verb needs. */
 const ALWAYS = ['node', 'cargo', 'cc', 'python', 'libpython', 'venv']
 
-/** apt may be used where it is there and the user is root. */
+/** apt may be used if it is there and the user is root. */
 function install(packages) {
   if (process.getuid?.() !== 0 || !ask('apt-get', '--version')) return
   process.env.DEBIAN_FRONTEND = 'noninteractive'

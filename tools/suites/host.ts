@@ -13,11 +13,13 @@ export const MANY: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '1500', POLYLOOP_FUZZ_CA
 /** Tests beside the sources, of the host, the tools and the programs. */
 export const units = (): Promise<Result> => vitest({ projects: ['units'], env: FEW })
 
-/** The examples, and those of the documents, that need nothing but what builds Polyloop. */
-export const examples = (): Promise<Result> =>
-  vitest({
-    files: ['examples/01-hello', 'examples/03-rust-library', 'examples/04-own-process', 'tools/docs/programs'],
-  })
+/** Examples that need nothing but what builds Polyloop: those of the documents are among them. */
+export const EXAMPLES: readonly string[] = ['01-hello/hello', '03-rust-library/search', '04-own-process/contained']
+  .map((name) => `examples/${name}.test.ts`)
+  .concat('tools/docs/programs.test.ts')
+
+/** Such examples. */
+export const examples = (): Promise<Result> => vitest({ files: EXAMPLES })
 
 /** Whole programs: all examples, those of the documents too, a tiny benchmark, a short soak. */
 export const programs = (): Promise<Result> => vitest({ projects: ['programs'] })
@@ -57,8 +59,8 @@ export async function whole(major: Major): Promise<Result> {
   return { ...(await vitest({ files: ['hosts/node'], node })), label: `host, ${version}` }
 }
 
-/** What a guest is claimed to do wherever it lives: these files' guests are in processes of their own in a second run. */
-const anywhere = [
+/** What Node.js adds to the claims of conformance, about guests wherever they live. */
+export const ANYWHERE: readonly string[] = [
   'alloc',
   'c-guest',
   'cancel',
@@ -70,11 +72,7 @@ const anywhere = [
   'python-guest',
   'rust-guest',
   'streams',
-]
+].map((name) => `hosts/node/test/suites/${name}.test.ts`)
 
 /** The same claims of guests in processes of their own. */
-export const processes = (): Promise<Result> =>
-  vitest({
-    files: anywhere.map((name) => `hosts/node/test/suites/${name}.test.ts`),
-    env: { POLYLOOP_TEST_PLACEMENT: 'process' },
-  })
+export const processes = (): Promise<Result> => vitest({ files: ANYWHERE, env: { POLYLOOP_TEST_PLACEMENT: 'process' } })

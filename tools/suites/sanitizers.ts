@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tests of the crates between the rings and the C border, once under AddressSanitizer and once under ThreadSanitizer.
+// The tests of the crates between the rings and the C border, under AddressSanitizer and under ThreadSanitizer.
 //
-// ThreadSanitizer has to see every access: the standard library that rustup installs is not instrumented, so the slow
-// paths of its locks order nothing in its eyes, and it would report races that there are none. With the sources of the
-// standard library that is compiled anew. AddressSanitizer does without: it watches memory, and hears of every
-// allocation. Where a test maps a file twice, as two processes do, ThreadSanitizer takes that for two memories, and sees
-// no race between them: that order is for loom's models.
+// ThreadSanitizer has to see every access: the standard library that rustup installs is not instrumented, so
+// the slow paths of its locks order nothing in its eyes, and it would report races that do not exist. With the
+// sources of the standard library that is compiled again. AddressSanitizer does without: it watches memory, and
+// hears of every allocation. If a test maps a file twice, as two processes do, ThreadSanitizer takes that for
+// two memories, and sees no race between them: that order is for loom's models.
 //
-// Both are options of nightly compilers. RUSTC_BOOTSTRAP lets the stable one, which all else is built with, take them.
+// Both are options of nightly compilers. RUSTC_BOOTSTRAP lets the stable one, which all else is built with,
+// take them.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { sum } from '../common/counts.ts'
@@ -24,14 +25,14 @@ async function ask(command: string, ...args: string[]): Promise<string> {
   return stdout.trim()
 }
 
-/** The platform that the compiler runs on: where none is named, build scripts would be compiled with the sanitizer, too. */
+/** The platform that the compiler runs on: if none is named, build scripts are compiled with the sanitizer, too. */
 async function platform(): Promise<string> {
   const host = /^host: (.+)$/m.exec(await ask('rustc', '-vV'))?.[1]
   if (host === undefined) throw new Error('rustc does not say what it runs on')
   return host
 }
 
-/** Installs the sources of the standard library where they are missing. */
+/** Installs the sources of the standard library if they are missing. */
 async function requireSources(): Promise<void> {
   const sources = 'lib/rustlib/src/rust/library/Cargo.lock'
   if (!existsSync(join(await ask('rustc', '--print', 'sysroot'), sources)))

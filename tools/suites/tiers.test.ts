@@ -7,7 +7,7 @@ import { exec, root } from '../common/exec.ts'
 import { sources } from '../common/files.ts'
 import { MAJORS } from '../versions/nodes.ts'
 import { type Tier, tiers } from './arguments.ts'
-import { ATTACKS, SLICE } from './host.ts'
+import { ANYWHERE, ATTACKS, EXAMPLES, SLICE } from './host.ts'
 import { suitesOf } from './tiers.ts'
 
 const names = (tier: Tier, ...suites: string[]): string[] =>
@@ -24,7 +24,7 @@ test('at every save: formats, types, layers, stops, units and rings', () => {
 })
 
 test('at every commit: all checks, and each language', () => {
-  const wanted = ['clippy', 'units', 'rust', 'loom', 'host', 'examples']
+  const wanted = ['clippy', 'units', 'rust', 'loom', 'host', 'conformance', 'examples']
   expect(names('test')).toEqual(expect.arrayContaining(wanted))
   for (const late of ['sanitizers', 'programs', 'attacks', 'coverage']) expect(names('test')).not.toContain(late)
 })
@@ -49,8 +49,8 @@ test('checks alone run aside', () => {
 })
 
 test('each file that is named is there', () => {
-  const files = sources('hosts/node', ['.ts'])
-  for (const name of [...SLICE, ...ATTACKS])
+  const files = sources('.', ['.ts'])
+  for (const name of [...SLICE, ...ATTACKS, ...ANYWHERE, ...EXAMPLES])
     expect(files.filter(({ path }) => path.endsWith(name)).length, name).toBeGreaterThan(0)
 })
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which suite is in which tier of tests, and what it runs there.
 import { checks } from '../checks/checks.ts'
-import { sources } from '../common/files.ts'
 import type { Result, Suite } from '../common/report.ts'
 import { coverage } from '../coverage/coverage.ts'
 import { isAtHand, MAJORS } from '../versions/nodes.ts'
@@ -34,7 +33,6 @@ const forNodes = MAJORS.map((major): Row => {
 
 const inside: Run = (cells) => conformance(cells, ['thread', 'process'])
 const everywhere: Run = (cells) => conformance(cells, placements)
-const hasConformance = sources('conformance', ['.ts']).some(({ path }) => path.endsWith('.test.ts'))
 
 /** The tiers. */
 // biome-ignore format: a table
@@ -49,9 +47,8 @@ const table: readonly Row[] = [
   ['sanitizers',    no,        no,                  sanitizers],
   ['host',          no,        host,                no],
   ...forNodes,
-  hasConformance ?
-  ['conformance',   no,        inside,              everywhere] :
-  ['processes',     no,        processes,           processes],
+  ['processes',     no,        no,                  processes],
+  ['conformance',   no,        inside,              everywhere],
   ['examples',      no,        examples,            no],
   ['attacks',       no,        no,                  attacks],
   ['programs',      no,        no,                  programs],

@@ -97,7 +97,7 @@ async function download(scratch: string, env: Record<string, string>): Promise<s
   return Dir
 }
 
-/** The path of the interpreter, which is downloaded unless `cache` has it. Throws an `Unavailable` where it cannot be. */
+/** The path of the interpreter, which is downloaded unless `cache` has it. Throws an `Unavailable` if it cannot be. */
 export async function downloaded(cache: string, env: Record<string, string>): Promise<string> {
   const folder = join(cache, VERSION)
   const python = join(folder, 'bin', 'python3.14')

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tests of the Python loader use every CPython that they find. The newest is rare: it is downloaded where it is missing.
+// The tests of the Python loader use every CPython that they find. The newest is rare: it is
+// downloaded if it is missing.
 import { existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { exec, root } from '../common/exec.ts'
