@@ -61,8 +61,6 @@ async function types(): Promise<Result> {
 /** What a guest is claimed to do wherever it lives: these files' guests are in processes of their own in a second run. */
 const anywhere = [
   'alloc',
-  'c-guest',
-  'cancel',
   'codecs',
   'errors',
   'guest-spans',
