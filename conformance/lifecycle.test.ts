@@ -157,6 +157,7 @@ const deaths: Claim[] = [
       for (const error of await Promise.all(calls)) {
         expect(error.exit).toMatchObject({ code: null, signal: 'SIGKILL' })
         expect(error.exit?.lines).toEqual(expect.arrayContaining(['line 0', 'warning 0']))
+        expect(error.message).toContain('line 0')
       }
       // Made while there is no guest, it waits for the next one.
       expect(await guest.call('add', [1, 2])).toBe(3)
@@ -164,7 +165,7 @@ const deaths: Claim[] = [
       expect(await guest.call('inits')).toBe(1)
       expect(typesOf(guest)).toEqual(['starting', 'ready', 'crashed', 'starting', 'restarted'])
       matches(guest.events.find(({ type }) => type === 'crashed')?.error, { code: 'guest-crashed' })
-      expect(guest.stats()).toMatchObject({ restarts: 1, inFlight: 0 })
+      expect(guest.stats()).toMatchObject({ restarts: 1, inFlight: 0, errors: 64 })
     },
   },
   {
@@ -291,8 +292,8 @@ const limits: Claim[] = [
     placements: apart,
     run: async ({ load }) => {
       const guest = await load({ heartbeat: 2000, whenHung: 'kill', threads: 2 })
-      const calls = Array.from({ length: 4 }, () => guest.call('spin_until_cancelled', [2500]))
-      expect(await Promise.all(calls)).toEqual([false, false, false, false])
+      const calls = [1, 2].map(() => guest.call('spin_until_cancelled', [2500]))
+      expect(await Promise.all(calls)).toEqual([false, false])
       expect(typesOf(guest)).toEqual(['starting', 'ready'])
     },
   },

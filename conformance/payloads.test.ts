@@ -49,6 +49,18 @@ const sideBySide: Claim[] = [
     },
   },
   {
+    name: 'requests stay as they are, and belong to their caller again once they are answered',
+    run: async ({ guest }) => {
+      for (const size of [100, 4096, 4097, 300_000]) {
+        const bytes = pattern(size, 5)
+        same(await guest.call('echo', [bytes]), pattern(size, 5))
+        same(bytes, pattern(size, 5))
+        bytes.fill(7)
+        same(await guest.call('echo', [bytes]), Buffer.alloc(size, 7))
+      }
+    },
+  },
+  {
     name: 'responses can be sent again, and slices of them',
     run: async ({ guest }) => {
       const large = (await guest.call('fill', [100_000])) as Buffer

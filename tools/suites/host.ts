@@ -62,8 +62,6 @@ export async function whole(major: Major): Promise<Result> {
 /** What Node.js adds to the claims of conformance, about guests wherever they live. */
 export const ANYWHERE: readonly string[] = [
   'alloc',
-  'c-guest',
-  'cancel',
   'codecs',
   'errors',
   'guest-spans',

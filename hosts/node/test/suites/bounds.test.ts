@@ -97,32 +97,6 @@ describe('maxBytes', () => {
   })
 })
 
-describe('maxPayload', () => {
-  test('is exact for requests and for responses, of bytes and of texts', async () => {
-    await using guest = await loadRust({ maxPayload: 5000 })
-    expect(await guest.echo(Buffer.alloc(5000))).toHaveLength(5000)
-    await rejection(guest.echo(Buffer.alloc(5001)), 'too-large', 'the request has 5001 bytes')
-    await rejection(guest.send(Buffer.alloc(5001)), 'too-large', 'the request has 5001 bytes')
-    expect(await guest.fill(5000)).toHaveLength(5000)
-    await rejection(guest.fill(5001), 'too-large', 'the response has 5001 bytes')
-    // Two quotes around it.
-    expect(await guest.echo_value('é'.repeat(2499))).toHaveLength(2499)
-    await rejection(guest.echo_value(`${'é'.repeat(2499)}x`), 'too-large', 'the request has 5001 bytes')
-  })
-
-  test('counts the bytes of texts shorter than a slot, too', async () => {
-    await using guest = await loadRust({ maxPayload: 100 })
-    expect(await guest.echo_value('€'.repeat(32))).toHaveLength(32)
-    await rejection(guest.echo_value('€'.repeat(33)), 'too-large', 'the request has 101 bytes')
-  })
-
-  test('does not stand in the way of an error', async () => {
-    await using guest = await loadRust({ maxPayload: 16 })
-    await rejection(guest.fail('a reason'), 'guest-error', 'a reason')
-    await rejection(guest.boom(), 'guest-error', 'panic: boom')
-  })
-})
-
 describe('a call that waits', () => {
   test('and is cancelled, or whose deadline passes, never starts', async () => {
     await using guest = await loadRust({ maxCalls: 1 })

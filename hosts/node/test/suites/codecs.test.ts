@@ -24,15 +24,6 @@ const byHand: Codec = {
   },
 }
 
-const values = [null, true, 0, -1.5, 2 ** 53 - 1, '', 'grüße', [], [1, [2]], {}, { a: { b: [null, 'x'] } }]
-
-describe('json', () => {
-  test('carries what JSON can, there and back', async () => {
-    await using rust = await loadRust()
-    for (const value of values) expect(await rust.echo_value(value)).toEqual(value)
-  })
-})
-
 describe('msgpack', () => {
   let rust: RustGuest
   let guest: PythonGuest
@@ -41,15 +32,6 @@ describe('msgpack', () => {
     guest = await loadPython({ codec: msgpack, venv: venvWith('msgpack') })
   })
   afterAll(() => Promise.all([rust.unload(), guest.unload()]))
-
-  test('carries the same values through both guests', async () => {
-    for (const value of values) {
-      expect(await rust.echo_value(value)).toEqual(value)
-      expect(await guest.echo(value)).toEqual(value ?? undefined)
-    }
-    expect(await rust.add(20, 22)).toBe(42)
-    expect(await guest.add(20, 22)).toBe(42)
-  })
 
   test('carries bytes within values, which stay as they are while more come', async () => {
     const sent = { bytes: new Uint8Array([1, 2, 3]), more: [new Uint8Array(5000).fill(9)] }
@@ -61,14 +43,12 @@ describe('msgpack', () => {
     expect([...(first.more[0] as Uint8Array)]).toEqual(Array.from({ length: 5000 }, () => 9))
   })
 
-  test('carries NaN, and bigints of 64 bits', async () => {
-    expect(await guest.echo([Number.NaN, Number.POSITIVE_INFINITY])).toEqual([Number.NaN, Number.POSITIVE_INFINITY])
+  test('carries bigints of 64 bits', async () => {
     expect(await guest.add(2n ** 40n, 1n)).toBe(2 ** 40 + 1)
   })
 
   test('leaves bytes alone that are the only argument, and undefined away', async () => {
     expect(await guest.kind(new Uint8Array(3))).toBe('memoryview')
-    expect(await rust.echo(Buffer.from('raw'))).toEqual(Buffer.from('raw'))
     await rejection(rust.echo_value(undefined), 'invalid-argument', 'is missing')
   })
 
@@ -79,11 +59,6 @@ describe('msgpack', () => {
       await rejection(guest.echo(value), 'invalid-argument', 'cannot be encoded as msgpack', 'pass what the codec can')
     }
     await rejection(guest.returns_object(), 'guest-error', 'cannot be sent')
-  })
-
-  test('tells of errors as JSON does', async () => {
-    await rejection(rust.fail('why'), 'guest-error', 'Error: why')
-    expect((await rejection(guest.fail('why'), 'guest-error', 'ValueError: why')).stack).toContain('Traceback')
   })
 
   test('of a Python without the package says how to get it', async () => {

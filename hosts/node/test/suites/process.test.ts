@@ -3,21 +3,16 @@
 import { chmodSync, existsSync, mkdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { PolyloopError } from '../../src/common/errors.ts'
-import type { RuntimeEvent } from '../../src/common/events.ts'
 import { rejection, until } from '../support/calls.ts'
 import { cGuests, emptyVenv, temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
 import { childrenOf, descriptors, ended, isAlive } from '../support/processes.ts'
-import { numbers } from '../support/streams.ts'
 import { after } from '../support/time.ts'
-import { startWatched as start, types, type Watched } from '../support/watched.ts'
+import { startWatched as start, types } from '../support/watched.ts'
 
 const [one, two] = [Buffer.from('one'), Buffer.from('two')]
 
 const lives = python('lives')
-const at = ({ events }: Watched, type: RuntimeEvent['type']): RuntimeEvent =>
-  events.find((event) => event.type === type) as RuntimeEvent
 
 describe('a guest in a process of its own', () => {
   test('is one that the host has started, in a group of its own, and ends with the unload', async () => {
@@ -106,40 +101,9 @@ describe('a guest in a process of its own', () => {
     await ended(sleeper)
     await guest.unload()
   })
-
-  test('has no more memory than maxMemory, and lives on when it asks for more', async () => {
-    const guest = await start(lives, { maxMemory: 300 * 2 ** 20 })
-    const error = await rejection(guest.call('allocate', 2 ** 30), 'guest-error')
-    expect(error.guest?.type).toBe('MemoryError')
-    expect(await guest.call('allocate', 2 ** 20)).toBe(2 ** 20)
-    // What crosses is shared, and is not its own.
-    expect(((await guest.call('echo', Buffer.alloc(64 * 2 ** 20))) as Buffer).length).toBe(64 * 2 ** 20)
-    expect(types(guest)).toEqual(['starting', 'ready'])
-    await guest.unload()
-  })
 })
 
 describe('a guest that dies', () => {
-  test('by a signal rejects all that is in flight, with the signal, and is started anew', async () => {
-    const guest = await start(lives)
-    const first = guest.pid()
-    const calls = Array.from({ length: 64 }, () => rejection(guest.call('wait', 1000), 'guest-crashed', 'SIGKILL'))
-    await guest.call('say', 'the last line')
-    await until(() => guest.lines.length === 1)
-    process.kill(first, 'SIGKILL')
-    for (const error of await Promise.all(calls)) {
-      expect(error.exit).toEqual({ code: null, signal: 'SIGKILL', lines: ['the last line'] })
-      expect(error.message).toContain('the last line')
-    }
-    // Made while there is no guest, it waits for the next one.
-    expect(await guest.call('echo', 'again')).toBe('again')
-    expect(guest.pid()).not.toBe(first)
-    expect(types(guest)).toEqual(['starting', 'ready', 'crashed', 'starting', 'restarted'])
-    expect(at(guest, 'crashed').error?.exit?.signal).toBe('SIGKILL')
-    expect(guest.stats()).toMatchObject({ restarts: 1, inFlight: 0, queued: 0, errorsByCode: { 'guest-crashed': 64 } })
-    await guest.unload()
-  })
-
   test.each([
     [11, 'SIGSEGV'],
     [6, 'SIGABRT'],
@@ -148,53 +112,6 @@ describe('a guest that dies', () => {
     const guest = await start(lives)
     const error = await rejection(guest.call('kill', signal), 'guest-crashed', name)
     expect(error.exit?.signal).toBe(name)
-    await guest.unload()
-  })
-
-  test('by leaving says the exit code and what it wrote last', async () => {
-    const guest = await start(lives)
-    const error = await rejection(
-      (guest as never as { die(...args: unknown[]): Promise<never> }).die(7, 'farewell'),
-      'guest-crashed',
-      'code 7',
-    )
-    expect(error.exit).toEqual({
-      code: 7,
-      signal: null,
-      lines: expect.arrayContaining(['farewell', 'farewell, again']),
-    })
-    await guest.unload()
-  })
-
-  test('in Rust, by an abort, says so too, and other guests go on', async () => {
-    const [guest, other] = await Promise.all([start(rust), start(rust)])
-    await rejection(guest.call('abort'), 'guest-crashed', 'SIGABRT')
-    expect(await other.call('echo', one)).toEqual(one)
-    expect(await guest.call('echo', two)).toEqual(two)
-    await Promise.all([guest.unload(), other.unload()])
-  })
-
-  test('in the middle of a stream ends it after the items before', async () => {
-    const guest = await start(lives)
-    const items: unknown[] = []
-    const read = async (): Promise<void> => {
-      for await (const item of guest.stream('count_and_die', 50)) items.push(item)
-    }
-    const error = await rejection(read(), 'guest-crashed', 'code 9')
-    expect(error.exit?.code).toBe(9)
-    expect(items).toEqual([...numbers(50)])
-    await guest.unload()
-  })
-
-  test('has what it held given back: the bounds are whole again', async () => {
-    const guest = await start(rust, { maxCalls: 1 })
-    for (let round = 0; round < 3; round++) {
-      await guest.call('keep', Buffer.alloc(8000))
-      await rejection(guest.call('echo', one, { deadline: Date.now() + 100 }), 'deadline')
-      process.kill(guest.pid(), 'SIGKILL')
-      await until(() => types(guest).filter((type) => type === 'restarted').length === round + 1)
-    }
-    expect(guest.stats()).toMatchObject({ inFlight: 0, queued: 0, bytesInFlight: 0 })
     await guest.unload()
   })
 
@@ -230,14 +147,6 @@ describe('a guest that dies', () => {
     await again.unload()
   })
 
-  test('with restart false is not started again', async () => {
-    const guest = await start(lives, { restart: false })
-    await rejection(guest.call('kill', 9), 'guest-crashed')
-    await rejection(guest.call('echo', 1), 'guest-crashed')
-    expect(types(guest)).toEqual(['starting', 'ready', 'crashed', 'gave-up'])
-    await guest.unload()
-  })
-
   test('soon after each start is no storm of processes: each restart comes later, and the last is the last', async () => {
     const began = performance.now()
     const guest = await start(lives, { restart: { attempts: 4, minDelay: 50, maxDelay: 100 } }, { die_soon: 3 })
@@ -251,23 +160,6 @@ describe('a guest that dies', () => {
 })
 
 describe('a guest that hangs', () => {
-  test('is told of, and goes on when it can', async () => {
-    const guest = await start(lives, { heartbeat: 200 })
-    expect(await guest.call('hold_gil', 1)).toBeUndefined()
-    expect(at(guest, 'hung').error?.message).toContain('200 ms')
-    // On a busy machine it may seem to hang once more.
-    expect(new Set(types(guest))).toEqual(new Set(['starting', 'ready', 'hung']))
-    await guest.unload()
-  })
-
-  test('is killed where the option says so, and started anew', async () => {
-    const guest = await start(lives, { heartbeat: 200, whenHung: 'kill' })
-    await rejection(guest.call('hold_gil', 1000), 'guest-crashed', 'SIGKILL', 'able to run code for 200 ms')
-    expect(await guest.call('echo', 1)).toBe(1)
-    expect(types(guest).slice(0, 6)).toEqual(['starting', 'ready', 'hung', 'crashed', 'starting', 'restarted'])
-    await guest.unload()
-  })
-
   test('is not one that is busy', async () => {
     const guest = await start(lives, { heartbeat: 2000, whenHung: 'kill' })
     await Promise.all(Array.from({ length: 8 }, () => guest.call('spin', 2_000_000)))
@@ -291,26 +183,6 @@ describe('several instances', () => {
     const many = (await Promise.all(Array.from({ length: 100 }, () => guest.call('pid')))) as number[]
     expect(new Set(many)).toEqual(new Set([first?.pid, second?.pid]))
     await guest.unload()
-  })
-
-  test('die alone: what the others have in flight goes on, and new calls go to them', async () => {
-    const guest = await start(lives, { instances: 3, restart: { minDelay: 60_000 } })
-    const calls = Array.from({ length: 30 }, () =>
-      guest.call('wait', 0.5).then(
-        () => 'done',
-        (error: PolyloopError) => error.code,
-      ),
-    )
-    const [victim] = guest.stats().instances
-    process.kill(victim?.pid as number, 'SIGKILL')
-    const outcomes = await Promise.all(calls)
-    expect(outcomes.filter((outcome) => outcome === 'done').length).toBe(20)
-    expect(outcomes.filter((outcome) => outcome === 'guest-crashed').length).toBe(10)
-    expect(await guest.call('pid')).not.toBe(victim?.pid)
-    await until(() => types(guest).includes('restarted'))
-    expect(guest.stats().instances.length).toBe(3)
-    await guest.unload()
-    expect(childrenOf(process.pid)).toEqual([])
   })
 
   test('where one does not start none stays', async () => {

@@ -6,13 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { RuntimeEvent } from '../../src/common/events.ts'
-import type { LoadOptions } from '../../src/common/options.ts'
 import type { Runtime } from '../../src/runtime/handle.ts'
 import { load } from '../../src/runtime/load.ts'
+import type { LoadOptions } from '../../src/common/options.ts'
 import { rejection, until } from '../support/calls.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
 import { inRoot, rust } from '../support/paths.ts'
-import { childrenOf, isAlive } from '../support/processes.ts'
 
 /** A guest that says which version it is, and waits in between. */
 const source = (version: number, more = ''): string => `
@@ -58,54 +57,6 @@ describe.each([
   { home: 'in a process', options: { placement: 'process' } },
   { home: 'in a process that others may share', options: { placement: 'process', shared: true } },
 ] as const)('a reload, $home', ({ options }) => {
-  test('sends new calls to the new code while calls in flight finish on the old', async () => {
-    const { guest, become, types } = await start(options)
-    const stream = guest.stream('count', 200)
-    expect(await stream.next()).toEqual({ done: false, value: [1, 0] })
-    const slow = guest.call('slow', 0.5)
-    become(2)
-    expect(await guest.call('version')).toBe(1)
-    await guest.reload()
-    expect(await guest.call('version')).toBe(2)
-    expect(await slow).toBe(1)
-    const rest = []
-    for await (const item of stream) rest.push(item)
-    expect(rest.length).toBe(199)
-    expect(rest.at(-1)).toEqual([1, 199])
-    expect(guest.stats().reloads).toBe(1)
-    expect(types()).toEqual(['starting', 'ready', 'starting', 'ready', 'reloaded'])
-    // The old one is gone once its last call is answered.
-    await until(() => guest.stats().instances.length === 1)
-    await guest.unload()
-  })
-
-  test('loses, refuses and doubles no call, however often it is done', async () => {
-    const { guest, become } = await start(options)
-    let [over, answered] = [false, 0]
-    const seen = new Set<unknown>()
-    const callers = Array.from({ length: 32 }, async () => {
-      while (!over) {
-        seen.add(await guest.call('version'))
-        answered++
-      }
-    })
-    for (let version = 2; version <= 6; version++) {
-      become(version)
-      await guest.reload()
-      expect(await guest.call('version')).toBe(version)
-      await until(() => seen.has(version))
-    }
-    over = true
-    await Promise.all(callers)
-    expect([...seen].sort()).toEqual([1, 2, 3, 4, 5, 6])
-    expect(guest.stats()).toMatchObject({ errors: 0, duplicates: 0, inFlight: 0, reloads: 5 })
-    expect(guest.stats().calls).toBe(answered + 5)
-    await guest.unload()
-    // A broker goes once its guest has gone.
-    if ('shared' in options) await until(() => childrenOf(process.pid).length === 0)
-    expect(childrenOf(process.pid)).toEqual([])
-  })
-
   test('of a syntax error keeps the old code and says what is wrong', async () => {
     const { guest, become, types } = await start(options)
     become(2, 'def oops(:')
@@ -132,44 +83,6 @@ describe.each([
     expect(guest.methods.map(({ name }) => name)).toEqual(['slow', 'count'])
     await guest.unload()
   })
-
-  test('asked for several times at once is done with the code of the last', async () => {
-    const { guest, become } = await start(options)
-    const reloads = [2, 3, 4].map((version) => {
-      become(version)
-      return guest.reload()
-    })
-    await Promise.all(reloads)
-    expect(await guest.call('version')).toBe(4)
-    expect(guest.stats().reloads).toBeLessThanOrEqual(2)
-    await guest.unload()
-    await rejection(guest.reload(), 'unloaded')
-  })
-
-  test('comes by itself with hotReload, and a mistake is told and mended', async () => {
-    const { guest, become, types, events } = await start({ ...options, hotReload: true })
-    become(2)
-    await until(async () => (await guest.call('version')) === 2)
-    become(3, 'raise RuntimeError("not yet")')
-    await until(() => types().includes('reload-failed'))
-    expect(events.at(-1)?.error?.message).toContain('not yet')
-    expect(await guest.call('version')).toBe(2)
-    become(4)
-    await until(async () => (await guest.call('version')) === 4)
-    await guest.unload()
-  })
-})
-
-test('with instances all of them have the new code at once', async () => {
-  const { guest, become } = await start({ placement: 'process', instances: 3 })
-  const before = guest.stats().instances.map(({ pid }) => pid as number)
-  become(2)
-  await guest.reload()
-  const versions = await Promise.all(Array.from({ length: 30 }, () => guest.call('version')))
-  expect(new Set(versions)).toEqual(new Set([2]))
-  await until(() => before.every((pid) => !isAlive(pid)))
-  await until(() => guest.stats().instances.length === 3)
-  await guest.unload()
 })
 
 test('where a new instance dies while the next one starts the old ones go on', async () => {

@@ -37,13 +37,6 @@ describe('a guest that is shared', () => {
     await until(() => descriptors().length <= before)
   })
 
-  test('finishes calls in flight before the unload resolves', async () => {
-    const guest = await start(lives)
-    const call = guest.call('wait', 0.3)
-    await guest.unload()
-    expect(await call).toBe('waited')
-  })
-
   test('that does not end when nobody is left is ended after drainTimeout', async () => {
     const guest = await start(lives, { drainTimeout: 100 }, { linger: 1000 })
     const pid = guest.pid()
@@ -64,29 +57,6 @@ describe('a guest that is shared', () => {
     const guest = await start(lives)
     const files = (await guest.call('descriptors')) as string[]
     expect(files.filter((file) => /memfd|socket/.test(file))).toEqual([])
-    await guest.unload()
-  })
-
-  test('has no more memory than maxMemory', async () => {
-    const guest = await start(lives, { maxMemory: 300 * 2 ** 20 })
-    const error = await rejection(guest.call('allocate', 2 ** 30), 'guest-error')
-    expect(error.guest?.type).toBe('MemoryError')
-    await guest.unload()
-  })
-
-  test('that dies tells how, what it wrote last, and is started anew', async () => {
-    const guest = await start(lives)
-    const first = guest.pid()
-    const calls = Array.from({ length: 8 }, () => rejection(guest.call('wait', 1000), 'guest-crashed', 'SIGKILL'))
-    await guest.call('say', 'the last line')
-    await until(() => guest.lines.length === 1)
-    process.kill(first, 'SIGKILL')
-    for (const error of await Promise.all(calls)) {
-      expect(error.exit).toEqual({ code: null, signal: 'SIGKILL', lines: ['the last line'] })
-    }
-    expect(await guest.call('echo', 'again')).toBe('again')
-    expect(guest.pid()).not.toBe(first)
-    expect(types(guest)).toEqual(['starting', 'ready', 'crashed', 'starting', 'restarted'])
     await guest.unload()
   })
 

@@ -1,42 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-
 import type { Stream } from '../../src/call/response-stream.ts'
-import type { PolyloopErrorCode } from '../../src/common/errors.ts'
-import type { LoadOptions } from '../../src/common/options.ts'
-import type { Runtime } from '../../src/runtime/handle.ts'
-import { load } from '../../src/runtime/load.ts'
-import { placement } from './guests.ts'
-import { python, rust } from './paths.ts'
-
-let number = 0
-
-interface Tested {
-  readonly language: string
-  /** So many milliseconds as its functions take them. */
-  readonly ms: (count: number) => number
-  /** How it answers wrong arguments: in the words of its language. */
-  readonly misuse: PolyloopErrorCode
-  readonly loadGuest: (options?: LoadOptions) => Promise<Runtime>
-}
-
-/** The guests whose streams are tested: the same functions by the same names. */
-export const guests: readonly Tested[] = [
-  {
-    language: 'Rust',
-    ms: (count) => count,
-    misuse: 'invalid-argument',
-    loadGuest: (options) => load(rust, { config: { streams: ++number }, placement, ...options }),
-  },
-  {
-    language: 'Python',
-    ms: (count) => count / 1000,
-    misuse: 'guest-error',
-    loadGuest: (options) => load(python('streams'), { config: { streams: ++number }, placement, ...options }),
-  },
-]
 
 /** Calls a function that streams as a method of the guest. */
-export function method(guest: Runtime, name: string, ...args: unknown[]): Stream<unknown> {
+export function method(guest: object, name: string, ...args: unknown[]): Stream<unknown> {
   return (guest as unknown as Record<string, (...args: unknown[]) => Stream<unknown>>)[name]?.(
     ...args,
   ) as Stream<unknown>
