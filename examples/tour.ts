@@ -10,7 +10,7 @@ import { print } from './tour/print.ts'
 import { ripgrep } from './tour/ripgrep.ts'
 
 /** A watchdog, in case a guest or a measurement hangs; the tour takes a third of it on a slow machine. */
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 180_000
 
 async function tour(pace: Pace): Promise<void> {
   print(`Polyloop on Node.js ${process.versions.node}: one event loop that calls Python and Rust.`)

@@ -84,7 +84,7 @@ async function runCells(session: Session, { tools }: Prepared): Promise<void> {
     if (namesOf(cell).some((name) => (session.failures.get(name) ?? 0) >= FAILURES_ALLOWED)) continue
     progress(`${index + 1}/${session.cells.length} ${cell.bench} ${cell.variant} ${cell.bytes} B x${cell.outstanding}`)
     try {
-      const patience = Math.round(Math.min(20_000, Math.max(3000, remaining / 4)))
+      const patience = Math.round(Math.min(60_000, Math.max(3000, remaining / 4)))
       session.collection.add(cell, await runCell(cell, tools, session.signal, patience))
     } catch (error) {
       session.signal.throwIfAborted()

@@ -31,7 +31,7 @@ test('30 kills under load of 64 outstanding, with streams open: every promise se
   expectClean(outcome)
   expect(outcome.tally.kills).toBe(30)
   expect(outcome.tally.rejected['guest-crashed']).toBeGreaterThan(0)
-}, 120_000)
+})
 
 test('100,000 calls with cancellations, deadlines, streams and reloads: every answer is right', async () => {
   const outcome = await soak({
@@ -46,4 +46,4 @@ test('100,000 calls with cancellations, deadlines, streams and reloads: every an
   expect(outcome.tally.settled).toBe(100_000)
   expect(outcome.tally.reloads).toBeGreaterThan(1)
   expect(outcome.tally.rejected.cancelled).toBeGreaterThan(0)
-}, 120_000)
+})

@@ -44,11 +44,10 @@ mod functions {
     }
     pub fn spin() -> bool {
         BEGUN.fetch_add(1, Ordering::SeqCst);
-        let begun = Instant::now();
-        while !polyloop::is_cancelled() && begun.elapsed() < Duration::from_secs(20) {
+        while !polyloop::is_cancelled() {
             std::thread::yield_now();
         }
-        polyloop::is_cancelled()
+        true
     }
     pub fn remaining() -> Option<f64> {
         polyloop::remaining().map(|left| left.as_secs_f64())
@@ -122,7 +121,7 @@ fn guest() -> Guest {
 fn wait_for(counter: &std::sync::atomic::AtomicU32, value: u32) {
     let begun = std::time::Instant::now();
     while counter.load(SeqCst) < value {
-        assert!(begun.elapsed().as_secs() < 20, "it never happened");
+        assert!(begun.elapsed().as_secs() < 300, "it never happened");
         std::thread::yield_now();
     }
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import sys
 import threading
 import time
@@ -42,10 +43,22 @@ def compute(library: str) -> None:
     ctypes.CDLL(library).polyloop_fixture_compute()
 
 
+def hold_gil_until(pipe: str) -> None:
+    """Holds the GIL in C code until somebody opens this named pipe; says in a file that it does."""
+    library = ctypes.PyDLL(None)
+    touch(f"{pipe}.held")
+    library.close(library.open(pipe.encode(), os.O_RDONLY))
+
+
+def touch(path: str) -> None:
+    with open(path, "w"):
+        pass
+
+
 def meet(parties: int) -> int:
     """Returns once so many calls are in here at the same time."""
     with _lock:
-        barrier = _barriers.setdefault(parties, threading.Barrier(parties, timeout=30))
+        barrier = _barriers.setdefault(parties, threading.Barrier(parties, timeout=240))
     barrier.wait()
     return parties
 

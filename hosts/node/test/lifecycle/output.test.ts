@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from 'vitest'
+import { temporaryFolder } from '../support/folders.ts'
 import { type Ended, run } from './child.ts'
 
 async function play(...args: string[]): Promise<Ended> {
@@ -67,7 +68,7 @@ test("a call's lines come before its promise settles", async () => {
 
 describe('what was printed last is not lost', () => {
   test('by process.exit()', async () => {
-    const { stdout, stderr } = await play('exit-at-once')
+    const { stdout, stderr } = await play('exit-at-once', temporaryFolder())
     expect(lines(stdout).sort()).toEqual(['line 0', 'line 1', 'line 2', 'out 1'])
     expect(lines(stderr).sort()).toEqual(['err 1', 'warning 0', 'warning 1', 'warning 2'])
   })

@@ -41,7 +41,7 @@ test('errors are counted by their code, whatever side they come from', async () 
   await rejection(other.call('fail', 'why'), 'guest-error')
   await rejection(other.add(1n, 2), 'invalid-argument')
   await rejection(other.call('add', [1, 2], { signal: AbortSignal.abort() }), 'cancelled')
-  await rejection(other.call('sleep_ms', 50, { deadline: Date.now() + 5 }), 'deadline')
+  await rejection(other.call('park', undefined, { deadline: Date.now() + 5 }), 'deadline')
   expect(other.stats()).toMatchObject({
     errors: 5,
     errorsByCode: { 'guest-error': 2, 'invalid-argument': 1, cancelled: 1, deadline: 1 },

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What guests print, on the program's own streams or in the option `log`.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { load } from 'polyloop'
 import { ownGuest, pythonGuest, rustGuest } from '../paths.ts'
@@ -10,6 +12,7 @@ interface Own {
   print_long(letter: string, length: number): void
   print_pieces(pieces: string[]): void
   print_both(number: number): void
+  touch(path: string): void
   log_records(count: number): void
 }
 
@@ -18,6 +21,7 @@ interface Fixture {
   print_partial(text: string): void
   log_lines(count: number): void
   log_record(message: string): void
+  append(path: string, line: string): void
   sleep_ms(ms: number): number
 }
 
@@ -87,10 +91,14 @@ await play({
   },
   /** Printed while the loop is away, and then the program exits at once. */
   'exit-at-once': async () => {
-    const [own, rust] = [await load<Own>(ownGuest), await load<Fixture>(rustGuest)]
+    const [own, rust] = [await load<Own>(ownGuest, { threads: 1 }), await load<Fixture>(rustGuest, { threads: 1 })]
+    const printed = ['own', 'rust'].map((name) => join(process.argv[3] ?? '', name)) as [string, string]
     void own.print_both(1)
     void rust.log_lines(3)
-    block(500)
+    // By the same thread, after that.
+    void own.touch(printed[0])
+    void rust.append(printed[1], '')
+    while (!printed.every((path) => existsSync(path))) block(5)
     process.exit(0)
   },
   'natural-end': async () => {
