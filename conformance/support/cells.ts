@@ -100,8 +100,11 @@ function cell(row: Row, claims: readonly Claim[], { column, language, placement 
     let guest: Subject
     let isSpoiled = true
     beforeEach(async () => {
-      // A claim that failed may have left it with calls in flight.
-      if (isSpoiled) guest = await load()
+      // A claim that failed may have left them with calls in flight.
+      if (isSpoiled) {
+        common.clear()
+        guest = await load()
+      }
       isSpoiled = true
     })
     afterAll(async () => {

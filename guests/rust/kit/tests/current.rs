@@ -11,7 +11,7 @@ use serde_json::json;
 mod functions {
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     pub static BEGUN: AtomicU32 = AtomicU32::new(0);
     pub static DROPPED: AtomicU32 = AtomicU32::new(0);
