@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 const BOOTSTRAP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../kit/polyloop/_process.py");
 
 /// Where a guest runs.

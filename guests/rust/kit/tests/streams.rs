@@ -239,6 +239,9 @@ fn without_credit_the_guest_stops_and_with_credit_it_goes_on() {
         let made = functions::MADE.load(SeqCst);
         let id = guest.begin(name, &Call { flags: FLAG_EMPTY | FLAG_OUTPUT, credit: 2, ..Call::default() });
         assert_eq!(guest.items(id, 2).len(), 2);
+        while functions::MADE.load(SeqCst) < made + 3 {
+            std::thread::yield_now();
+        }
         std::thread::sleep(std::time::Duration::from_millis(30));
         assert_eq!(guest.sent(id), 0, "{name} sends without credit");
         assert_eq!(functions::MADE.load(SeqCst), made + 3, "{name} makes the item that waits, and no other");

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// How long a beat is watched that must not come, and never does, however long that is.
 const WATCHED: Duration = Duration::from_millis(300);
 
-const SOURCE: &str = r"
+pub const SOURCE: &str = r"
 import asyncio
 import ctypes
 import sys
@@ -62,7 +62,7 @@ extern "C" fn stand_still() -> i32 {
 }
 
 /// A call of the guest's that stands still in C.
-struct Still<'a> {
+pub struct Still<'a> {
     guest: &'a Runtime,
     call: u64,
     leave: Sender<()>,
@@ -70,7 +70,7 @@ struct Still<'a> {
 
 impl<'a> Still<'a> {
     /// Has `name` call the C function, and waits until it does.
-    fn begin(guest: &'a Runtime, name: &str) -> Self {
+    pub fn begin(guest: &'a Runtime, name: &str) -> Self {
         let (arrived, arrival) = channel();
         let (leave, leaving) = channel();
         *STAGE.lock().unwrap_or_else(PoisonError::into_inner) = Some((arrived, leaving));
@@ -81,7 +81,7 @@ impl<'a> Still<'a> {
     }
 
     /// Lets the C function go on; answers what the call was answered with.
-    fn end(self) -> Reply {
+    pub fn end(self) -> Reply {
         self.leave.send(()).expect("the function waits");
         self.guest.wait(self.call)
     }

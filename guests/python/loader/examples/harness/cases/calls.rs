@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::beat::{self, Still};
 use super::{Case, Env};
-use crate::host::{Input, Output, Runtime};
+use crate::host::{Input, Output};
 use polyloop_abi::METHOD_RAW;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub const ALL: &[Case] = &[
     ("bytes", bytes),
@@ -93,13 +94,8 @@ def packb(value, **_options):
 }
 
 fn async_calls(env: &Env) {
+    meet(env, "meet_async", 200);
     let guest = env.load("basic.py");
-    let begin = Instant::now();
-    let ids: Vec<u64> = (0..200).map(|_| guest.post("sleep_async", &Input::One(b"100"))).collect();
-    for id in ids {
-        assert_eq!(guest.wait(id), Ok(Output::Encoded(b"100".to_vec())));
-    }
-    assert!(begin.elapsed() < Duration::from_secs(10), "200 sleeps of 100 ms one after another");
     let error = guest.blame("fail_async", &json!(["async"]));
     assert_eq!((&error["type"], &error["message"]), (&json!("ValueError"), &json!("async")));
     assert!(!error["stack"].as_str().expect("stack").contains("<polyloop>"), "{error}");
@@ -118,18 +114,40 @@ fn async_calls(env: &Env) {
 }
 
 fn concurrency(env: &Env) {
-    let guest = env.load("basic.py");
-    let sleep = |guest: &Runtime| guest.post("sleep_ms", &Input::One(b"300"));
-    let begin = Instant::now();
-    let ids: Vec<u64> = (0..8).map(|_| sleep(&guest)).collect();
+    meet(env, "meet", 8);
+}
+
+const MEETINGS: &str = r"
+import asyncio
+import threading
+
+_come = threading.Condition()
+_here = 0
+
+
+def meet(parties):
+    global _here
+    with _come:
+        _here += 1
+        _come.notify_all()
+        _come.wait_for(lambda: _here >= parties)
+    return parties
+async def meet_async(parties):
+    global _here
+    _here += 1
+    while _here < parties:
+        await asyncio.sleep(0.001)
+    return parties
+";
+
+/// So many calls that each wait for all the others.
+fn meet(env: &Env, name: &str, parties: usize) {
+    let guest = env.write_and_load(MEETINGS).expect("loads");
+    let text = parties.to_string().into_bytes();
+    let ids: Vec<u64> = (0..parties).map(|_| guest.post(name, &Input::One(&text))).collect();
     for id in ids {
-        guest.wait(id).expect("sleeps");
+        assert_eq!(guest.wait(id), Ok(Output::Encoded(text.clone())));
     }
-    assert!(
-        begin.elapsed() < Duration::from_millis(1500),
-        "8 sleeps on 8 threads took {:?}",
-        begin.elapsed()
-    );
     guest.unload();
 }
 
@@ -142,16 +160,13 @@ fn context(env: &Env) {
 }
 
 fn gil(env: &Env) {
-    let guest = env.load("basic.py");
-    let held = guest.post("hold_gil", &Input::One(b"0.5"));
-    let queued = guest.post("echo", &Input::One(b"1"));
+    let guest = env.write_and_load(beat::SOURCE).expect("loads");
+    let still = Still::begin(&guest, "hold_gil");
     // Neither taking nor answering waits for this thread: it may do as it likes meanwhile.
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_millis(200) {
-        assert!(!guest.is_answered(held));
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    assert_eq!(guest.wait(held), Ok(Output::Encoded(b"0.5".to_vec())));
+    let queued = guest.post("echo", &Input::One(b"1"));
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!guest.is_answered(queued));
+    assert_eq!(still.end(), Ok(Output::Encoded(b"0".to_vec())));
     guest.wait(queued).expect("answers once the GIL is free");
     guest.unload();
 }

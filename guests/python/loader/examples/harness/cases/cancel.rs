@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+use super::beat::Still;
 use super::{Case, Env};
 use crate::host::{Input, Options, Output, Runtime};
 use serde_json::{Value, json};
@@ -91,15 +92,14 @@ fn input(env: &Env) {
 /// A call that is given up before the loop comes to it does not start.
 fn unstarted(env: &Env) {
     let guest = env.write_and_load(BLOCKING).expect("loads");
-    let blocked = guest.post("block_loop", &Input::One(b"0.3"));
-    std::thread::sleep(Duration::from_millis(100));
+    let blocked = Still::begin(&guest, "block_loop");
     let ids: Vec<u64> = (0..5).map(|_| guest.post("starts", &Input::Empty)).collect();
     let streams: Vec<u64> =
         (0..5).map(|_| guest.open("starts_stream", &Input::Empty, &Options::output(1))).collect();
     for id in ids.iter().chain(&streams) {
         guest.cancel(*id);
     }
-    guest.wait(blocked).expect("ends");
+    blocked.end().expect("ends");
     for id in ids.into_iter().chain(streams) {
         assert_eq!(code(&guest, id), "cancelled");
     }
@@ -108,15 +108,12 @@ fn unstarted(env: &Env) {
 }
 
 const BLOCKING: &str = r"
-import asyncio
-import time
-
-import polyloop
+import ctypes
 
 _started = []
 
 
-async def block_loop(seconds): time.sleep(seconds)
+async def block_loop(function): return ctypes.CFUNCTYPE(ctypes.c_int)(function)()
 async def starts(): _started.append(1)
 async def starts_stream(): _started.append(1); yield 1
 def started(): return len(_started)
@@ -129,6 +126,7 @@ import threading
 
 import polyloop
 
+_begun = [None]
 _late = []
 before = [polyloop.cancelled(), polyloop.remaining(), polyloop.context()]
 polyloop.annotate(to='nobody')
@@ -136,23 +134,28 @@ polyloop.check()
 
 
 def outside(): return before
+def begun(): return _begun[-1]
 async def stubborn():
+    _begun.append('stubborn')
     try:
         await asyncio.sleep(600)
     except asyncio.CancelledError:
         return 'a result for nobody'
 async def fails():
+    _begun.append('fails')
     try:
         await asyncio.sleep(600)
     finally:
         raise ValueError('in finally')
 def generator_fails():
+    _begun.append('generator_fails')
     try:
         while True:
             yield 1
     finally:
         raise ValueError('in finally')
 def ignores_exit():
+    _begun.append('ignores_exit')
     while True:
         try:
             yield 1
@@ -174,6 +177,7 @@ async def left_behind():
     _late.append(asyncio.ensure_future(later()))
 def late(): return _late[1:]
 async def child(items):
+    _begun.append('child')
     async def drain():
         return [item async for item in items]
     return await asyncio.gather(drain(), asyncio.sleep(600))
@@ -190,7 +194,9 @@ fn edges(env: &Env) {
         ("child", Options::INPUT),
     ] {
         let id = guest.open(name, &Input::Empty, &flags);
-        std::thread::sleep(Duration::from_millis(50));
+        while guest.ask("begun", &json!([])) != json!(name) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         guest.cancel(id);
         let error = guest.wait(id).expect_err("cancelled");
         assert_eq!(error["code"], "cancelled", "{name}: {error}");
@@ -205,8 +211,11 @@ fn edges(env: &Env) {
     assert_eq!(guest.wait(id), Ok(Output::Empty), "a thread of the guest's own belongs to no call");
     let id = guest.open("left_behind", &Input::Empty, &Options { context: r#"{"a":"b"}"#, ..soon });
     guest.wait(id).expect("answers");
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(guest.ask("late", &json!([])), json!([[false, null, {}]]), "the call is over");
+    let late = || guest.ask("late", &json!([]));
+    while late() == json!([]) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(late(), json!([[false, null, {}]]), "the call is over");
     guest.unload();
 }
 
@@ -323,7 +332,9 @@ fn garbage(env: &Env) {
     }
     // The loop's last call ends with the turn of the loop that answers it.
     guest.ask("plain", &json!([]));
-    std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(guest.ask("left", &json!([])), before);
+    // A watchdog ends the case if that never is.
+    while guest.ask("left", &json!([])) != before {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     guest.unload();
 }

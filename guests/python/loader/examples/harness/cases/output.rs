@@ -2,6 +2,8 @@
 use super::{Case, Env};
 use crate::host::Input;
 use serde_json::json;
+use std::io::Read;
+use std::os::fd::IntoRawFd;
 
 pub const ALL: &[Case] = &[
     ("print", print),
@@ -62,24 +64,26 @@ fn logging(env: &Env) {
 }
 
 const LATE: &str = r#"
+import os
 import threading
 
-_go = threading.Event()
-done = threading.Event()
+
+def _print_late(go, done):
+    os.read(go, 1)
+    print("printed after the unload", flush=True)
+    os.close(done)
 
 
-def _print_late():
-    _go.wait(0.2)
-    print("printed after the unload")
-
-
-def start(): threading.Thread(target=_print_late).start()
+def start(go, done): threading.Thread(target=_print_late, args=(go, done)).start()
 "#;
 
 fn unloaded(env: &Env) {
     let guest = env.write_and_load(LATE).expect("loads");
-    guest.ask("start", &json!([]));
+    let ((go, leave), (mut done, over)) =
+        (std::io::pipe().expect("a pipe"), std::io::pipe().expect("a pipe"));
+    guest.ask("start", &json!([go.into_raw_fd(), over.into_raw_fd()]));
     guest.unload();
+    drop(leave);
     // The line goes to this process's own stdout, where the test looks for it.
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    done.read_to_end(&mut Vec::new()).expect("the thread closes it");
 }
