@@ -67,10 +67,7 @@ pub fn run(arguments: &[OsString]) -> io::Result<()> {
                 outputs: outputs.map(Some),
                 last: Last::default(),
                 drain: Duration::from_millis(drain),
-                is_ending: false,
-                deadline: None,
-                exit: None,
-                is_told: false,
+                state: State::Serving,
             }
             .run();
         }
@@ -124,18 +121,42 @@ struct Broker {
     outputs: [Option<Output>; 2],
     last: Last,
     drain: Duration,
-    /// Whether the guest was told to end.
-    is_ending: bool,
+    state: State,
+}
+
+/// What has become of the guest: serving, ending, draining, told; or serving, draining, told, if it
+/// ends by itself.
+#[derive(Clone, Copy)]
+enum State {
+    /// The guest serves hosts, or waits for the first.
+    Serving,
+    /// The last host has left, and the guest was told to end. The guest is killed at this time; `None`
+    /// once that was done.
+    Ending(Option<Instant>),
+    /// The guest has ended. What it printed is read until this time; `None` once that is over.
+    Draining(ExitStatus, Option<Instant>),
+    /// The hosts know how the guest has ended.
+    Told,
+}
+
+impl State {
+    /// Whether the guest's process has ended.
+    fn is_over(self) -> bool {
+        matches!(self, Self::Draining(..) | Self::Told)
+    }
+
     /// When the guest has had its time to end, or its streams.
-    deadline: Option<Instant>,
-    exit: Option<ExitStatus>,
-    /// Whether the hosts know how the guest has ended.
-    is_told: bool,
+    fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Ending(until) | Self::Draining(_, until) => until,
+            Self::Serving | Self::Told => None,
+        }
+    }
 }
 
 impl Broker {
     fn run(mut self) {
-        while !(self.is_told && self.hosts.is_empty()) {
+        while !(matches!(self.state, State::Told) && self.hosts.is_empty()) {
             for (source, flags) in self.wait() {
                 self.serve(source, flags);
             }
@@ -160,7 +181,7 @@ impl Broker {
         if let Some(listener) = self.listener.file() {
             watch(Source::Listener, listener, PollFlags::IN);
         }
-        if self.exit.is_none() {
+        if !self.state.is_over() {
             watch(Source::Guest, self.guest.end(), PollFlags::IN);
         }
         if self.takes_output() {
@@ -174,7 +195,7 @@ impl Broker {
             let out = if host.is_behind() { PollFlags::OUT } else { PollFlags::empty() };
             watch(Source::Host(index), host.as_fd(), PollFlags::IN | out);
         }
-        let next = self.deadline.into_iter().chain(self.listener.deadline()).min();
+        let next = self.state.deadline().into_iter().chain(self.listener.deadline()).min();
         let left = next.map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         if poll(&mut files, timeout.as_ref()).is_err() {
@@ -219,7 +240,7 @@ impl Broker {
             _ if host.has_left => {}
             Wish::Join(files) => {
                 // A guest that has ended is told of at once.
-                let is_served = self.exit.is_some() || self.guest.join(&files).is_ok();
+                let is_served = self.state.is_over() || self.guest.join(&files).is_ok();
                 if !is_served && !self.had_hosts {
                     // The guest has ended before it served anybody, and this process is about to
                     // hear of that. A guest that lives is of no use.
@@ -236,7 +257,7 @@ impl Broker {
             Wish::Yield => self.make_way(index),
             Wish::Take => self.take_name(),
             Wish::Watch => host.watch = Watch::Later,
-            Wish::Kill if self.exit.is_none() => self.guest.kill(),
+            Wish::Kill if !self.state.is_over() => self.guest.kill(),
             Wish::Kill => {}
             Wish::Leave => host.has_left = true,
         }
@@ -314,8 +335,7 @@ impl Broker {
     fn ended(&mut self) {
         let Ok(status) = self.guest.reap() else { return };
         // DEATH 1 end
-        self.exit = Some(status);
-        self.deadline = Some(Instant::now() + PATIENCE);
+        self.state = State::Draining(status, Some(Instant::now() + PATIENCE));
         if !self.had_hosts {
             // The guest did not even start: those who wait hear of that, instead of having another
             // guest started.
@@ -334,12 +354,11 @@ impl Broker {
         if self.hosts.is_empty() {
             self.accept();
         }
-        if !self.hosts.is_empty() || self.is_ending || self.exit.is_some() {
+        if !self.hosts.is_empty() || !matches!(self.state, State::Serving) {
             return;
         }
-        self.is_ending = true;
         self.listener.close();
-        self.deadline = Some(Instant::now() + self.drain);
+        self.state = State::Ending(Some(Instant::now() + self.drain));
         if self.guest.finish().is_err() {
             self.guest.kill();
         }
@@ -347,24 +366,29 @@ impl Broker {
 
     /// Ends what has had its time.
     fn expire(&mut self) {
-        if self.deadline.is_none_or(|at| at > Instant::now()) {
+        if self.state.deadline().is_none_or(|at| at > Instant::now()) {
             return;
         }
-        self.deadline = None;
-        if self.exit.is_none() {
-            self.guest.kill();
-        } else {
-            self.outputs = [None, None];
+        match &mut self.state {
+            State::Ending(until) => {
+                *until = None;
+                self.guest.kill();
+            }
+            State::Draining(_, until) => {
+                *until = None;
+                self.outputs = [None, None];
+            }
+            State::Serving | State::Told => {}
         }
     }
 
     /// Tells every host how the guest has ended, once all that it printed was read.
     fn tell_end(&mut self) {
-        let Some(status) = self.exit.filter(|_| !self.is_told) else { return };
+        let State::Draining(status, _) = self.state else { return };
         if self.outputs.iter().any(Option::is_some) {
             return;
         }
-        self.is_told = true;
+        self.state = State::Told;
         let lines = self.last.lines();
         let line =
             json!({ "event": "exit", "code": status.code(), "signal": status.signal(), "lines": lines });
