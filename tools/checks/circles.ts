@@ -4,7 +4,7 @@
 import type { Source } from '../common/files.ts'
 
 /** The folders of sources that are looked at. */
-export const crates: readonly string[] = [
+const crates: readonly string[] = [
   'crates/connection/src',
   'crates/guest-library/src',
   'crates/guest-process/src',
