@@ -5,7 +5,8 @@
 //! to the ABI without a ring. That host is strict: memory that the guest has given back faults when
 //! it is touched, and what a guest may not do is a panic.
 //!
-//! With the feature `rings`, the module `rings` is the host's end of a block, and a guest of plain Rust.
+//! With the feature `rings`, the module `rings` is the host's end of a block, and a guest of plain
+//! Rust.
 
 mod call;
 mod guest;
