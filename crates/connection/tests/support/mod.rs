@@ -86,7 +86,7 @@ pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host
 }
 
 /// The watchdog of every wait.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 impl Loaded {
     pub fn event(&self) -> Event {

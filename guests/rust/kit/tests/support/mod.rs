@@ -19,7 +19,7 @@ pub use streams::Call;
 use streams::Line;
 
 /// A watchdog, not an expectation.
-const WATCHDOG: Duration = Duration::from_secs(300);
+const WATCHDOG: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {

@@ -18,7 +18,7 @@ pub const ALL: &[Case] = &[
 ];
 
 /// Longer than any wait for a beat that comes.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// How long a beat is watched that must not come: it never does, however long that is.
 const WATCHED: Duration = Duration::from_millis(300);
 
