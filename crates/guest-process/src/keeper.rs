@@ -217,8 +217,14 @@ impl Keeper {
             // It was sent away, and comes again.
             _ if host.has_left => {}
             Wish::Join(files) => {
-                // A guest that has ended is told of at once.
-                if self.exit.is_some() || self.guest.join(&files).is_ok() {
+                // A guest that has ended is told of at once. One that hears nobody is about to: who it was started for
+                // hears how, instead of having it started again.
+                let is_heard = self.exit.is_none() && self.guest.join(&files).is_ok();
+                if !is_heard && !self.had_hosts {
+                    self.ended();
+                }
+                let host = &mut self.hosts[index];
+                if self.exit.is_some() || is_heard {
                     host.welcome(self.guest.pid(), self.porch.as_fd());
                     self.had_hosts = true;
                 } else {
@@ -302,6 +308,9 @@ impl Keeper {
 
     /// The guest's process has ended.
     fn ended(&mut self) {
+        if self.exit.is_some() {
+            return;
+        }
         let Ok(status) = self.guest.reap() else { return };
         self.exit = Some(status);
         self.deadline = Some(Instant::now() + PATIENCE);

@@ -20,7 +20,7 @@ use polyloop_connection::packet;
 use serde_json::{Value, json};
 
 /// A watchdog, and no claim about speed.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 fn address(name: &str) -> SocketAddr {
     SocketAddr::from_abstract_name(name).unwrap()
@@ -33,9 +33,13 @@ fn name(of: &str) -> String {
 
 /// A keeper with its descriptor 3, whose guest has no time to end.
 fn keeper(name: &str, socket: impl Into<OwnedFd>) -> Child {
+    keeper_of(&["sleep", "1000"], name, socket)
+}
+
+fn keeper_of(guest: &[&str], name: &str, socket: impl Into<OwnedFd>) -> Child {
     let socket = socket.into();
     let mut command = Command::new(env!("CARGO_BIN_EXE_polyloop-guest-process"));
-    command.args(["keep", "0", name, "sleep", "1000"]);
+    command.args(["keep", "0", name]).args(guest);
     let number = socket.as_raw_fd();
     // SAFETY: system calls alone, between fork and exec; the socket is open until the child is there.
     unsafe {
@@ -247,4 +251,33 @@ fn of_those_who_watch_the_first_is_told_and_the_next_one_when_it_leaves() {
     third.expect(&told);
     drop(third);
     assert!(keeper.wait().unwrap().success());
+}
+
+#[test]
+fn who_a_guest_was_started_for_that_hears_nobody_is_told_how_it_ended() {
+    let name = name("deaf");
+    let guest = ["sh", "-c", "exec 3>&-; exec sleep 1000"];
+    let mut keeper = keeper_of(&guest, &name, listening(&name));
+    while !is_deaf(&keeper) {
+        std::thread::yield_now();
+    }
+    let mut host = Host::at(&name);
+    host.join();
+    loop {
+        let line = host.hear().unwrap();
+        if line["event"] == "exit" {
+            assert_eq!((&line["code"], &line["signal"]), (&Value::Null, &json!(libc::SIGKILL)));
+            break;
+        }
+    }
+    drop(host);
+    assert!(keeper.wait().unwrap().success());
+}
+
+/// Whether the guest of a keeper runs `sleep`.
+fn is_deaf(keeper: &Child) -> bool {
+    let children = format!("/proc/{0}/task/{0}/children", keeper.id());
+    let children = std::fs::read_to_string(children).unwrap_or_default();
+    let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    children.split_whitespace().any(|pid| name(pid) == "sleep\n")
 }
