@@ -80,6 +80,8 @@ export class RemoteHome implements Home, Witness {
   #reason: Error | string | undefined
   /** What it has said of its start. */
   #state: 'starting' | 'ready' | 'failed' = 'starting'
+  /** Tells that it has failed, which nobody was told yet. */
+  #failure: (() => void) | undefined
   #greeting: NodeJS.Timeout | undefined
   #hasGreeted = false
   #closing = false
@@ -206,16 +208,23 @@ export class RemoteHome implements Home, Witness {
       this.#tenant.event('ready', rc, payload)
       return
     }
+    this.#failure = () => this.#tell('failed', payload, rc)
     this.#process.expectEnd()
-    this.#tell('failed', payload, rc)
+    if (this.#settings.shared === false) this.#tellFailure()
+  }
+
+  /** One that is found by a name is found until it has ended: who hears of the failure before finds the same again. */
+  #tellFailure(): void {
+    this.#failure?.()
+    this.#failure = undefined
   }
 
   ended(how: string, exit: GuestExit): void {
     this.#stopWaiting()
     this.mayRead = exit.code === null && exit.signal === null
-    if (this.#state === 'failed') return
+    if (this.#state === 'failed') this.#tellFailure()
     // It was told to end, and has; or had to be ended, which nobody waits for.
-    if (this.#closing && this.#reason === undefined) this.#tell('closed', '')
+    else if (this.#closing && this.#reason === undefined) this.#tell('closed', '')
     else this.#gone(how, exit)
   }
 
