@@ -277,7 +277,7 @@ void polyloop_guest_join(void *data) { struct guest *g = data; pthread_join(g->t
 `,
       )
       const out = join(folder, 'fresh.so')
-      execFileSync('cc', ['-fPIC', '-shared', '-pthread', '-I', inRoot('abi'), '-o', out, c])
+      execFileSync('cc', ['-fPIC', '-shared', '-pthread', '-I', inRoot('spec'), '-o', out, c])
       execFileSync('mv', [out, join(folder, 'guest.so')])
     }
     build('old')
