@@ -13,7 +13,7 @@ use support::{Call, Guest, Options};
 mod functions {
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     pub static BEGUN: AtomicU32 = AtomicU32::new(0);
     pub static DROPPED: AtomicU32 = AtomicU32::new(0);
