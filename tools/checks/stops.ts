@@ -86,7 +86,7 @@ export function checkStops(
   return stories.flatMap((story) => checkStory(architecture, files, story))
 }
 
-/** Where "The walk of a call" begins in ARCHITECTURE.md. */
+/** The heading of the walk in ARCHITECTURE.md. */
 const WALK = '### The walk, file by file'
 const MOST_FILES = 30
 

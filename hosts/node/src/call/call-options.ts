@@ -72,7 +72,7 @@ function setAhead(extras: CallExtras | undefined, ahead: number): void {
   if (responseStream !== undefined) responseStream.ahead = ahead
 }
 
-/** Connection by the signal that cancels them: one listener serves all, however many calls share a signal. */
+/** Calls by the signal that cancels them: one listener serves all, however many calls share a signal. */
 const watched = new WeakMap<AbortSignal, Set<Call>>()
 
 function watch(signal: AbortSignal, call: Call): void {

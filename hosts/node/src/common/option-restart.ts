@@ -4,7 +4,7 @@ import { longestTimer } from './timers.ts'
 
 /** How a process that has died is started again. */
 export interface RestartOptions {
-  /** Deaths in a row after which it is given up; 5 by default, and may be Infinity. */
+  /** Restarts in a row; after the next death it is given up; 5 by default, and may be Infinity. */
   readonly attempts?: number
   /** Milliseconds before the second restart in a row, twice as many before each further one; 100 by default. The first is at once. */
   readonly minDelay?: number
@@ -19,7 +19,7 @@ export const restartParts: { readonly [Name in keyof RestartOptions]-?: Describe
   attempts: {
     read: (value, name) => (value === Number.POSITIVE_INFINITY ? value : integer(0, longestTimer)(value, name)),
     default: 5,
-    doc: 'deaths in a row after which it is given up; may be `Infinity`',
+    doc: 'restarts in a row; after the next death it is given up; may be `Infinity`',
   },
   minDelay: {
     read: integer(0, longestTimer),

@@ -56,7 +56,7 @@ test('starts nothing any more after it was stopped or forgiven', () => {
   expect(replica.deaths).toBe(0)
 })
 
-test('says in whose place an instance comes, and forgets where the earlier one had leftBehind to', () => {
+test('says in whose place an instance comes, and forgets which one was left behind', () => {
   const replica = new Replica(3, policy)
   expect(replica.settle(ready)).toBeUndefined()
   replica.leftBehind = ready

@@ -71,7 +71,7 @@ export class Rollout {
    */
   codeChanged(at: number, reload: () => void): void {
     this.#change = { at, reload }
-    // Nobody acts for those who have leftBehind.
+    // Nobody acts for those that stay with a guest that was left behind.
     for (const replica of this.#supervised.replicas) replica.leftBehind = undefined
     this.follow()
     this.act()

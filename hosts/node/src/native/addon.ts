@@ -31,13 +31,13 @@ export interface BindingNative {
   ending(): void
 }
 
-/** What the add-on tells of a runtime outside its rings. */
+/** What the add-on tells of a connection outside its rings. */
 export type BindingEvent = 'ready' | 'failed' | 'died' | 'closed'
 
-/** What it tells of a runtime on its way to a guest that others have, too. */
+/** What it tells of a connection on its way to a guest that others have, too. */
 export type JoinEvent = 'absent' | 'joined' | 'refused'
 
-/** What `counts` returns, as JSON; the last four only for a runtime. */
+/** What `counts` returns, as JSON; the last four only for a connection. */
 export interface BindingCounts {
   pinsHold: boolean
   nativeCalls: number

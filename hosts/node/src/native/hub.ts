@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type BindingEvent, type JoinEvent, native } from './addon.ts'
 
-/** What the hub serves: a runtime, or one that is still loading. */
+/** What the hub serves: an instance, also while it starts. */
 export interface HubMember {
   /** Drains some completions; returns whether more wait. */
   drain(limit: number): boolean
@@ -10,11 +10,11 @@ export interface HubMember {
   exit(): void
 }
 
-/** Completions that one runtime may settle before the next one has its turn. */
+/** Completions that one instance may settle before the next one has its turn. */
 const turn = 256
 
 const members = new Map<number, HubMember>()
-/** Who hears of a runtime on its way to a shared guest. */
+/** Who hears of an instance on its way to a shared guest. */
 const joiners = new Map<number, (kind: JoinEvent, payload: string) => void>()
 /** The same members, for the hot path. */
 let serving: HubMember[] = []
@@ -45,19 +45,19 @@ export function joinShared(
 
 let lastId = 0
 
-/** A number for a runtime of this thread. */
+/** A number for a runtime or an instance of this thread. */
 export function nextId(): number {
   return ++lastId
 }
 
-/** The hub serves a runtime no more. */
+/** The hub serves an instance no more. */
 export function leave(id: number): void {
   members.delete(id)
   joiners.delete(id)
   serving = [...members.values()]
 }
 
-/** Has the hub serve a runtime, until it leaves. */
+/** Has the hub serve an instance, until it leaves. */
 export function join(id: number, member: HubMember): void {
   members.set(id, member)
   serving = [...members.values()]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What keeps the loop of this thread alive, and why. Nothing else in the package does: processes,
-// sockets and timers are unreferenced as soon as they are made.
+// What keeps the loop of this thread alive, and why. Nothing else in the package does: processes
+// and sockets are unreferenced as soon as they are made, and so are timers, but for deadlines and
+// those that end with what is held here.
 import { longestTimer } from '../common/timers.ts'
 import { native } from './addon.ts'
 import { words } from './hub.ts'

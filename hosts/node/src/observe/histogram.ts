@@ -16,7 +16,7 @@ export interface Summary {
   readonly p99: number
 }
 
-/** Counters durations in buckets that grow with them. */
+/** Counts durations in buckets that grow with them. */
 export class Histogram {
   count = 0
   /** Of all, in nanoseconds. */

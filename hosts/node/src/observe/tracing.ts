@@ -94,9 +94,9 @@ export class Trace {
       const span = tracer.startSpan(`polyloop ${runtime}/${method}`, { kind: SpanKind.CLIENT, attributes }, active)
       // Tracing is suppressed here. A span that is not sampled is valid: the guest has to know that it is not.
       if (!isSpanContextValid(span.spanContext())) return undefined
-      const requestBuffer: Record<string, string> = {}
-      propagation.inject(trace.setSpan(active, span), requestBuffer)
-      return new Trace(span, requestBuffer)
+      const carrier: Record<string, string> = {}
+      propagation.inject(trace.setSpan(active, span), carrier)
+      return new Trace(span, carrier)
     } catch (error) {
       report(error)
       return undefined

@@ -97,7 +97,7 @@ export class Responses {
   /** A copy of a small response: its slot is used again. */
   #copy(slot: number, start: number, length: number): Buffer {
     let last = this.#views[slot]
-    // Responses of one runtime are often of one size, and making a view costs as much as the copy.
+    // Responses of one instance are often of one size, and making a view costs as much as the copy.
     if (last === undefined || last.length !== length) {
       last = this.#block.bytes.subarray(start, start + length)
       this.#views[slot] = last

@@ -12,7 +12,7 @@ import type { RequestBuffers } from './request-buffers.ts'
 /** A stream gets this share of the credit that is left, so that those that come later get some, too. */
 const share = 1 / 4
 
-/** The streams of one runtime: who feeds the items under way, and how much credit is left for those of guests. */
+/** The streams of one instance: who feeds the items under way, and how much credit is left for those of guests. */
 export class StreamCredit {
   readonly #control: ControlRing
   readonly #requestBuffers: RequestBuffers

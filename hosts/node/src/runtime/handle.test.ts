@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { toHandle } from './handle.ts'
 import type { RuntimeCore } from './runtime.ts'
 
-/** What the face asks of its runtime, written down. */
+/** What the handle asks of its runtime, written down. */
 function recorder(...names: string[]): {
   asked: unknown[][]
   runtime: Record<string, (...args: unknown[]) => unknown>
@@ -24,7 +24,7 @@ function recorder(...names: string[]): {
   return { asked, runtime: toHandle(core as unknown as RuntimeCore) as never }
 }
 
-describe('a face', () => {
+describe('a handle', () => {
   test('turns functions into calls by position', () => {
     const { asked, runtime } = recorder('add')
     runtime.add?.(1, 2)

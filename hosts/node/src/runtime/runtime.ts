@@ -22,7 +22,7 @@ import { activeContext } from '../observe/tracing.ts'
 import { RequestHeap } from '../ring/request-heap.ts'
 import { type Stats, statsOf } from './stats.ts'
 
-/** A runtime behind its face: what its calls go through before an instance has them. */
+/** A runtime behind its handle: what its calls go through before an instance has them. */
 export class RuntimeCore {
   readonly id: number = nextId()
   readonly name: string

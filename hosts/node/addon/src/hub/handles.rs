@@ -76,7 +76,6 @@ unsafe fn hub(handle: *mut uv::Handle) -> *mut Hub {
 }
 
 extern "C" fn on_prepare(handle: *mut uv::Handle) {
-    // STOP 8 drain
     // SAFETY: libuv calls back with the hub's own handle, on its thread, one callback at a time.
     unsafe { turn::turn(hub(handle)) };
 }

@@ -157,6 +157,7 @@ impl Hub {
 /// # Safety
 /// `hub` is live and this is its thread.
 pub(super) unsafe fn turn(hub: *mut Hub) {
+    // STOP 8 drain
     // SAFETY: promised by the caller; each use of `now` ends before JavaScript runs.
     let now = || unsafe { &mut *hub };
     now().counts.turns += 1;
