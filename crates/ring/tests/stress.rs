@@ -128,7 +128,7 @@ fn watch(shared: Arc<Shared>) {
                 process::exit(101);
             }
             last = now;
-            thread::sleep(Duration::from_secs(120));
+            thread::sleep(Duration::from_mins(2));
         }
     });
 }

@@ -55,6 +55,8 @@ export class ProcessPlacement implements Placement {
   #reason: Error | string | undefined
   /** What it has said of its start. */
   #state: 'starting' | 'ready' | 'failed' = 'starting'
+  /** Why it did not start, while nobody was told of that. */
+  #failure: PolyloopError | undefined
   #parkingWords: ArrayBuffer | undefined
   #greeting: NodeJS.Timeout | undefined
   #hasGreeted = false
@@ -193,14 +195,26 @@ export class ProcessPlacement implements Placement {
       this.#tell({ type: 'ready', manifest: payload })
       return
     }
+    this.#failure = PolyloopError.fromGuest('init-failed', payload, rc)
     this.#process.expectEnd()
-    this.#end({ type: 'failed', error: PolyloopError.fromGuest('init-failed', payload, rc) })
+    // A process that is found by a name is found until it has ended: who heard of the failure before
+    // that would find the same one again.
+    if (this.#settings.shared === false) this.#tellFailure()
+  }
+
+  #tellFailure(): void {
+    const error = this.#failure
+    this.#failure = undefined
+    if (error !== undefined) this.#end({ type: 'failed', error })
   }
 
   #ended(how: string, exit: GuestExit): void {
     this.#stopWaiting()
     this.mayRead = exit.code === null && exit.signal === null
-    if (this.#state === 'failed') release(this)
+    if (this.#state === 'failed') {
+      release(this)
+      this.#tellFailure()
+    }
     // It was told to end, and has; or had to be ended, which nobody waits for.
     else if (this.#closing && this.#reason === undefined) this.#end({ type: 'closed' })
     else this.#gone(how, exit)

@@ -83,6 +83,19 @@ describe('a guest that is shared', () => {
     await until(() => descriptors().length <= before)
   })
 
+  test('that has failed to start is not found again while its process ends', async () => {
+    const folder = temporaryFolder()
+    const code = (init: string): string =>
+      write(folder, 'slow.py', `import atexit, time\n\ndef init(config):\n    ${init}\n\ndef ok(): return 'mended'\n`)
+    const path = code("atexit.register(time.sleep, 0.5); raise ValueError('not yet')")
+    const load = (): Promise<Watched> => start(`python:${path}`, { config: { slow: folder } })
+    await rejection(load(), 'init-failed', 'not yet')
+    code('pass')
+    const guest = await load()
+    expect(await guest.call('ok')).toBe('mended')
+    await guest.unload()
+  })
+
   test('a program that runs and never greets: init-failed, and it is ended', async () => {
     const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
     await rejection(load, 'init-failed', 'is it the interpreter that was meant')
