@@ -11,7 +11,11 @@ export type Pythons = 'ends' | 'all'
 /** The tests of the workspace, those of the Python loader with each of these versions, and of what few builds have. */
 export async function rust(which: Pythons): Promise<Result> {
   const { env, note } = await pythons()
-  const workspace = await cargoTest(['--workspace'], { ...env, POLYLOOP_PYTHONS_TAKE: which })
+  const workspace = await cargoTest(['--workspace'], {
+    ...env,
+    POLYLOOP_PYTHONS_TAKE: which,
+    ...(which === 'ends' && { POLYLOOP_STRESS_CALLS: '50000' }),
+  })
   const feature = await cargoTest(['-p', 'polyloop', '--features', 'opentelemetry', '--lib', '--tests'])
   return {
     counts: sum([workspace.counts, feature.counts]),
