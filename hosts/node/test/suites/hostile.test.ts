@@ -146,7 +146,7 @@ describe('an entry of the completion ring', () => {
     ['begins 4 GB behind its slab', entries([0, response, 0, 1, 9, 0xffff_ffff]), 'does not fit its place'],
     ['names a slab that is lent', entries([0, response | own, 0, 2000, 9], [1, response | own, 0, 2000, 9]), 'a slab'],
     ['shares a slab that is one alone', entries([0, response, 0, 9, 9], [1, response | own, 0, 9, 9]), 'a slab'],
-    ['is an item of a call that does not exist', entries([8, item, 0, 0, 9]), 'an item of a call that there is not'],
+    ['is an item of a call that does not exist', entries([8, item, 0, 0, 9]), 'an item of a call that does not exist'],
     ['is an item below 0', entries([0xffff_fffe, item, 0, 1]), 'an item of a call that does not exist'],
     ['seals a slab that there is not', entries([0, seal, 0, 0, 70_000, 0, 1]), 'names a slab that there is not'],
     ['seals a slab without responses', entries([0, seal, 0, 0, 9]), 'seals a slab with 0 responses'],
