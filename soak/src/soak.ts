@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type LoadOptions, load, type Runtime } from 'polyloop'
 import { type Guest, Lanes, type Mix } from './lanes.ts'
@@ -49,7 +49,7 @@ export async function soak(plan: Plan, tell: (tally: Tally) => void = () => {}):
 async function open(kind: 'rust' | 'python', folder: string, options: LoadOptions): Promise<Guest> {
   const locator =
     kind === 'rust'
-      ? `rust:${join(repository, process.env.CARGO_TARGET_DIR ?? 'target', 'release/libpolyloop_fixture.so')}`
+      ? `rust:${resolve(repository, process.env.CARGO_TARGET_DIR ?? 'target', 'release/libpolyloop_fixture.so')}`
       : `python:${join(folder, 'guest.py')}`
   const runtime = await load(locator, { placement: 'process', restart, config: { soak: folder }, ...options })
   return { name: kind, runtime }

@@ -6,6 +6,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { closingLine } from '../common/counts.ts'
 import { exec, root } from '../common/exec.ts'
 import type { Result } from '../common/report.ts'
 import { cargoTest } from '../suites/cargo.ts'
@@ -16,13 +17,16 @@ import { joined, type Report } from './istanbul.ts'
 import { environment, forget, measured } from './llvm.ts'
 import { type Rooms, table } from './rooms.ts'
 
-const SOURCES = ['hosts/node/src', 'tools', 'soak/src', 'benchmark/src']
+/** What users run. Tools and programs are not among them: most of theirs runs in processes that a test starts. */
+const SOURCES = ['hosts/node/src']
 
 /** Where coverage is measured to, and what was printed on the way. */
 interface Bench {
   env: Record<string, string>
   folder: string
+  /** What the runs printed, and a line of each for the report. */
   output: string[]
+  runs: string[]
   reports: Report[]
 }
 
@@ -31,8 +35,10 @@ async function build(env: Record<string, string>): Promise<void> {
   if (ended !== undefined) throw new Error(`the build failed: ${ended}\n${output}`)
 }
 
-function note(bench: Bench, what: string, { output, ended }: Result): void {
-  bench.output.push(`${what}: ${ended ?? 'passed'}`, output)
+function note(bench: Bench, what: string, { counts, output, ended }: Result): void {
+  bench.runs.push(`${what}: ${closingLine(counts)}${ended === undefined ? '' : `, ${ended}`}`)
+  bench.output.push(`${what}:`, output)
+  if (counts.passed === 0) throw new Error(`coverage of nothing: ${what}\n${output}`)
 }
 
 /** Runs tests of TypeScript, and keeps what of it ran. */
@@ -41,7 +47,7 @@ async function typescript(bench: Bench, what: string, options: VitestOptions): P
   const args = [
     '--coverage',
     '--coverage.reporter=json',
-    // The verbs' own tests are what says that one failed.
+    // Other suites say which test fails.
     '--coverage.reportOnFailure',
     `--coverage.reportsDirectory=${folder}`,
     ...SOURCES.map((path) => `--coverage.include=${path}/**/*.ts`),
@@ -88,14 +94,14 @@ async function measure(bench: Bench): Promise<string> {
   }
   const of = (language: 'typescript' | 'rust'): Record<string, Rooms> =>
     Object.fromEntries(Object.entries(found).map(([name, rooms]) => [name, rooms[language]]))
-  return `${table('TypeScript, %', of('typescript'))}\n\n${table('Rust, %', of('rust'))}`
+  return `${table('TypeScript, %', of('typescript'))}\n\n${table('Rust, %', of('rust'))}\n\n${bench.runs.join('\n')}`
 }
 
-/** Measures coverage. Tests that fail under it are in the output: it is not what decides on them. */
+/** Measures coverage. How many tests failed under it is said and decides nothing: the other suites run them, too. */
 export async function coverage(): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'polyloop-coverage-'))
   try {
-    const bench: Bench = { env: await environment(), folder, output: [], reports: [] }
+    const bench: Bench = { env: await environment(), folder, output: [], runs: [], reports: [] }
     await build(bench.env)
     const tables = await measure(bench)
     return {
