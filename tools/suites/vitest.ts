@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // vitest as a suite.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { vitestCounts } from '../common/counts.ts'
+import { sum, vitestCounts } from '../common/counts.ts'
 import { exec } from '../common/exec.ts'
 import type { Result } from '../common/report.ts'
 
@@ -44,9 +44,8 @@ export async function vitest(options: VitestOptions): Promise<Result> {
       ],
       { env: { NO_COLOR: '1', ...env } },
     )
-    return { counts: vitestCounts(readFileSync(report, 'utf8')), output, ended }
-  } catch (error) {
-    return { counts: { passed: 0, failed: 0, skipped: 0 }, output: String(error), ended: 'vitest wrote no report' }
+    if (existsSync(report)) return { counts: vitestCounts(readFileSync(report, 'utf8')), output, ended }
+    return { counts: sum([]), output, ended: `vitest wrote no report: ${ended ?? 'it ended as if all were well'}` }
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
