@@ -3,7 +3,7 @@
 //
 // Rust is built with counters and laid where Node.js loads it from, so one run of the host's tests tells of both
 // languages. It counts what runs in the process of a test, and for Rust in every process that ends by itself.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { closingLine } from '../common/counts.ts'
@@ -114,5 +114,7 @@ export async function coverage(): Promise<Result> {
     rmSync(folder, { recursive: true, force: true })
     // Nobody who is next may load what counts.
     await build({})
+    // What a process counts that was started without the environment of its test.
+    for (const name of readdirSync(root)) if (name.endsWith('.profraw')) rmSync(join(root, name))
   }
 }
