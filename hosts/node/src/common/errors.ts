@@ -44,7 +44,6 @@ interface ErrorObject {
   stack?: unknown
   rc?: unknown
   cause?: unknown
-  exit?: unknown
 }
 
 interface Details {
@@ -112,8 +111,6 @@ function fromObject(code: PolyloopErrorCode, object: ErrorObject, rc?: number, d
   const type = typeof object.type === 'string' ? object.type : 'Error'
   const message = typeof object.message === 'string' ? object.message : 'the guest gave no message'
   if (type === 'PolyloopError' && isCode(object.code)) return new PolyloopError(object.code, message)
-  // Written by the host itself, of a process that has ended.
-  if (type === '' && isExit(object.exit)) return new PolyloopError(code, message, { exit: object.exit })
   const guest: { -readonly [K in keyof GuestError]: GuestError[K] } = { type, message }
   if (typeof object.stack === 'string') guest.stack = object.stack
   if (typeof object.code === 'string') guest.code = object.code
@@ -146,15 +143,6 @@ function parsed(json: string): ErrorObject {
   } catch {
     return {}
   }
-}
-
-/** A guest may write one, too: then it lies about itself, in the form that callers expect. */
-function isExit(exit: unknown): exit is GuestExit {
-  if (typeof exit !== 'object' || exit === null) return false
-  const { code, signal, lines } = exit as Record<string, unknown>
-  const isSignal = signal === null || typeof signal === 'string'
-  const areLines = Array.isArray(lines) && lines.every((line) => typeof line === 'string')
-  return isSignal && areLines && (code === null || typeof code === 'number')
 }
 
 function isCode(code: unknown): code is PolyloopErrorCode {
