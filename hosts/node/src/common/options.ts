@@ -68,6 +68,10 @@ export interface LoadOptions {
    * that are not trusted, see docs/internals/trust.md. Off by default: they are views.
    */
   readonly copyBytes?: boolean
+  /** Milliseconds after which `load` rejects with `deadline`, and ends what it has started; 0 by default: not bounded. */
+  readonly timeout?: number
+  /** Has `load` reject with `cancelled` when it aborts before the guest has started, and end what it has started. */
+  readonly signal?: AbortSignal
   /** Milliseconds that a guest's process has to end, once its last call is answered; 10,000 by default. */
   readonly drainTimeout?: number
   /**
@@ -88,6 +92,7 @@ interface Converted {
   readonly log: LoadOptions['log'] | undefined
   readonly restart: Required<RestartOptions>
   readonly onEvent: LoadOptions['onEvent'] | undefined
+  readonly signal: AbortSignal | undefined
 }
 
 /** Options with their defaults in place. */
@@ -249,11 +254,23 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     shownDefault: 'no limit',
     doc: "bytes of memory that a guest's process may have for itself; 0: no limit",
   },
+  timeout: {
+    ...integerOr(0, 0, longestTimer),
+    // Each caller's own.
+    differs: () => false,
+    doc: 'milliseconds after which `load` rejects with `deadline`, and what it has started is ended; 0: not bounded',
+  },
+  signal: {
+    read: (value, name) => (value instanceof AbortSignal ? value : refuse(name, 'an AbortSignal')),
+    default: undefined,
+    differs: () => false,
+    doc: 'an `AbortSignal`: `load` rejects with `cancelled` when it aborts, and what it has started is ended',
+  },
   drainTimeout: {
     ...integerOr(10_000, 0, longestTimer),
     only: 'process',
     isOfShared: true,
-    doc: "milliseconds that a guest's process has to end, after its last call",
+    doc: "milliseconds that a guest's process has to end, after its last call that somebody waits for",
   },
   copyBytes: {
     read: boolean,

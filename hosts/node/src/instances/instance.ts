@@ -33,12 +33,16 @@ export interface Common {
 /** One guest with its rings: a runtime has one, or several, and others after it. */
 export class Instance implements HubMember, ConnectionListener {
   readonly id: number
+  /** Its number in the runtime. */
+  readonly index: number
   readonly connection: Connection
   /** Resolves when its process is known, if it is to have one, and when it will not start. */
   readonly placed: Deferred<void> = deferred()
   readonly started: Deferred<Manifest> = deferred()
   /** Resolves when the guest is gone, whatever the reason. */
   readonly gone: Deferred<void> = deferred()
+  /** Why it has died. */
+  failure: PolyloopError | undefined
   /** Whether a newer guest is in the place of this one, which is shared. */
   hasMoved = false
   /** When its code was read at the earliest, if this host is the one to act on changes of it. */
@@ -50,6 +54,7 @@ export class Instance implements HubMember, ConnectionListener {
   readonly #known: Manifest | undefined
   readonly #tell: OnInstanceEvent
   #state: State = 'starting'
+  #closing: Promise<void> | undefined
   /** It has broken a rule of the rings. */
   #broken = false
 
@@ -65,6 +70,7 @@ export class Instance implements HubMember, ConnectionListener {
     known: Manifest | undefined,
     tell: OnInstanceEvent,
   ) {
+    this.index = index
     this.#name = name
     this.#dispatcher = dispatcher
     this.#known = known
@@ -95,7 +101,12 @@ export class Instance implements HubMember, ConnectionListener {
     return this.#state
   }
 
-  /** Starts it. `fresh`: a new one with the current code, even if others share one. */
+  /**
+   * Starts it.
+   *
+   * @param fresh - a new one with the current code, even if others share one
+   * @throws why there can be none
+   */
   begin(fresh: boolean): void {
     try {
       const settled = this.#placement.begin(fresh)
@@ -157,19 +168,41 @@ export class Instance implements HubMember, ConnectionListener {
     this.#placement.kill(reason)
   }
 
-  /** Lets calls in flight finish, then ends the guest. */
-  async close(): Promise<void> {
+  /** Lets calls that somebody waits for finish, then ends the guest. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     if (this.#state === 'starting') {
-      this.#placement.abandon(new Error('it was unloaded while it started'))
+      this.#letGo()
       await this.started.promise.catch(() => {})
     }
     // RELOAD 5 retire
-    if (this.#state === 'ready') await new Promise<void>((resolve) => this.connection.whenIdle(resolve))
-    if (this.#state === 'ready' || this.#state === 'dead') {
-      this.#state = 'closing'
-      this.#placement.close()
-    }
+    if (this.#state === 'ready') await this.connection.settled()
+    // A process has its time to end, whatever was abandoned there; threads cannot be ended.
+    if (this.#state === 'ready' && !this.#placement.isRemote) await this.connection.idle()
+    this.#tellToEnd()
     await this.gone.promise
+  }
+
+  /** Does not wait for the guest any more: ends it at once, or leaves it to others. Threads end when they return. */
+  end(): void {
+    void this.close()
+    this.#tellToEnd()
+    this.#letGo()
+  }
+
+  #tellToEnd(): void {
+    if (this.#state !== 'ready' && this.#state !== 'dead') return
+    this.#state = 'closing'
+    this.#placement.close()
+  }
+
+  #letGo(): void {
+    if (this.#state === 'starting') this.#placement.abandon(new Error('it was unloaded while it started'))
+    else if (this.#state === 'closing') this.#placement.abandon()
   }
 
   /** What the add-on tells of a guest on threads. */
@@ -228,16 +261,23 @@ export class Instance implements HubMember, ConnectionListener {
         ...(guest !== undefined && { guest }),
         ...(exit !== undefined && { exit }),
       })
-    this.#dispatcher.remove(this.connection)
-    this.connection.fail(error)
+    this.failure = error()
+    this.#rejectCalls(error)
     if (this.#placement.isRemote) this.#leave()
     else this.#state = 'dead'
-    this.#tell({ type: 'died', error: error() })
+    this.#tell({ type: 'died', error: this.failure })
+  }
+
+  /** It answers nothing more. What waits goes to others, if there are any. */
+  #rejectCalls(error: () => PolyloopError): void {
+    this.#dispatcher.remove(this.connection)
+    this.connection.fail(error)
   }
 
   #leave(): void {
     this.#state = 'gone'
     leave(this.id)
+    this.#rejectCalls(() => new PolyloopError('unloaded', `${this.#name} was unloaded before it had answered`))
     this.connection.takeBack(this.#placement.mayRead)
     this.gone.resolve()
   }

@@ -159,7 +159,7 @@ export class ProcessPlacement implements Placement {
     this.#process.kill()
   }
 
-  abandon(reason: Error): void {
+  abandon(reason?: Error): void {
     this.#reason ??= reason
     this.#process.abandon()
   }

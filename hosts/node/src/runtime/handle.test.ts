@@ -54,9 +54,9 @@ describe('a handle', () => {
 
   test('keeps its own names, whatever the guest calls its functions', () => {
     const { asked, runtime } = recorder('unload', 'then', 'stats', 'toJSON', 'constructor')
-    runtime.unload?.()
+    runtime.unload?.({ timeout: 5 })
     runtime.stats?.()
-    expect(asked).toEqual([['unload'], ['stats']])
+    expect(asked).toEqual([['unload', { timeout: 5 }], ['stats']])
     expect([runtime.then, runtime.toJSON, runtime.constructor]).toEqual([undefined, undefined, undefined])
   })
 

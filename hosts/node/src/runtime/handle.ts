@@ -4,6 +4,7 @@ import type { CallOptions } from '../call/call-options.ts'
 import type { Duplex } from '../call/duplex.ts'
 import type { Stream } from '../call/response-stream.ts'
 import type { Method } from '../common/manifest.ts'
+import type { UnloadOptions } from './limits.ts'
 import type { RuntimeCore } from './runtime.ts'
 import type { Stats } from './stats.ts'
 
@@ -72,8 +73,13 @@ export interface RuntimeHandle<T> extends AsyncDisposable {
    * @throws init-failed, and what else `load` throws, if the new code does not start: then the old one goes on
    */
   reload(): Promise<void>
-  /** Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again. */
-  unload(): Promise<void>
+  /**
+   * Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again, also with a
+   * timeout after the first time.
+   *
+   * @throws deadline if a guest on threads has not ended within the timeout: threads cannot be ended
+   */
+  unload(options?: UnloadOptions): Promise<void>
   /** The functions that the guest declares now. */
   readonly methods: readonly Method[]
   /** What the guest tells of itself, such as its language's version. */
@@ -106,7 +112,7 @@ export function toHandle<T>(core: RuntimeCore): Runtime<T> {
     alloc: (bytes) => core.alloc(bytes),
     stats: () => core.stats(),
     reload: () => core.reload(),
-    unload: () => core.unload(),
+    unload: (options) => core.unload(options),
     [Symbol.asyncDispose]: () => core.unload(),
   }
   const runtime = Object.assign(Object.create(missing(core)) as object, own)

@@ -20,10 +20,13 @@ import { Counters } from '../observe/counters.ts'
 import { instanceEvents, type Observer, observe } from '../observe/diagnostics.ts'
 import { activeContext } from '../observe/tracing.ts'
 import { RequestHeap } from '../ring/request-heap.ts'
+import { type Starting, type UnloadOptions, unloadTimeout } from './limits.ts'
 import { type Stats, statsOf } from './stats.ts'
 
 /** A runtime behind its handle: what its calls go through before an instance has them. */
-export class RuntimeCore {
+export class RuntimeCore implements Starting {
+  /** Callers of `load` that wait for it to start. */
+  waiters = 0
   readonly id: number = nextId()
   readonly name: string
   readonly dispatcher: Dispatcher
@@ -34,6 +37,8 @@ export class RuntimeCore {
   #state: 'open' | 'unloading' | 'unloaded' = 'open'
   #unloading: Promise<void> | undefined
   readonly #closed: Deferred<void> = deferred()
+  /** Rejects when the guest is not waited for any more. */
+  readonly #overdue: Deferred<never> = deferred()
   #lastStats: Stats | undefined
 
   /** Why it cannot be reloaded, if so. */
@@ -47,6 +52,8 @@ export class RuntimeCore {
     this.requests = new RequestHeap(this.id)
     const onEvent = instanceEvents(name, this.id, settings.onEvent)
     this.supervisor = new Supervisor(name, { ...settings, onEvent }, this.dispatcher, this.requests)
+    // It may come before anybody waits for the end.
+    this.#overdue.promise.catch(() => {})
   }
 
   get manifest(): Manifest | undefined {
@@ -227,8 +234,7 @@ export class RuntimeCore {
   }
 
   #refusal(): PolyloopError {
-    if (this.supervisor.failure !== undefined) return this.supervisor.failure()
-    return new PolyloopError('unloaded', `${this.name} is unloaded: load it again`)
+    return this.supervisor.failure?.() ?? this.supervisor.unloaded()
   }
 
   #missing(name: string): PolyloopError {
@@ -260,23 +266,64 @@ export class RuntimeCore {
     void this.closed.then(() => watcher.stop())
   }
 
-  /** Lets calls in flight and waiting finish, then ends the guest. Once: later calls get the same promise. */
-  unload(): Promise<void> {
+  /**
+   * Lets calls in flight and waiting finish, then ends the guest. Once: later calls get the same promise.
+   *
+   * @throws invalid-argument; deadline if the guest is on threads, which go on after `timeout`
+   */
+  unload(options?: UnloadOptions): Promise<void> {
+    let within: number | undefined
+    try {
+      within = unloadTimeout(options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
     this.#unloading ??= this.#end()
+    if (within !== undefined) this.#bound(within)
     return this.#unloading
   }
 
   async #end(): Promise<void> {
     if (this.open) this.#state = 'unloading'
-    const idle = new Promise<void>((resolve) => this.dispatcher.whenIdle(resolve))
+    const settled = new Promise<void>((resolve) => this.dispatcher.whenSettled(resolve))
     holdForCalls()
-    await idle
+    await settled
     // Calls may still wait if the guest keeps requests for good: no place will be free for them.
     this.dispatcher.fail(() => this.#refusal())
     this.#lastStats = this.stats()
-    await this.supervisor.close()
+    const closing = this.supervisor.close()
+    await Promise.race([closing, this.#overdue.promise])
+    this.#over()
+  }
+
+  #over(): void {
     if (this.#state === 'unloading') this.#state = 'unloaded'
+    const { calls, waiting, bytes } = this.dispatcher.admission
+    this.#lastStats = { ...this.stats(), inFlight: calls, queued: waiting, bytesInFlight: bytes }
     this.#closed.resolve()
+  }
+
+  /** Waits no longer than this for calls and guest. */
+  #bound(within: number): void {
+    const timer = setTimeout(() => this.#cutOff(within), within)
+    void this.closed.then(() => clearTimeout(timer))
+  }
+
+  #cutOff(within: number): void {
+    const late = `${this.name} was unloaded, and the call had not ended after ${within} ms (the timeout of unload)`
+    const connections = this.supervisor.instances.map(({ connection }) => connection)
+    this.dispatcher.abandonAll(connections, () => new PolyloopError('unloaded', late))
+    this.supervisor.end()
+    if (this.settings.placement === 'process') return
+    const advice = "threads cannot be ended, and go on until they return: set placement to 'process'"
+    this.#overdue.reject(new PolyloopError('deadline', `${this.name} has not ended within ${within} ms: ${advice}`))
+    this.#over()
+  }
+
+  abandonStart(error: PolyloopError): void {
+    if (error.code === 'deadline') this.supervisor.emit({ type: 'hung', instance: 0, error })
+    // Those on threads are told to end, and nobody waits for them.
+    this.unload({ timeout: 0 }).catch(() => {})
   }
 
   stats(): Stats {
