@@ -195,7 +195,7 @@ export class Instance implements HubMember, ConnectionListener {
     try {
       this.connection.manifest = this.#known?.text === text ? this.#known : new Manifest(text)
     } catch (cause) {
-      const message = `the manifest of ${this.#name} cannot be read: ${text.slice(0, 200)}`
+      const message = `the manifest of ${this.#name} cannot be read: ${text.slice(0, 200)}; ${(cause as Error).message}`
       this.#state = 'closing'
       this.#placement.close()
       this.started.reject(new PolyloopError('protocol', message, { cause }))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How processes end, in words.
 import type { GuestExit, PolyloopErrorCode } from '../common/errors.ts'
+import { refusalOf } from '../common/reasons.ts'
 
 /** Milliseconds after which a process that cannot be ended (it runs a program of another user) is given up. */
 export const unkillableAfter = 10_000
@@ -20,7 +21,12 @@ export function unrunnable(
   isMissing: boolean,
   message: string,
 ): { readonly code: PolyloopErrorCode; readonly message: string } {
-  const what = isMissing ? `there is no program '${program}'` : `'${program}' cannot be run: ${message}`
   const advice = 'correct the path, or the option python or venv'
-  return { code: isMissing ? 'not-found' : 'init-failed', message: `${what}: ${advice}` }
+  if (isMissing) return { code: 'not-found', message: `there is no program '${program}': ${advice}` }
+  const what = `'${program}' cannot be run: ${message}`
+  const refusal = refusalOf(message)
+  if (refusal === undefined || refusal.code === 'init-failed')
+    return { code: 'init-failed', message: `${what}: ${advice}` }
+  // The program is not to blame.
+  return { code: refusal.code, message: `${what}; ${refusal.advice}` }
 }

@@ -10,6 +10,7 @@ import { type JoinEvent, native, nativeFile } from '../native/addon.ts'
 import { joinShared } from '../native/hub.ts'
 import { hold, release } from '../native/keep-alive.ts'
 import { howOf, unkillableAfter, unknownExit, unrunnable } from './ending.ts'
+import { hear } from './lifeline.ts'
 import { lines, streamsEnd } from './lines.ts'
 import type { OnInstanceEvent } from './placement.ts'
 import type { Printer } from './printer.ts'
@@ -135,7 +136,7 @@ export class SharedProcess implements GuestProcess {
     this.#lifeline = lifeline
     // Who is gone reads nothing more; its end is told of by itself.
     for (const socket of [broker, lifeline]) socket.on('error', () => {}).unref()
-    lines(lifeline, (line) => this.#tell({ type: 'line', line }))
+    hear(lifeline, (line) => this.#tell({ type: 'line', line }))
     lines(broker, (line) => this.#news(line))
     broker.once('close', () => {
       if (this.#broker === broker) void this.#exited('has ended with its broker', unknownExit)
