@@ -44,3 +44,21 @@ impl ErrorObject {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_may_be_long_and_of_one_that_is_longer_the_beginning_is_told() {
+        let error = |bytes: usize| format!(r#"{{"type":"E","message":"{}"}}"#, "x".repeat(bytes));
+        let around = error(0).len();
+        let longest = error(LONGEST_WORDS - around);
+        assert_eq!(ErrorObject::from_guest(longest.as_bytes()).0, longest);
+        let ErrorObject(told) = ErrorObject::from_guest(error(LONGEST_WORDS - around + 1).as_bytes());
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let message = told["message"].as_str().unwrap();
+        assert!(message.starts_with("the error has 16777217 bytes of JSON and may have 16777216"), "{message}");
+        assert!(message.len() < 2 * SHOWN);
+    }
+}

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/** What an interpreter says of itself, as `_probe.py` of the Python kit prints it; the loader reads it. */
+/** What an interpreter says of itself, as `_probe.py` of the Python kit prints it; the loader reads it, and so does its kit. */
 export interface Probe {
   readonly implementation: string
   readonly version: string
   readonly version_info: readonly number[]
   readonly executable: string
   readonly prefix: string
+  readonly base_prefix: string
+  readonly path: readonly string[]
   readonly libpython: readonly string[]
   readonly gil: boolean
   readonly trace_refs: boolean
@@ -27,6 +29,8 @@ const fields: { readonly [Name in keyof Probe]: (value: unknown) => boolean } = 
   version_info: isEach(isCount),
   executable: isText,
   prefix: isText,
+  base_prefix: isText,
+  path: isEach(isText),
   libpython: isEach(isText),
   gil: isFlag,
   trace_refs: isFlag,
