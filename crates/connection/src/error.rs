@@ -58,7 +58,10 @@ mod tests {
         let ErrorObject(told) = ErrorObject::from_guest(error(LONGEST_WORDS - around + 1).as_bytes());
         let told: Value = serde_json::from_str(&told).unwrap();
         let message = told["message"].as_str().unwrap();
-        assert!(message.starts_with("the error has 16777217 bytes of JSON and may have 16777216"), "{message}");
+        assert!(
+            message.starts_with("the error has 16777217 bytes of JSON and may have 16777216"),
+            "{message}"
+        );
         assert!(message.len() < 2 * SHOWN);
     }
 }

@@ -73,7 +73,8 @@ export interface LoadOptions {
   readonly drainTimeout?: number
   /**
    * Whether the guest's code is loaded again whenever its file changes, as by `reload()`. If the guest is shared, the
-   * first of those who have set this does it for all. Off by default.
+   * first of those who have set this does it for all. If it cannot be watched (inotify is used up, its folder is gone) that is
+   * a warning, `PolyloopReload`, and the guest goes on. Off by default.
    */
   readonly hotReload?: boolean
   /** Told what happens to the guest. */
@@ -265,7 +266,9 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
   hotReload: {
     read: boolean,
     default: false,
-    doc: 'reload when the code changes; on threads, too. Of those who share a guest one does it for all',
+    doc:
+      'reload when the code changes; on threads, too. Of those who share a guest one does it for all. Code that cannot be ' +
+      'watched is a warning, `PolyloopReload`',
   },
   onEvent: {
     read: callback,

@@ -75,15 +75,18 @@ export class Instance implements HubMember, ConnectionListener {
     const isRemote = placement === 'process'
     const options = { maxCalls, maxPayload, spin, process: isRemote, requests: requests.open() }
     this.#block = new Block(native.createConnection(this.id, JSON.stringify(options)))
-    this.connection = new Connection(this.id, this.#block, settings, dispatcher, requests, this)
+    const { id } = this
+    this.connection = orRemove(id, () => new Connection(id, this.#block, settings, dispatcher, requests, this))
     const printer = new Printer(name, settings.log)
     const toProcess = (onEvent: OnInstanceEvent): GuestProcess =>
       shared === false
         ? new OwnProcess(this.id, guest.command, drainTimeout, printer, onEvent)
         : new SharedProcess(this.id, guest, settings, index, printer, onEvent)
-    this.#placement = isRemote
-      ? new ProcessPlacement(this.id, guest, settings, (event) => this.onEvent(event), toProcess)
-      : new ThreadPlacement(this.id, guest, settings, printer, known !== undefined)
+    this.#placement = orRemove(id, () =>
+      isRemote
+        ? new ProcessPlacement(id, guest, settings, (event) => this.onEvent(event), toProcess)
+        : new ThreadPlacement(id, guest, settings, printer, known !== undefined),
+    )
     join(this.id, this)
   }
 
@@ -240,5 +243,15 @@ export class Instance implements HubMember, ConnectionListener {
     leave(this.id)
     this.connection.takeBack(this.#placement.mayRead)
     this.gone.resolve()
+  }
+}
+
+/** Makes what a connection of the add-on needs; if that fails, the add-on forgets the connection. */
+function orRemove<T>(id: number, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    native.removeConnection(id, 0)
+    throw error
   }
 }

@@ -22,6 +22,13 @@ const untouchable = new Proxy(() => {}, {
 
 let guest
 let inner = []
+let depth = 0
+/** Calls the guest from inside a call: not for ever, for such a call comes here, too. */
+const again = (what) => {
+  if (guest === undefined || depth >= 20) return
+  depth++
+  inner.push(outcomeOf(what()))
+}
 const manners = {
   'throws an error': refuse('mine'),
   'throws nothing': () => { throw undefined },
@@ -33,9 +40,9 @@ const manners = {
   'rejects with what cannot be read': () => Promise.reject(untouchable),
   'never settles': () => ({ then() {} }),
   'settles twice': () => ({ then(yes, no) { yes({ done: false, value: 1 }); no(new Error('twice')); yes({ done: true }) } }),
-  'calls the guest': () => void (guest !== undefined && inner.push(outcomeOf(guest.echo(Buffer.from('inner'))))),
-  'reloads the guest': () => void (guest !== undefined && inner.push(outcomeOf(guest.reload()))),
-  'unloads the guest': () => void (guest !== undefined && inner.push(outcomeOf(guest.unload()))),
+  'calls the guest': () => again(() => guest.echo(Buffer.from('inner'))),
+  'reloads the guest': () => again(() => guest.reload()),
+  'unloads the guest': () => again(() => guest.unload()),
   'loads another guest': () => {
     if (inner.length === 0) inner.push(outcomeOf(load(rust, { config: { inner: Math.random() } }).then((other) => other.unload())))
   },
@@ -110,6 +117,7 @@ const outcomeOf = (promise) => promise.then(
 async function play(place, manner, options, death) {
   guest = undefined
   inner = []
+  depth = 0
   const { options: own, use, over } = places[place](manners[manner])
   const loaded = await load(rust, { config: { place, manner, ...options }, log: () => {}, onEvent: () => {}, ...options, ...own })
   guest = loaded
@@ -164,6 +172,44 @@ describe('a function of the caller that does what it likes', () => {
     const places = ['next of an iterator', 'return of an iterator', 'return of an iterator, as a getter', 'onEvent']
     await allIsWell(`await playAll(${JSON.stringify(places)}, { placement: 'process' }, true)`, places.length)
   })
+})
+
+test('what a program puts behind the API of OpenTelemetry does what it likes: calls are what they are', async () => {
+  const source = `
+    const api = await import('@opentelemetry/api')
+    const ids = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 }
+    const none = () => {}
+    const functions = ['setAttribute', 'setStatus', 'recordException', 'end']
+    const span = (own) => ({ spanContext: () => ids, isRecording: () => true, ...Object.fromEntries(functions.map((name) => [name, none])), ...own })
+    const tracer = (own, ofSpan) => ({ getTracer: () => ({ startSpan: () => span(ofSpan), ...own }) })
+    const manager = (active) => ({ active, with: (_, run) => run(), bind: (_, one) => one, enable: none, disable: none })
+    const parts = {
+      'getTracer': (odd) => ({ provider: { getTracer: odd } }),
+      'startSpan': (odd) => ({ provider: tracer({ startSpan: odd }) }),
+      ...Object.fromEntries(['spanContext', 'isRecording', ...functions].map((name) => [name, (odd) => ({ provider: tracer({}, { [name]: odd }) })])),
+      'active': (odd) => ({ manager: manager(odd) }),
+      'inject': (odd) => ({ propagator: { inject: odd, extract: none, fields: none } }),
+      'a carrier of nonsense': (odd) => ({
+        propagator: { inject: (_, carrier) => Object.assign(carrier, { traceparent: 7, tracestate: {}, odd, a: 'x'.repeat(5000) }), extract: none, fields: none },
+      }),
+      'a logger': (odd) => ({ provider: tracer({ startSpan: refuse('why') }), logger: { error: odd, warn: none, info: none, debug: none, verbose: none } }),
+    }
+    for (const [name, make] of Object.entries(parts)) {
+      places[name] = (odd) => {
+        const { provider = tracer({}), manager, propagator, logger } = make(odd)
+        api.trace.setGlobalTracerProvider(provider)
+        if (manager !== undefined) api.context.setGlobalContextManager(manager)
+        if (propagator !== undefined) api.propagation.setGlobalPropagator(propagator)
+        if (logger !== undefined) api.diag.setLogger(logger)
+        return {
+          over: () => { for (const part of [api.trace, api.context, api.propagation, api.diag]) part.disable() },
+          use: (signal) => [guest.fail('why'), guest.call('park', undefined, { signal }), guest.stream('count', 3).next(), guest.call('nothing', undefined, { context: { a: 'b' } })],
+        }
+      }
+    }
+    await playAll(Object.keys(parts))
+  `
+  await allIsWell(source, 12)
 })
 
 test('arguments that cannot be read are invalid-argument, in every function that takes some', async () => {

@@ -18,7 +18,10 @@ const placements: readonly (readonly [where: string, options: LoadOptions])[] = 
 ]
 
 const many = 12_001
-const functions = Array.from({ length: many }, (_, index) => `def function_number_${index}(argument): return ${index}\n`)
+const functions = Array.from(
+  { length: many },
+  (_, index) => `def function_number_${index}(argument): return ${index}\n`,
+)
 const manyFunctions = `python:${write(folder, 'many_functions.py', functions.join(''))}`
 const longCauses = `python:${write(
   folder,
