@@ -5,6 +5,7 @@ import { type Deferred, deferred } from '../common/deferred.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { Manifest } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { type BindingEvent, native } from '../native/addon.ts'
 import { type HubMember, join, leave, nextId, open } from '../native/hub.ts'
@@ -252,6 +253,6 @@ function orRemove<T>(id: number, make: () => T): T {
     return make()
   } catch (error) {
     native.removeConnection(id, 0)
-    throw error
+    throw toPolyloop(error, 'an instance cannot be made')
   }
 }

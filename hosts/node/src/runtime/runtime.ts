@@ -274,7 +274,9 @@ export class RuntimeCore {
 
   /** Lets calls in flight and waiting finish, then ends the guest. Once: later calls get the same promise. */
   unload(): Promise<void> {
-    this.#unloading ??= this.#end()
+    this.#unloading ??= this.#end().catch((error: unknown) => {
+      throw toPolyloop(error, `${this.name} could not be unloaded`)
+    })
     return this.#unloading
   }
 

@@ -39,6 +39,23 @@ def f(): pass
 `,
 )}`
 
+/** A chain that is longer than an error may be, with the stacks of all causes. */
+const longestCauses = `python:${write(
+  folder,
+  'longest_causes.py',
+  `
+def init(config):
+    error = None
+    for number in range(16):
+        link = OSError('the disk is full' + chr(0x1f600) * 100_000)
+        link.__cause__ = error
+        error = link
+    raise error
+
+def f(): pass
+`,
+)}`
+
 describe.each(placements)('%s', (_, options) => {
   test('a guest may have many functions', async () => {
     const guest = await load(manyFunctions, options)
@@ -69,6 +86,13 @@ describe.each(placements)('%s', (_, options) => {
       length += one.message.length + (one.guest?.stack?.length ?? 0)
     }
     expect([causes, length > 2 ** 20]).toEqual([8, true])
+  })
+
+  test('of a longer one the causes are told without their stacks, which the first stack tells', async () => {
+    const error = await rejection(load(longestCauses, options), 'init-failed', 'OSError: the disk is full')
+    const cause = error.cause as PolyloopError
+    expect([typeof error.guest?.stack, cause.guest?.stack]).toEqual(['string', undefined])
+    expect(cause.message).toContain('OSError: the disk is full')
   })
 
   test('a Rust guest may fail with a long message, and of one that is too long the beginning is told', async () => {
