@@ -15,18 +15,27 @@ export function howOf({ code, signal }: GuestExit): string {
   return code === null ? 'cannot be ended' : `exited with code ${code}`
 }
 
+/** Why there is no process. */
+interface Refusal {
+  readonly code: PolyloopErrorCode
+  readonly message: string
+}
+
 /** The code and the message for a program that cannot be run. */
-export function unrunnable(
-  program: string,
-  isMissing: boolean,
-  message: string,
-): { readonly code: PolyloopErrorCode; readonly message: string } {
+export function unrunnable(program: string, isMissing: boolean, message: string): Refusal {
   const advice = 'correct the path, or the option python or venv'
   if (isMissing) return { code: 'not-found', message: `there is no program '${program}': ${advice}` }
   const what = `'${program}' cannot be run: ${message}`
   const refusal = refusalOf(message)
+  // Otherwise the program is not to blame.
   if (refusal === undefined || refusal.code === 'init-failed')
     return { code: 'init-failed', message: `${what}: ${advice}` }
-  // The program is not to blame.
   return { code: refusal.code, message: `${what}; ${refusal.advice}` }
+}
+
+/** The code and the message for a shared guest that cannot be reached. */
+export function unreachable(message: string): Refusal {
+  const { code, advice } = refusalOf(message) ?? { code: 'init-failed' }
+  const what = `the shared guest cannot be reached: ${message}`
+  return { code, message: advice === undefined ? what : `${what}; ${advice}` }
 }
