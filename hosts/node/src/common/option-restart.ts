@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFrom } from './call-back.ts'
 import { type Described, integer, refuse } from './option-readers.ts'
 import { longestTimer } from './timers.ts'
 
@@ -58,7 +59,7 @@ export function toRestart(value: unknown, name: string): Required<RestartOptions
   if (value === false) return noRestart
   if (typeof value !== 'object' || value === null) return refuse(name, 'false, or an object')
   const settled = Object.entries(restartParts).map(([part, option]) => {
-    const given = (value as Readonly<Record<string, unknown>>)[part]
+    const given = readFrom(name, () => (value as Readonly<Record<string, unknown>>)[part])
     return [part, given === undefined ? option.default : option.read(given, `${name}.${part}`)]
   })
   return Object.fromEntries(settled) as Required<RestartOptions>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFrom } from './call-back.ts'
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import type { RuntimeEvent } from './events.ts'
@@ -76,7 +77,8 @@ export interface LoadOptions {
   readonly drainTimeout?: number
   /**
    * Whether the guest's code is loaded again whenever its file changes, as by `reload()`. If the guest is shared, the
-   * first of those who have set this does it for all. Off by default.
+   * first of those who have set this does it for all. If it cannot be watched (inotify is used up, its folder is gone) that is
+   * a warning, `PolyloopReload`, and the guest goes on. Off by default.
    */
   readonly hotReload?: boolean
   /** Told what happens to the guest. */
@@ -281,7 +283,9 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
   hotReload: {
     read: boolean,
     default: false,
-    doc: 'reload when the code changes; on threads, too. Of those who share a guest one does it for all',
+    doc:
+      'reload when the code changes; on threads, too. Of those who share a guest one does it for all. Code that cannot be ' +
+      'watched is a warning, `PolyloopReload`',
   },
   onEvent: {
     read: callback,
@@ -302,16 +306,22 @@ function entry<Name extends OptionName>(name: Name): Option<Name> {
  *
  * @throws invalid-argument, naming the option and what it takes
  */
-export function settle(given: LoadOptions): Settings {
-  if (typeof given !== 'object' || given === null) refuse('options', 'an object')
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(optionTable, name)) refuse(name, `an option: there are ${names.join(', ')}`)
-  }
+export function settle(options: LoadOptions): Settings {
+  if (typeof options !== 'object' || options === null) refuse('options', 'an object')
+  const given = readFrom('an option', () => copy(options))
   const placement = settleOne('placement', given, 'thread')
   if (placement === 'thread') refuseProcessOptions(given)
   const settled = Object.fromEntries(names.map((name) => [name, settleOne(name, given, placement)]))
   const settings = settled as unknown as Omit<Settings, 'encoding'>
   return { ...settings, encoding: toEncoding(settings.codec) }
+}
+
+/** The options as they are now: a getter may answer otherwise the next time. */
+function copy(given: LoadOptions): LoadOptions {
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(optionTable, name)) refuse(name, `an option: there are ${names.join(', ')}`)
+  }
+  return Object.fromEntries(names.map((name) => [name, given[name]]))
 }
 
 function settleOne<Name extends OptionName>(

@@ -5,6 +5,7 @@ import { type Deferred, deferred } from '../common/deferred.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { Manifest } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { type BindingEvent, native } from '../native/addon.ts'
 import { type HubMember, join, leave, nextId, open } from '../native/hub.ts'
@@ -81,15 +82,18 @@ export class Instance implements HubMember, ConnectionListener {
     const isRemote = placement === 'process'
     const options = { maxCalls, maxPayload, spin, process: isRemote, requests: requests.open() }
     this.#block = new Block(native.createConnection(this.id, JSON.stringify(options)))
-    this.connection = new Connection(this.id, this.#block, settings, dispatcher, requests, this)
+    const { id } = this
+    this.connection = orRemove(id, () => new Connection(id, this.#block, settings, dispatcher, requests, this))
     const printer = new Printer(name, settings.log)
     const toProcess = (onEvent: OnInstanceEvent): GuestProcess =>
       shared === false
         ? new OwnProcess(this.id, guest.command, drainTimeout, printer, onEvent)
         : new SharedProcess(this.id, guest, settings, index, printer, onEvent)
-    this.#placement = isRemote
-      ? new ProcessPlacement(this.id, guest, settings, (event) => this.onEvent(event), toProcess)
-      : new ThreadPlacement(this.id, guest, settings, printer, known !== undefined)
+    this.#placement = orRemove(id, () =>
+      isRemote
+        ? new ProcessPlacement(id, guest, settings, (event) => this.onEvent(event), toProcess)
+        : new ThreadPlacement(id, guest, settings, printer, known !== undefined),
+    )
     join(this.id, this)
   }
 
@@ -228,7 +232,7 @@ export class Instance implements HubMember, ConnectionListener {
     try {
       this.connection.manifest = this.#known?.text === text ? this.#known : new Manifest(text)
     } catch (cause) {
-      const message = `the manifest of ${this.#name} cannot be read: ${text.slice(0, 200)}`
+      const message = `the manifest of ${this.#name} cannot be read: ${text.slice(0, 200)}; ${(cause as Error).message}`
       this.#state = 'closing'
       this.#placement.close()
       this.started.reject(new PolyloopError('protocol', message, { cause }))
@@ -280,5 +284,15 @@ export class Instance implements HubMember, ConnectionListener {
     this.#rejectCalls(() => new PolyloopError('unloaded', `${this.#name} was unloaded before it had answered`))
     this.connection.takeBack(this.#placement.mayRead)
     this.gone.resolve()
+  }
+}
+
+/** Makes what a connection of the add-on needs; if that fails, the add-on forgets the connection. */
+function orRemove<T>(id: number, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    native.removeConnection(id, 0)
+    throw toPolyloop(error, 'an instance cannot be made')
   }
 }

@@ -89,13 +89,21 @@ export interface RuntimeHandle<T> extends AsyncDisposable {
 /** A loaded guest. */
 export type Runtime<T = Untyped> = RuntimeHandle<T> & Methods<T>
 
-/** Asked for by the language, by promises and by inspecting tools: not functions of a guest. */
+/** What every object of the language has, as `hasOwnProperty` and `toString`. */
+const ofObjects: ReadonlyMap<string, unknown> = new Map(
+  Object.entries(Object.getOwnPropertyDescriptors(Object.prototype))
+    .filter(([name]) => name !== 'constructor' && !name.startsWith('_'))
+    .map(([name, { value }]) => [name, value]),
+)
+
+/**
+ * Asked for by the language, by promises and by inspecting tools: not functions of a guest. What a guest has by such a
+ * name is called by `call`.
+ */
 const foreign = new Set([
+  ...Object.getOwnPropertyNames(Object.prototype),
   'then',
   'toJSON',
-  'toString',
-  'valueOf',
-  'constructor',
   'inspect',
   'nodeType',
   'asymmetricMatch',
@@ -131,7 +139,8 @@ export function toHandle<T>(core: RuntimeCore): Runtime<T> {
 function missing(core: RuntimeCore): object {
   return new Proxy(Object.create(null) as object, {
     get: (_, name) => {
-      if (typeof name === 'symbol' || foreign.has(name) || /^[_$@]/.test(name)) return undefined
+      if (typeof name === 'symbol') return undefined
+      if (foreign.has(name) || /^[_$@]/.test(name)) return ofObjects.get(name)
       return (...args: unknown[]) => core.call(name, args)
     },
   })

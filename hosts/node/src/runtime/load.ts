@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { PolyloopError } from '../common/errors.ts'
 import { differences, type LoadOptions, type Settings, settle } from '../common/options.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import { type Locator, parseLocator } from '../guests/locator.ts'
 import { prepare } from '../guests/prepare.ts'
 import { keepFromExit, unloadBeforeExit } from '../instances/exit-hook.ts'
@@ -61,7 +62,7 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
   }
   const runtime = begin(core, parsed).catch((error: unknown) => {
     forget()
-    throw error
+    throw toPolyloop(error, `${locator} could not be loaded`)
   })
   const loaded = { settings, core, runtime }
   add(key, loaded)
@@ -84,10 +85,16 @@ async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
   const guest = await prepare(parsed, settings)
   const tracing = settings.tracing ? loadTracing() : undefined
   await core.supervisor.start(guest)
-  // Before the first call, which is to be traced like the others.
-  await tracing
-  if (settings.hotReload) watchGuest(core, parsed)
-  return toHandle<Untyped>(core)
+  try {
+    // Before the first call, which is to be traced like the others.
+    await tracing
+    if (settings.hotReload) watchGuest(core, parsed)
+    return toHandle<Untyped>(core)
+  } catch (error) {
+    // Nobody will have a handle of it.
+    await core.unload()
+    throw error
+  }
 }
 
 function watchGuest(core: RuntimeCore, parsed: Locator): void {

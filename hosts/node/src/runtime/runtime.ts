@@ -12,6 +12,7 @@ import { PolyloopError } from '../common/errors.ts'
 import { flag } from '../common/layout.ts'
 import type { Manifest, Method } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
+import { reasonOf, toPolyloop } from '../common/reasons.ts'
 import { CodeWatcher } from '../instances/code-watcher.ts'
 import { Supervisor } from '../instances/supervisor.ts'
 import { nextId } from '../native/hub.ts'
@@ -22,6 +23,9 @@ import { activeContext } from '../observe/tracing.ts'
 import { RequestHeap } from '../ring/request-heap.ts'
 import { type Starting, type UnloadOptions, unloadTimeout } from './limits.ts'
 import { type Stats, statsOf } from './stats.ts'
+
+/** Functions that are named in the message of one that the guest does not have. */
+const shownNames = 100
 
 /** A runtime behind its handle: what its calls go through before an instance has them. */
 export class RuntimeCore implements Starting {
@@ -95,8 +99,9 @@ export class RuntimeCore implements Starting {
   }
 
   /** A call that was never sent. */
-  #refuse(error: unknown, observer: Observer | undefined): Promise<never> {
-    if (error instanceof PolyloopError) this.dispatcher.counters.fail(error.code)
+  #refuse(thrown: unknown, observer: Observer | undefined): Promise<never> {
+    const error = toPolyloop(thrown, 'the call cannot be made', 'invalid-argument')
+    this.dispatcher.counters.fail(error.code)
     observer?.failed(error)
     return Promise.reject(error)
   }
@@ -132,7 +137,8 @@ export class RuntimeCore implements Starting {
       const method = this.manifest?.number(name)
       if (method === undefined) throw this.#missing(name)
       return this.#read(this.#feed(method, args, options, { responseStream, observer }), responseStream, observer)
-    } catch (error) {
+    } catch (thrown) {
+      const error = toPolyloop(thrown, 'the call cannot be made', 'invalid-argument')
       observer?.failed(error)
       throw error
     }
@@ -238,9 +244,11 @@ export class RuntimeCore implements Starting {
   }
 
   #missing(name: string): PolyloopError {
-    const names = this.methods.map((method) => method.name)
-    const known = names.length === 0 ? 'it declares no functions: use send()' : `it has ${names.join(', ')}`
-    return new PolyloopError('not-found', `${this.name} has no function '${String(name)}': ${known}`)
+    const names = this.methods.slice(0, shownNames).map((method) => method.name)
+    const more = this.methods.length - names.length
+    const all = `it has ${names.join(', ')}${more === 0 ? '' : ` and ${more} more`}`
+    const known = names.length === 0 ? 'it declares no functions: use send()' : all
+    return new PolyloopError('not-found', `${this.name} has no function '${reasonOf(name)}': ${known}`)
   }
 
   /** Loads the guest's code again. */
@@ -248,7 +256,11 @@ export class RuntimeCore implements Starting {
     if (!this.open) throw this.#refusal()
     if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
     // RELOAD 1 ask
-    await this.supervisor.rollout.reload()
+    try {
+      await this.supervisor.rollout.reload()
+    } catch (error) {
+      throw toPolyloop(error, `${this.name} could not be reloaded`)
+    }
   }
 
   /** Loads the guest's code again whenever it changes, until the unload. */
@@ -278,7 +290,9 @@ export class RuntimeCore implements Starting {
     } catch (error) {
       return Promise.reject(error)
     }
-    this.#unloading ??= this.#end()
+    this.#unloading ??= this.#end().catch((error: unknown) => {
+      throw toPolyloop(error, `${this.name} could not be unloaded`)
+    })
     if (within !== undefined) this.#bound(within)
     return this.#unloading
   }
