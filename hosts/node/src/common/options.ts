@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { toSignal } from './abort.ts'
 import { readFrom } from './call-back.ts'
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
@@ -263,7 +265,7 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     doc: 'milliseconds after which `load` rejects with `deadline`, and what it has started is ended; 0: not bounded',
   },
   signal: {
-    read: (value, name) => (value instanceof AbortSignal ? value : refuse(name, 'an AbortSignal')),
+    read: toSignal,
     default: undefined,
     differs: () => false,
     doc: 'an `AbortSignal`: `load` rejects with `cancelled` when it aborts, and what it has started is ended',

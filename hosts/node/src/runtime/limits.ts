@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long callers wait for a start or an end.
+import { abortReason, offAbort, onAbort } from '../common/abort.ts'
+import { readFrom } from '../common/call-back.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { integer } from '../common/option-readers.ts'
 import type { Settings } from '../common/options.ts'
@@ -20,7 +22,7 @@ export function unloadTimeout(options: UnloadOptions | undefined): number | unde
   if (typeof options !== 'object' || options === null) {
     throw new PolyloopError('invalid-argument', 'the options of unload are not an object: pass { timeout }')
   }
-  const { timeout } = options
+  const timeout = readFrom('the options of unload', () => options.timeout)
   return timeout === undefined ? undefined : integer(0, longestTimer)(timeout, 'timeout')
 }
 
@@ -48,7 +50,7 @@ export function startWithin<T>(start: Promise<T>, starting: Starting, { timeout,
       if (!waits) return
       waits = false
       clearTimeout(timer)
-      signal?.removeEventListener('abort', abort)
+      if (signal !== undefined) offAbort(signal, abort)
       starting.waiters--
     }
     const giveUp = (error: PolyloopError): void => {
@@ -56,18 +58,18 @@ export function startWithin<T>(start: Promise<T>, starting: Starting, { timeout,
       reject(error)
       if (starting.waiters === 0) starting.abandonStart(error)
     }
-    const abort = (): void => giveUp(cancelled(starting.name, signal))
+    const abort = (): void => giveUp(cancelled(starting.name, signal as AbortSignal))
     const expire = (): void => {
       const advice = 'its import or init takes longer, or hangs: give it more time, or see what it waits for'
       giveUp(new PolyloopError('deadline', `${starting.name} has not started within ${timeout} ms: ${advice}`))
     }
     if (timeout > 0) timer = setTimeout(expire, timeout)
-    signal?.addEventListener('abort', abort)
+    if (signal !== undefined) onAbort(signal, abort)
     start.finally(stop).then(resolve, reject)
   })
 }
 
 /** The error of a load whose signal has aborted. */
-export function cancelled(name: string, signal: AbortSignal | undefined): PolyloopError {
-  return new PolyloopError('cancelled', `the load of ${name} was cancelled`, { cause: signal?.reason })
+export function cancelled(name: string, signal: AbortSignal): PolyloopError {
+  return new PolyloopError('cancelled', `the load of ${name} was cancelled`, { cause: abortReason(signal) })
 }

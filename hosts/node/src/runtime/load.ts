@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isAborted } from '../common/abort.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { differences, type LoadOptions, type Settings, settle } from '../common/options.ts'
 import { toPolyloop } from '../common/reasons.ts'
@@ -29,7 +30,8 @@ export async function load<T = Untyped>(locator: string, options: LoadOptions = 
     await gone(known, settings)
     remove(key, known.core)
   }
-  if (settings.signal?.aborted === true) throw cancelled(locator, settings.signal)
+  const { signal } = settings
+  if (signal !== undefined && isAborted(signal)) throw cancelled(locator, signal)
   const { runtime, core } = first(locator, parsed, key, settings)
   return startWithin(runtime, core, settings) as Promise<Runtime<T>>
 }
