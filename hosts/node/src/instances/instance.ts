@@ -73,7 +73,7 @@ export class Instance implements HubMember, ConnectionListener {
     this.id = nextId()
     const { maxCalls, maxPayload, spin, placement, shared, drainTimeout } = settings
     const isRemote = placement === 'process'
-    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: requests.open() }
+    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: requests.open(isRemote) }
     this.#block = new Block(native.createConnection(this.id, JSON.stringify(options)))
     this.connection = new Connection(this.id, this.#block, settings, dispatcher, requests, this)
     const printer = new Printer(name, settings.log)
