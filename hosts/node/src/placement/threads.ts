@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { guestOptions, type Settings } from '../common/options.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
+import { copyLibrary } from './library-copy.ts'
 import type { Placement } from './placement.ts'
 import type { Printer } from './printer.ts'
 
@@ -64,7 +65,7 @@ function copy(library: string): { readonly path: string; remove(): void } {
   const path = join(folder, basename(library))
   const remove = (): void => rmSync(folder, { recursive: true, force: true })
   try {
-    copyFileSync(library, path)
+    copyLibrary(library, path)
   } catch (error) {
     remove()
     throw error
