@@ -5,7 +5,7 @@ mod response;
 
 use std::{
     io,
-    sync::{Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use polyloop_ring::{
@@ -83,7 +83,7 @@ pub struct Connection {
     block: Block,
     pub(crate) tasks: Tasks,
     completer: completion::Completer,
-    slabs: Slabs,
+    slabs: Arc<Slabs>,
     pub(crate) streams: Streams,
     /// Where addresses count from, with a guest in a process of its own.
     requests: Option<Mapping>,
@@ -131,7 +131,7 @@ impl Connection {
             tasks: Tasks::new(block.constants().request_buffers as usize),
             block,
             completer: completion::Completer::default(),
-            slabs,
+            slabs: Arc::new(slabs),
             streams: Streams::default(),
             requests,
             acting: Mutex::default(),
@@ -149,8 +149,8 @@ impl Connection {
         &self.block
     }
 
-    /// The memory of large responses.
-    pub fn slabs(&self) -> &Slabs {
+    /// The memory of large responses, which may outlive the connection.
+    pub fn slabs(&self) -> &Arc<Slabs> {
         &self.slabs
     }
 
@@ -308,6 +308,12 @@ impl Connection {
     /// Whether its host has left.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.abandoned.get().is_some()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.slabs.retire();
     }
 }
 

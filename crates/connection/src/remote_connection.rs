@@ -22,7 +22,7 @@ use polyloop_ring::{
 pub struct RemoteConnection {
     block: Block,
     requests: Arc<RequestHeap>,
-    responses: HostEnd,
+    responses: Arc<HostEnd>,
     files: Mutex<Option<[OwnedFd; 3]>>,
 }
 
@@ -39,7 +39,7 @@ impl RemoteConnection {
         let (block, file) = Block::shared(Layout::new(calls))?;
         let (responses, of_responses) = HostEnd::new()?;
         let files = Mutex::new(Some([file, of_requests, of_responses]));
-        Ok(Self { block, requests, responses, files })
+        Ok(Self { block, requests, responses: Arc::new(responses), files })
     }
 
     /// The memory that host and guest share.
@@ -78,8 +78,8 @@ impl RemoteConnection {
         self.requests.place(request)
     }
 
-    /// The memory of large responses.
-    pub fn responses(&self) -> &HostEnd {
+    /// The memory of large responses, which may outlive the connection.
+    pub fn responses(&self) -> &Arc<HostEnd> {
         &self.responses
     }
 

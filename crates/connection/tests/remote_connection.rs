@@ -30,7 +30,7 @@ use polyloop_ring::{
     layout::{REQUEST_BYTES, RESPONSE_BYTES, VERSION},
     region::{Access, Block, Mapping, file},
     request_heap::{Allocation, RequestHeap},
-    slab::{SHARED_LIMIT, SLAB_BYTES},
+    slab::{SHARED_LIMIT, SIZES},
     submission::{self, Submitter},
 };
 
@@ -119,7 +119,8 @@ impl Pair {
             0 => (self.remote.block().response(c.task), RESPONSE_BYTES),
             slab if c.flags & FLAG_OWN != 0 => self.remote.responses().lend(slab, bytes).unwrap(),
             slab => {
-                let lend = || self.remote.responses().lend(slab, SLAB_BYTES).unwrap();
+                let (_, long) = SIZES.iter().find(|(most, _)| bytes <= *most).unwrap();
+                let lend = || self.remote.responses().lend(slab, *long).unwrap();
                 *self.shared.borrow_mut().entry(slab).or_insert_with(lend)
             }
         };
@@ -135,8 +136,8 @@ impl Pair {
 
     /// The host is done with all that a shared slab held.
     fn give_back(&self, slab: u32) {
-        assert!(self.shared.borrow_mut().remove(&slab).is_some());
-        self.remote.responses().give_back(slab, SLAB_BYTES);
+        let (_, bytes) = self.shared.borrow_mut().remove(&slab).unwrap();
+        self.remote.responses().give_back(slab, bytes);
     }
 
     fn end(&self) {

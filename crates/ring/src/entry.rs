@@ -22,7 +22,8 @@ pub const RESPONSE: u8 = 1;
 pub const ITEM: u8 = 2;
 /// Completion kind: a held request payload is free.
 pub const RELEASE: u8 = 16;
-/// Completion kind: no more responses will come out of `slab`; `aux` of them did.
+/// Completion kind: no more responses will come out of `slab`, which has `length` bytes; `aux` of
+/// them did.
 pub const SEAL: u8 = 17;
 /// Completion kind: lines of log wait.
 pub const LOG: u8 = 18;

@@ -14,7 +14,7 @@ pub const HEADER_BYTES: usize = 20 * LINE;
 /// First word of a block: "PLRB".
 pub const MAGIC: u32 = 0x4252_4c50;
 /// Version of this layout.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Bytes of a ring entry.
 pub const ENTRY_BYTES: usize = 32;
 /// Requests up to this size are copied into their slot; larger ones are pinned.

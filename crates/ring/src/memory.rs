@@ -11,4 +11,8 @@ pub mod region;
 #[cfg(not(loom))]
 pub mod request_heap;
 #[cfg(not(loom))]
+pub(crate) mod reserve;
+#[cfg(not(loom))]
 pub mod slab;
+#[cfg(not(loom))]
+mod space;

@@ -10,6 +10,7 @@ use polyloop_ring::{
         Constants, ENTRY_BYTES, HEADER_BYTES, Header, LINE, MAGIC, MAX_SLOTS, REQUEST_BYTES, RESPONSE_BYTES,
         VERSION, WINDOW_BYTES,
     },
+    slab::SIZES,
     tasks::GENERATIONS,
 };
 use serde_json::{Value, json};
@@ -76,7 +77,7 @@ fn golden() -> Value {
         "headerOffsets": words(),
         "kinds": { "call": 1, "item": ITEM, "end": 3, "cancel": 4, "credit": 5, "response": RESPONSE, "release": RELEASE, "seal": SEAL, "log": LOG },
         "flags": { "held": FLAG_HELD, "own": FLAG_OWN, "timed": FLAG_TIMED },
-        "layouts": layouts,
+        "slabSizes": SIZES, "layouts": layouts,
         "submission": { "bytes": hex(submission.into()), "fields": {
             "task": submission.task, "kind": submission.kind, "flags": submission.flags, "method": submission.method,
             "stream": submission.stream, "length": submission.length, "address": "0x0102030405060708", "deadline": "0x1112131415161718" } },

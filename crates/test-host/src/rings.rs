@@ -2,6 +2,8 @@
 //! The host's end of a block, and a guest of plain Rust.
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     os::fd::BorrowedFd,
     sync::{
         Arc,
@@ -87,6 +89,8 @@ pub struct Loaded {
     pub connection: Arc<Connection>,
     events: Receiver<Event>,
     guests: Receiver<Box<dyn Guest>>,
+    /// Slabs, which are opened once.
+    opened: RefCell<HashMap<u32, (*mut u8, usize)>>,
 }
 
 /// Bytes of one response, at most.
@@ -111,7 +115,7 @@ pub fn start_in(config: &str, function: Function, make: impl FnOnce(Box<dyn Host
     let options = StartOptions { config: config.into(), ..StartOptions::default() };
     let open = move || Ok(Box::new(TestGuest { function, thread: None }) as Box<dyn Guest>);
     load(Arc::clone(&connection), options, open, move |guest| keep.send(guest).unwrap()).unwrap();
-    Loaded { connection, events, guests }
+    Loaded { connection, events, guests, opened: RefCell::default() }
 }
 
 /// The watchdog of every wait.
@@ -205,8 +209,14 @@ impl Loaded {
     pub fn payload(&self, c: Completion) -> Vec<u8> {
         let start = match c.slab {
             0 => self.connection.block().response(c.task),
-            // SAFETY: the offset lies in the slab.
-            slab => unsafe { self.connection.slabs().open(slab).unwrap().as_ptr().add(c.offset as usize) },
+            slab => {
+                let mut opened = self.opened.borrow_mut();
+                let open = || self.connection.slabs().open(slab).unwrap();
+                let (start, len) = *opened.entry(slab).or_insert_with(open);
+                assert!(c.offset as usize <= len);
+                // SAFETY: the offset lies in the slab.
+                unsafe { start.add(c.offset as usize) }
+            }
         };
         // SAFETY: the guest has published that many bytes there.
         unsafe { std::slice::from_raw_parts(start, c.length as usize) }.to_vec()

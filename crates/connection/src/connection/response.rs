@@ -4,7 +4,11 @@
 use std::io;
 
 use polyloop_abi::{STATUS_ERROR, STATUS_OK};
-use polyloop_ring::{Completion, entry, layout::RESPONSE_BYTES, slab::Place};
+use polyloop_ring::{
+    Completion, entry,
+    layout::RESPONSE_BYTES,
+    slab::{Place, Sealed},
+};
 
 use super::Connection;
 use crate::error::ErrorObject;
@@ -48,13 +52,24 @@ impl Connection {
         if data.len() > limit {
             self.refuse(head, "too-large", &self.too_large(data.len()));
         } else if let Err(error) = self.complete(head, data, &context) {
-            self.refuse(
-                head,
-                "overloaded",
-                &format!("there is no memory for a response of {} bytes: {error}", data.len()),
-            );
+            self.refuse_for_want(head, data.len(), &error);
         }
         true
+    }
+
+    /// Answers that there is no memory for an answer.
+    fn refuse_for_want(&self, head: Completion, len: usize, error: &io::Error) {
+        let never = error.kind() == io::ErrorKind::FileTooLarge;
+        let (code, advice) = if never {
+            (
+                "too-large",
+                ": raise the limit of address space (ulimit -v, LimitAS=), or return less at a time",
+            )
+        } else {
+            ("overloaded", "")
+        };
+        let message = format!("there is no memory for a response of {len} bytes: {error}{advice}");
+        self.refuse(head, code, &message);
     }
 
     fn too_large(&self, len: usize) -> String {
@@ -88,8 +103,9 @@ impl Connection {
             std::ptr::copy_nonoverlapping(data.as_ptr(), place.start, data.len());
             std::ptr::copy_nonoverlapping(context.as_ptr(), place.start.add(data.len()), context.len());
         }
-        if let Some((slab, count)) = place.sealed {
-            self.publish(Completion { kind: entry::SEAL, slab, aux: count.into(), ..Completion::default() });
+        if let Some(Sealed { slab, count, bytes }) = place.sealed {
+            let (kind, aux) = (entry::SEAL, count.into());
+            self.publish(Completion { kind, slab, length: bytes, aux, ..Completion::default() });
         }
         let own = if place.own { entry::FLAG_OWN } else { 0 };
         // STOP 7 response

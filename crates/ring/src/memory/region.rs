@@ -77,16 +77,34 @@ impl Mapping {
             .ok_or_else(|| io::Error::other("mapped at 0"))
     }
 
-    /// Gives the memory of a part back, which then reads as zeros. Only of a file that is mapped to
-    /// be written.
+    /// Gives the memory of a part back, which then reads as zeros. Of a file only if it is mapped
+    /// to be written.
     ///
     /// # Panics
     /// If the part does not lie in the mapping.
     pub fn forget(&self, offset: usize, len: usize) {
         assert!(offset.checked_add(len).is_some_and(|end| end <= self.len));
-        // SAFETY: the part lies in the mapping, whose users gave it up. If that fails, the memory
-        // stays, which harms nobody.
-        unsafe { libc::madvise(self.as_ptr().add(offset).cast(), len, libc::MADV_REMOVE) };
+        // SAFETY: the part lies in the mapping, whose users gave it up. The first is for files, the
+        // second for what is none. If both fail, the memory stays, which harms nobody.
+        unsafe {
+            let start = self.as_ptr().add(offset).cast();
+            if libc::madvise(start, len, libc::MADV_REMOVE) != 0 {
+                libc::madvise(start, len, libc::MADV_DONTNEED);
+            }
+        }
+    }
+
+    /// Gives the address space of a part back. `false`: the part is still mapped.
+    ///
+    /// # Safety
+    /// Nobody uses the part, which is mapped, and the mapping is never dropped.
+    ///
+    /// # Panics
+    /// If the part does not lie in the mapping.
+    pub(crate) unsafe fn unmap(&self, offset: usize, len: usize) -> bool {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len));
+        // SAFETY: the part lies in the mapping, and nobody uses it, promises the caller.
+        unsafe { libc::munmap(self.as_ptr().add(offset).cast(), len) == 0 }
     }
 
     /// First byte.

@@ -3,58 +3,25 @@
 //! its own: the host copies them here, or has written them here in the first place, and the guest
 //! reads them in place. So does a guest in the host's process with what was written here.
 //!
-//! One file in memory, which takes memory as it is touched. Up to a megabyte an allocation has a
-//! place of a power of two, which the next of its size gets again; a larger one has whole
-//! megabytes. An address is an offset in the file.
+//! One file in memory, which takes memory as it is touched, in chunks: small requests share some,
+//! by the host's doing. An address is an offset in the file.
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+use std::{io, os::fd::OwnedFd, sync::Arc};
+
+use crate::memory::{
+    chunks::CHUNK_BYTES,
+    reserve::{Reserve, chunks},
+    space::set_aside,
 };
-
-use crate::{
-    memory::{
-        chunks::CHUNK_BYTES,
-        region::{Access, Mapping, file},
-    },
-    sync::Mutex,
-};
-
-/// 64 GiB of address space.
-const CHUNKS: usize = 65_536;
-/// Smallest place; a request that is smaller fits its request buffer.
-const SMALLEST: usize = 8 << 10;
-const CLASSES: usize = (CHUNK_BYTES / SMALLEST).ilog2() as usize + 1;
-/// Chunks of large allocations whose memory is kept.
-const KEPT_CHUNKS: usize = 128;
 
 /// Where the requests of one runtime lie, whichever of its instances they go to.
-pub struct RequestHeap {
-    memory: Mapping,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// Free places of each size; the last one freed is the warmest.
-    free: [Vec<usize>; CLASSES],
-    /// Which chunks are in use: by small places for good, by a large one until it is freed.
-    used: Vec<bool>,
-    /// Which free chunks may have memory.
-    kept: Vec<bool>,
-    kept_count: usize,
-}
+pub struct RequestHeap(Reserve);
 
 /// The place of one request, which is free again when this is dropped.
 pub struct Allocation {
     owner: Arc<RequestHeap>,
-    offset: usize,
+    first: usize,
     len: usize,
-}
-
-fn class(len: usize) -> Option<usize> {
-    let size = len.next_power_of_two().max(SMALLEST);
-    (size <= CHUNK_BYTES).then(|| (size / SMALLEST).ilog2() as usize)
 }
 
 impl RequestHeap {
@@ -63,31 +30,32 @@ impl RequestHeap {
     /// # Errors
     /// If its address space cannot be had.
     pub fn new() -> io::Result<(Arc<Self>, OwnedFd)> {
-        let file = file(c"polyloop-requests", CHUNKS * CHUNK_BYTES)?;
-        let memory = Mapping::of(file.as_fd(), Access::Write)?;
-        let mut used = vec![false; CHUNKS];
+        let (memory, file) = set_aside(c"polyloop-requests")?;
+        let reserve = Reserve::new(memory);
         // So that no address is 0.
-        used[0] = true;
-        let state = State {
-            free: std::array::from_fn(|_| Vec::new()),
-            used,
-            kept: vec![false; CHUNKS],
-            kept_count: 0,
-        };
-        Ok((Arc::new(Self { memory, state: Mutex::new(state) }), file))
+        reserve.claim(0..1);
+        Ok((Arc::new(Self(reserve)), file))
     }
 
     /// A place for a request of n bytes, which say whatever the last request there left.
     ///
     /// # Errors
-    /// If there is none.
-    ///
-    /// # Panics
-    /// Never: the lock is not held across anything that panics.
+    /// If there is none: of the kind [`io::ErrorKind::FileTooLarge`] if there never is.
     pub fn reserve(self: &Arc<Self>, len: usize) -> io::Result<Allocation> {
-        let found = self.state.lock().unwrap().find(len);
-        let offset = found.ok_or_else(|| io::Error::other("requests that are kept fill all places"))?;
-        Ok(Allocation { owner: Arc::clone(self), offset, len })
+        let first = self.0.find(chunks(len)).ok_or_else(|| self.refusal(len))?;
+        Ok(Allocation { owner: Arc::clone(self), first, len })
+    }
+
+    fn refusal(&self, len: usize) -> io::Error {
+        let most = self.0.memory().len() - CHUNK_BYTES;
+        if len <= most {
+            return io::Error::other("requests that are kept fill all places");
+        }
+        let why = format!(
+            "{most} bytes of address space are set aside for all requests: raise its limit (ulimit -v, \
+             LimitAS=), or send less at a time"
+        );
+        io::Error::new(io::ErrorKind::FileTooLarge, why)
     }
 
     /// Copies a request to a place of its own.
@@ -101,90 +69,47 @@ impl RequestHeap {
         unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), allocation.as_ptr(), request.len()) };
         Ok(allocation)
     }
+
+    /// No request will come any more: what is in use stays, and nothing else.
+    pub fn retire(&self) {
+        self.0.retire();
+    }
 }
 
 impl Allocation {
     /// Where the allocation lies in the file, never 0.
     pub fn address(&self) -> u64 {
-        self.offset as u64
+        (self.first * CHUNK_BYTES) as u64
     }
 
     /// The first byte. As many as were asked for are the owner's alone until this is dropped;
     /// guests may read them.
     pub fn as_ptr(&self) -> *mut u8 {
-        // SAFETY: the place lies in the mapping.
-        unsafe { self.owner.memory.as_ptr().add(self.offset) }
+        self.owner.0.at(self.first)
     }
 }
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        let Self { owner, offset, len } = self;
-        owner.state.lock().unwrap().free(*offset, *len, &owner.memory);
-    }
-}
-
-impl State {
-    fn find(&mut self, len: usize) -> Option<usize> {
-        let Some(class) = class(len) else {
-            return self.run(len.div_ceil(CHUNK_BYTES)).map(|chunk| chunk * CHUNK_BYTES);
-        };
-        if let Some(offset) = self.free[class].pop() {
-            return Some(offset);
-        }
-        let start = self.run(1)? * CHUNK_BYTES;
-        let size = SMALLEST << class;
-        self.free[class].extend((size..CHUNK_BYTES).step_by(size).rev().map(|at| start + at));
-        Some(start)
-    }
-
-    /// Free chunks in a row, now used: the first.
-    fn run(&mut self, wanted: usize) -> Option<usize> {
-        let mut run = 0;
-        for chunk in 0..CHUNKS {
-            run = if self.used[chunk] { 0 } else { run + 1 };
-            if run == wanted {
-                let range = chunk + 1 - wanted..=chunk;
-                self.used[range.clone()].fill(true);
-                self.kept_count -= self.kept[range.clone()].iter().filter(|kept| **kept).count();
-                self.kept[range].fill(false);
-                return Some(chunk + 1 - wanted);
-            }
-        }
-        None
-    }
-
-    fn free(&mut self, offset: usize, len: usize, memory: &Mapping) {
-        if let Some(class) = class(len) {
-            self.free[class].push(offset);
-            return;
-        }
-        let count = len.div_ceil(CHUNK_BYTES);
-        let range = offset / CHUNK_BYTES..offset / CHUNK_BYTES + count;
-        if self.kept_count + count <= KEPT_CHUNKS {
-            self.kept[range.clone()].fill(true);
-            self.kept_count += count;
-        } else {
-            memory.forget(offset, count * CHUNK_BYTES);
-        }
-        self.used[range].fill(false);
+        self.owner.0.give_back(self.first..self.first + chunks(self.len), 0);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::reserve::KEPT_BYTES;
 
     fn read(heap: &RequestHeap, allocation: &Allocation) -> Vec<u8> {
+        let offset = usize::try_from(allocation.address()).unwrap();
         // SAFETY: the allocation lies in the mapping, and nobody writes.
-        unsafe { std::slice::from_raw_parts(heap.memory.as_ptr().add(allocation.offset), allocation.len) }
-            .to_vec()
+        unsafe { std::slice::from_raw_parts(heap.0.memory().as_ptr().add(offset), allocation.len) }.to_vec()
     }
 
     #[test]
     fn requests_of_every_size_lie_apart_and_whole() {
         let (heap, _file) = RequestHeap::new().unwrap();
-        let sizes = [1, 8192, 8193, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 5 * CHUNK_BYTES, 4097, 1];
+        let sizes = [1, 8192, 8193, 100_000, CHUNK_BYTES, CHUNK_BYTES + 1, 50 * CHUNK_BYTES, 4097, 1];
         let requests: Vec<Vec<u8>> = sizes.iter().zip(1..).map(|(size, seed)| vec![seed; *size]).collect();
         let placed: Vec<Allocation> = requests.iter().map(|request| heap.place(request).unwrap()).collect();
         for (request, allocation) in requests.iter().zip(&placed) {
@@ -217,21 +142,35 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_large_allocations_beyond_what_is_kept_is_given_back() {
+    fn the_memory_of_allocations_beyond_what_is_kept_is_given_back() {
         let (heap, _file) = RequestHeap::new().unwrap();
-        let placed: Vec<Allocation> =
-            (0..3).map(|_| heap.place(&vec![7; KEPT_CHUNKS / 2 * CHUNK_BYTES]).unwrap()).collect();
-        let places: Vec<usize> = placed.iter().map(|allocation| allocation.offset).collect();
+        let placed: Vec<Allocation> = (0..3).map(|_| heap.place(&vec![7; KEPT_BYTES / 2]).unwrap()).collect();
+        let places: Vec<*mut u8> = placed.iter().map(Allocation::as_ptr).collect();
         drop(placed);
         // SAFETY: within the mapping; nobody writes.
-        let left = places.iter().filter(|at| unsafe { heap.memory.as_ptr().add(**at).read() } == 7);
+        let left = places.iter().filter(|at| unsafe { at.read() } == 7);
         assert_eq!(left.count(), 2);
     }
 
     #[test]
-    fn no_place_is_no_panic() {
+    fn no_place_is_no_panic_and_says_what_there_is() {
         let (heap, _file) = RequestHeap::new().unwrap();
-        assert!(heap.state.lock().unwrap().find(CHUNKS * CHUNK_BYTES).is_none());
+        let whole = heap.0.memory().len();
+        let error = heap.reserve(whole).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(error.to_string().contains("ulimit -v"), "{error}");
+        let most = heap.reserve(whole - CHUNK_BYTES).unwrap();
+        assert!(heap.reserve(1).err().unwrap().to_string().contains("fill all places"));
+        drop(most);
         assert!(heap.place(b"small").is_ok());
+    }
+
+    #[test]
+    fn what_is_in_use_outlives_the_last_request() {
+        let (heap, _file) = RequestHeap::new().unwrap();
+        let kept = heap.place(b"kept").unwrap();
+        heap.retire();
+        assert_eq!(read(&heap, &kept), b"kept");
+        assert!(heap.reserve(1).is_err());
     }
 }

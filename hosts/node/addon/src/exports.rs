@@ -16,7 +16,7 @@ use self::{
         take_log,
     },
     environment::open_hub,
-    memory::{alloc, pin, release_request_heap, slab},
+    memory::{alloc, open_request_heap, pin, release_request_heap, slab},
     process::{
         child_descriptors, close_child_descriptors, join_shared_guest, parking_words, private_memory,
         shared_guest_sockets, start_broker,
@@ -58,6 +58,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"actOnControlRing" => act_on_control_ring,
         c"slab" => slab,
         c"alloc" => alloc,
+        c"openRequestHeap" => open_request_heap,
         c"releaseRequestHeap" => release_request_heap,
         c"takeLog" => take_log,
         c"counts" => counts,

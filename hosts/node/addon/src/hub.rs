@@ -14,7 +14,10 @@ pub mod handles;
 mod notices;
 mod turn;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use napi_sys as sys;
 use polyloop_connection::unload;
@@ -78,19 +81,18 @@ impl Hub {
             .ok_or_else(|| format!("there is no connection {id}").into())
     }
 
-    /// Where the requests of a runtime lie; made for its first instance.
-    pub fn open_requests(&mut self, id: u32, process: bool) -> Result<Arc<Requests>> {
-        if let Some(requests) = self.requests.get(&id) {
-            return Ok(Arc::clone(requests));
+    /// Makes the memory that the requests of a runtime lie in.
+    pub fn open_requests(&mut self, id: u32, process: bool) -> Result<()> {
+        if let Entry::Vacant(place) = self.requests.entry(id) {
+            place.insert(Arc::new(Requests::new(process)?));
         }
-        let requests = Arc::new(Requests::new(process)?);
-        self.requests.insert(id, Arc::clone(&requests));
-        Ok(requests)
+        Ok(())
     }
 
-    /// The same memory, if there is some.
+    /// The same memory. None once it was released: nobody would release it again.
     pub fn requests(&self, id: u32) -> Result<&Arc<Requests>> {
-        self.requests.get(&id).ok_or_else(|| format!("there is no memory for requests of {id}").into())
+        let none = || format!("there is no memory for requests of {id}: its runtime was unloaded").into();
+        self.requests.get(&id).ok_or_else(none)
     }
 
     /// Keeps the loop alive from now on.
@@ -116,6 +118,7 @@ impl Hub {
             if let Placement::Process(remote) = &member.placement {
                 // Of one that never got there; JavaScript may hold the block for long.
                 remote.close_files();
+                remote.responses().retire();
             }
             if may_read {
                 member.abandon();

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use napi_sys::{napi_env, napi_value};
-use polyloop_connection::{Connection, RemoteConnection};
-use polyloop_ring::region::{Mapping, ParkingWords};
+use polyloop_ring::{arena::HostEnd, region::ParkingWords, slab::Slabs};
 
 use crate::{
-    napi::{Result, external, integer, pair},
+    napi::{Result, external, integer, pair, want},
     placement::Placement,
     requests::Requests,
 };
@@ -28,37 +27,36 @@ pub fn parking_words(env: napi_env, parking: Arc<ParkingWords>) -> Result<napi_v
     unsafe { external(env, start, len, parking) }
 }
 
-/// A slab in JavaScript's hands. Its fields matter for its drop alone: the slab goes back to the
-/// connection that carves from it, and its pages stay mapped until then.
+/// A slab in JavaScript's hands. Its drop gives the slab back to what it was carved from, where its
+/// pages stay mapped until then, whatever becomes of the connection.
 struct Lent {
-    connection: Arc<Connection>,
+    slabs: Arc<Slabs>,
     slab: u32,
-    _memory: Arc<Mapping>,
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        self.connection.slabs().recycle(self.slab);
+        self.slabs.recycle(self.slab);
     }
 }
 
-/// The same of a guest in a process of its own, whose arena stays mapped until then.
+/// The same of a guest in a process of its own.
 struct LentByProcess {
-    remote: Arc<RemoteConnection>,
+    arena: Arc<HostEnd>,
     slab: u32,
     bytes: usize,
 }
 
 impl Drop for LentByProcess {
     fn drop(&mut self) {
-        self.remote.responses().give_back(self.slab, self.bytes);
+        self.arena.give_back(self.slab, self.bytes);
     }
 }
 
 /// Memory for requests of n bytes, and where guests find it: `[ArrayBuffer, number]`. Its place is
 /// free again when its views are gone.
 pub fn requests(env: napi_env, requests: &Requests, bytes: usize) -> Result<napi_value> {
-    let (allocation, address) = requests.reserve(bytes)?;
+    let (allocation, address) = requests.reserve(bytes).map_err(|error| want(&error))?;
     let address = integer(env, i64::try_from(address)?)?;
     // SAFETY: the allocation is the owner, and its bytes nobody else's.
     let memory = unsafe { external(env, allocation.as_ptr(), bytes, allocation) }?;
@@ -70,20 +68,19 @@ pub fn requests(env: napi_env, requests: &Requests, bytes: usize) -> Result<napi
 pub fn slab(env: napi_env, placement: &Placement, slab: u32, bytes: usize) -> Result<napi_value> {
     match placement {
         Placement::Thread(connection) => {
-            let memory = connection.slabs().open(slab).ok_or_else(|| format!("there is no slab {slab}"))?;
-            let (start, len) = (memory.as_ptr(), memory.len());
-            // SAFETY: the owner keeps the mapping.
-            unsafe {
-                external(env, start, len, Lent { connection: Arc::clone(connection), slab, _memory: memory })
-            }
+            let slabs = Arc::clone(connection.slabs());
+            let (start, len) = slabs.open(slab).ok_or_else(|| format!("there is no slab {slab}"))?;
+            // SAFETY: the slab is the owner's until it is dropped.
+            unsafe { external(env, start, len, Lent { slabs, slab }) }
         }
         Placement::Process(remote) => {
-            let lent = remote.responses().lend(slab, bytes);
+            let arena = Arc::clone(remote.responses());
+            let lent = arena.lend(slab, bytes);
             let (start, len) =
                 lent.ok_or_else(|| format!("there is no slab {slab} of {bytes} bytes to lend"))?;
             // SAFETY: the owner keeps the arena, and nobody else is lent this part of it until it
             // is dropped.
-            unsafe { external(env, start, len, LentByProcess { remote: Arc::clone(remote), slab, bytes }) }
+            unsafe { external(env, start, len, LentByProcess { arena, slab, bytes }) }
         }
     }
 }

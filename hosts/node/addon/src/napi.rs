@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Thin helpers over Node-API: arguments in, values out, failures as exceptions.
 
-use std::{ffi::c_void, ptr};
+use std::{ffi::c_void, io, ptr};
 
 use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
 
 /// What an exported function failed with: thrown as an `Error` in JavaScript.
-pub struct Failure(pub String);
+pub struct Failure {
+    message: String,
+    /// Its `code`, if it has one.
+    code: Option<&'static str>,
+}
 
 impl<T: ToString> From<T> for Failure {
     fn from(message: T) -> Self {
-        Self(message.to_string())
+        Self { message: message.to_string(), code: None }
     }
+}
+
+/// There is no memory for a payload; that there never is JavaScript sees by the code.
+pub fn want(error: &io::Error) -> Failure {
+    let code = (error.kind() == io::ErrorKind::FileTooLarge).then_some("too-large");
+    Failure { message: error.to_string(), code }
 }
 
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -52,18 +62,19 @@ pub fn run<const N: usize>(env: napi_env, info: napi_callback_info, export: Expo
     };
     match check(status, "arguments").and_then(|()| export(env, arguments)) {
         Ok(value) => value.unwrap_or(ptr::null_mut()),
-        Err(Failure(message)) => {
-            throw(env, &message);
+        Err(failure) => {
+            throw(env, &failure);
             ptr::null_mut()
         }
     }
 }
 
-fn throw(env: napi_env, message: &str) {
+fn throw(env: napi_env, Failure { message, code }: &Failure) {
     let Ok(text) = string(env, message) else { return };
+    let code = code.and_then(|code| string(env, code).ok()).unwrap_or(ptr::null_mut());
     let error = value("error", |out| {
-        // SAFETY: env is live, text a string.
-        unsafe { sys::napi_create_error(env, ptr::null_mut(), text, out) }
+        // SAFETY: env is live, text a string, code one or nothing.
+        unsafe { sys::napi_create_error(env, code, text, out) }
     });
     if let Ok(error) = error {
         // SAFETY: env is live, error a value of this scope. If that fails, an exception is pending

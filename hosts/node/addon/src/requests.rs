@@ -85,3 +85,16 @@ impl Requests {
         self.stray.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
     }
 }
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        let heap = match &self.place {
+            Place::Here(heap) => heap.get(),
+            Place::Shared(heap, _) => Some(heap),
+        };
+        // What JavaScript has of it outlives this.
+        if let Some(heap) = heap {
+            heap.retire();
+        }
+    }
+}

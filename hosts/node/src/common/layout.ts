@@ -28,13 +28,20 @@ export const header = {
 } as const
 
 export const magic: number = 0x4252_4c50
-export const version = 3
+export const version = 4
 /** 32-bit words of an entry. */
 export const entryWords = 8
 export const inlineRequestBytes = 4096
 export const inlineResponseBytes = 1024
-/** Bytes of a slab that responses share. */
-export const slabBytes = 1_048_576
+/** Slabs that responses share: the largest response that may lie there, and the bytes of the slab. */
+export const slabSizes = [
+  [4096, 131_072],
+  [8192, 262_144],
+  [32_768, 524_288],
+  [262_144, 1_048_576],
+] as const
+/** The largest of them. */
+export const mostSlabBytes = 1_048_576
 /** Bytes that a response stream may be ahead of its reader, beside its items. */
 export const windowBytes = 1_048_576
 /** How often a slot was used is counted up to here, then from 0. */

@@ -80,7 +80,7 @@ export class Instance implements HubMember, ConnectionListener {
     this.id = nextId()
     const { maxCalls, maxPayload, spin, placement, shared, drainTimeout } = settings
     const isRemote = placement === 'process'
-    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: requests.open() }
+    const options = { maxCalls, maxPayload, spin, process: isRemote, requests: requests.open(isRemote) }
     this.#block = new Block(native.createConnection(this.id, JSON.stringify(options)))
     const { id } = this
     this.connection = orRemove(id, () => new Connection(id, this.#block, settings, dispatcher, requests, this))

@@ -25,6 +25,7 @@ export interface BindingNative {
   pin(id: number, requestBuffer: number, word: number, view: Uint8Array): void
   actOnControlRing(id: number): void
   slab(id: number, slab: number, bytes: number): ArrayBuffer
+  openRequestHeap(requests: number, process: 0 | 1): void
   alloc(requests: number, bytes: number): [ArrayBuffer, number]
   releaseRequestHeap(requests: number): void
   takeLog(id: number): string

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { guestOptions, type Settings } from '../common/options.ts'
 import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
+import { copyLibrary } from './library-copy.ts'
 import type { Placement } from './placement.ts'
 import type { Printer } from './printer.ts'
 
@@ -85,7 +86,7 @@ function copyTo(library: string, temporary: string): { readonly path: string; re
     }
   }
   try {
-    copyFileSync(library, path)
+    copyLibrary(library, path)
   } catch (error) {
     remove()
     throw error

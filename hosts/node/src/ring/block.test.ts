@@ -12,6 +12,7 @@ import {
   inlineResponseBytes,
   kind,
   magic,
+  slabSizes,
   version,
   windowBytes,
 } from '../common/layout.ts'
@@ -31,6 +32,7 @@ interface Golden {
   readonly requestBytes: number
   readonly responseBytes: number
   readonly windowBytes: number
+  readonly slabSizes: readonly (readonly [number, number])[]
   readonly generations: number
   readonly magic: number
   readonly version: number
@@ -77,6 +79,7 @@ describe('the layout', () => {
       inlineRequestBytes,
       inlineResponseBytes,
       windowBytes,
+      slabSizes,
       generations,
       entryBytes: entryWords * 4,
     }).toEqual({
@@ -85,6 +88,7 @@ describe('the layout', () => {
       inlineRequestBytes: golden.requestBytes,
       inlineResponseBytes: golden.responseBytes,
       windowBytes: golden.windowBytes,
+      slabSizes: golden.slabSizes,
       generations: golden.generations,
       entryBytes: golden.entryBytes,
     })

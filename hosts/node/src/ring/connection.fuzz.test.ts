@@ -11,13 +11,13 @@ import { RequestStream } from '../call/request-stream.ts'
 import { ResponseStream } from '../call/response-stream.ts'
 import { toEncoding } from '../common/codec.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
-import { entryWords, flag, header, kind, privatePins, slabBytes, windowBytes } from '../common/layout.ts'
+import { entryWords, flag, header, kind, mostSlabBytes, privatePins, windowBytes } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
 import { Counters } from '../observe/counters.ts'
 import { Block } from './block.ts'
 import { Connection } from './connection.ts'
 import { RequestHeap } from './request-heap.ts'
-import { Slabs } from './slabs.ts'
+import { Slabs, slabBytes } from './slabs.ts'
 
 type Words = Readonly<Record<string, number>>
 const { layouts } = JSON.parse(readFileSync(inRoot('spec/ring.json'), 'utf8')) as { layouts: { constants: Words }[] }
@@ -28,9 +28,9 @@ const constants =
     .map((name) => layout[name] as number)
 
 /** Where every slab lies: digits, which are JSON wherever one begins and ends. */
-const arena = new ArrayBuffer(4 * slabBytes)
+const arena = new ArrayBuffer(4 * mostSlabBytes)
 Buffer.from(arena).fill('7')
-const unit = arena.slice(0, slabBytes)
+const unit = arena.slice(0, mostSlabBytes)
 /** Slabs that are lent, as crates/ring has it: a part is lent once. */
 let lent: Set<number>
 
@@ -39,9 +39,9 @@ beforeEach(() => {
   vi.spyOn(native, 'actOnControlRing').mockImplementation(() => {})
   vi.spyOn(native, 'doorbell').mockImplementation(() => {})
   vi.spyOn(native, 'pin').mockImplementation(() => {})
-  vi.spyOn(native, 'alloc').mockImplementation((_id, bytes) => [new ArrayBuffer(bytes), slabBytes])
+  vi.spyOn(native, 'alloc').mockImplementation((_id, bytes) => [new ArrayBuffer(bytes), mostSlabBytes])
   vi.spyOn(native, 'slab').mockImplementation((_id, slab, bytes) => {
-    const units = Array.from({ length: Math.max(1, Math.ceil(bytes / slabBytes)) }, (_, index) => slab + index)
+    const units = Array.from({ length: Math.max(1, Math.ceil(bytes / mostSlabBytes)) }, (_, index) => slab + index)
     if (units.length > 4 || slab < 1 || units.some((one) => one > 2000 || lent.has(one))) throw new Error('no slab')
     for (const one of units) lent.add(one)
     return units.length === 1 ? unit : arena
@@ -78,7 +78,7 @@ class Random {
 
   /** Numbers such as bounds are missed by. */
   odd(): number {
-    const near = this.of([0, 1, 8, 16, 80, 1024, 4096, slabBytes, 2 ** 30, 2 ** 31, 2 ** 32])
+    const near = this.of([0, 1, 8, 16, 80, 1024, 4096, 131_072, mostSlabBytes, 2 ** 30, 2 ** 31, 2 ** 32])
     return this.below(4) === 0 ? this.word() : (near - 1 + this.below(3)) >>> 0
   }
 }
@@ -256,7 +256,7 @@ class Case {
     const place = what < 11 ? this.#take(this.#held) : undefined
     if (place !== undefined) return [place, kind.release]
     if (this.#shared === 0) return [0, kind.log]
-    const full = [0, kind.seal, 0, 0, this.#slab++, 0, this.#shared]
+    const full = [0, kind.seal, 0, mostSlabBytes, this.#slab++, 0, this.#shared]
     this.#shared = 0
     return full
   }
@@ -269,7 +269,7 @@ class Case {
     // It lets go of the request of a call in flight, more often than once.
     if (what === 4) return [random.of(this.calls)?.call.slot ?? 0, kind.release]
     if (what === 0) return [random.below(90), random.of([kind.response, kind.item, kind.release]) | (flag.bytes << 8)]
-    if (what === 1) return [0, kind.seal, 0, 0, random.below(8), 0, random.below(4)]
+    if (what === 1) return [0, kind.seal, 0, slabBytes(random.below(9000)), random.below(8), 0, random.below(4)]
     entry[random.below(entryWords)] = what === 2 ? random.odd() : random.word()
     return entry
   }
@@ -381,9 +381,10 @@ test('a guest has no more slabs open than answers and items can be on their way'
   lent = new Set()
   const block = { slots: 8, credits: 256 } as Block
   const slabs = new Slabs(0, block)
-  const most = 2 * (block.slots + block.credits + 1)
-  for (let slab = 1; slab <= most; slab++) slabs.shared(slab)
-  expect(() => slabs.shared(most + 1)).toThrow(`the guest broke the protocol: it has ${most} slabs open`)
-  slabs.seal(5, 1)
-  expect(slabs.shared(most + 1).bytes).toHaveLength(slabBytes)
+  const most = 2 * (block.slots + block.credits + 4)
+  for (let slab = 1; slab <= most; slab++) slabs.shared(slab, 5000)
+  expect(() => slabs.shared(most + 1, 5000)).toThrow(`the guest broke the protocol: it has ${most} slabs open`)
+  expect(() => slabs.seal(5, 1, mostSlabBytes + 1)).toThrow('it seals a slab of 1048577 bytes')
+  slabs.seal(5, 1, slabBytes(5000))
+  expect(slabs.shared(most + 1, 5000).bytes).toHaveLength(mostSlabBytes)
 })

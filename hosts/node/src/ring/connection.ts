@@ -282,10 +282,15 @@ export class Connection implements CallTarget, CompletionReader {
   other(at: number, what: number): void {
     const { words } = this.#block
     if (what === kind.item) this.#item(at, words[at + 1] as number)
-    else if (what === kind.seal) this.#responses.slabs.seal(words[at + 4] as number, words[at + 6] as number)
+    else if (what === kind.seal) this.#sealed(at)
     else if (what === kind.log) this.#listener.logged()
     else if (what === kind.release) this.#release(words[at] as number)
     else throw new Breach(`it writes an entry of the kind ${what}`)
+  }
+
+  #sealed(at: number): void {
+    const { words } = this.#block
+    this.#responses.slabs.seal(words[at + 4] as number, words[at + 6] as number, (words[at + 3] as number) >>> 0)
   }
 
   /** An item of a response stream has come. */

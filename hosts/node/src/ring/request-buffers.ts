@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { PolyloopError } from '../common/errors.ts'
 import { inlineRequestBytes } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
 import type { Block } from './block.ts'
-import type { Allocation, RequestHeap } from './request-heap.ts'
+import { type Allocation, noMemory, type RequestHeap } from './request-heap.ts'
 
 /** Memory whose end may become unreadable, by `resize`, while it is pinned. */
 function isResizable({ buffer }: Uint8Array): boolean {
@@ -88,7 +87,7 @@ export class RequestBuffers {
    * @param word - where its entry begins, in 32-bit words
    * @param room - bytes that it may take of its request buffer
    * @returns bytes of the payload
-   * @throws overloaded if there is no memory to place it in
+   * @throws overloaded if there is no memory to place it in, too-large if there never is
    */
   place(requestBuffer: number, word: number, payload: Uint8Array | string, room: number): number {
     if (typeof payload === 'string') return this.#write(requestBuffer, word, payload, room)
@@ -144,8 +143,7 @@ export class RequestBuffers {
     try {
       native.pin(this.#id, requestBuffer, word, payload)
     } catch (cause) {
-      const message = `there is no memory for a request of ${payload.length} bytes: ${(cause as Error).message}`
-      throw new PolyloopError('overloaded', message, { cause })
+      throw noMemory(`a request of ${payload.length} bytes`, cause)
     }
   }
 

@@ -12,7 +12,8 @@ let memory: RequestHeap
 beforeEach(() => {
   mapped = []
   memory = new RequestHeap(1)
-  memory.open()
+  vi.spyOn(native, 'openRequestHeap').mockImplementation(() => {})
+  memory.open(false)
   vi.spyOn(native, 'alloc').mockImplementation((_id, bytes) => {
     mapped.push(bytes)
     return [new ArrayBuffer(bytes), first + (mapped.length - 1) * 64 * mib]
@@ -72,9 +73,7 @@ describe("callers' memory", () => {
     const forget = vi.spyOn(native, 'releaseRequestHeap').mockImplementation(() => {})
     const other = new RequestHeap(2)
     expect(other.find(other.alloc(10_000))).toBeUndefined()
-    other.close()
-    expect(forget).not.toHaveBeenCalled()
-    expect(other.open()).toBe(2)
+    expect(other.open(true)).toBe(2)
     const bytes = other.alloc(10_000)
     expect(other.find(bytes)).toBe(first)
     other.close()
@@ -82,6 +81,18 @@ describe("callers' memory", () => {
     expect(forget.mock.calls).toEqual([[2]])
     expect(other.find(other.alloc(10_000))).toBeUndefined()
     bytes.fill(1)
+  })
+
+  test('is not opened again after the last instance, nor where none has begun', () => {
+    const forget = vi.spyOn(native, 'releaseRequestHeap').mockImplementation(() => {})
+    forget.mockClear()
+    const never = new RequestHeap(3)
+    never.close()
+    memory.close()
+    expect(forget.mock.calls).toEqual([[1]])
+    for (const closed of [never, memory]) {
+      expect(() => closed.open(false)).toThrow(expect.objectContaining({ code: 'unloaded' }))
+    }
   })
 
   test('is plain where a request is copied anyway', () => {
@@ -103,5 +114,9 @@ describe("callers' memory", () => {
     })
     expect(() => memory.alloc(10_000)).toThrow('no memory for requests of 1048576 bytes: all places are taken')
     expect(() => memory.take(10_000)).toThrow(expect.objectContaining({ code: 'overloaded' }))
+    vi.spyOn(native, 'alloc').mockImplementation(() => {
+      throw Object.assign(new Error('there are 16 MiB in all'), { code: 'too-large' })
+    })
+    expect(() => memory.alloc(2 ** 30)).toThrow(expect.objectContaining({ code: 'too-large' }))
   })
 })

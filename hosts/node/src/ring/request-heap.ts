@@ -13,6 +13,15 @@ const smallest = 8 << 10
 /** Bytes of free places that are kept for the next requests: what a burst took beyond that is collected. */
 const keptBytes = 64 << 20
 
+/** The add-on has no place for what a guest is to read: `too-large` if it never has. */
+export function noMemory(what: string, cause: unknown): PolyloopError {
+  const { code, message } = cause as { readonly code?: string; readonly message: string }
+  const isNever = code === 'too-large'
+  return new PolyloopError(isNever ? 'too-large' : 'overloaded', `there is no memory for ${what}: ${message}`, {
+    cause,
+  })
+}
+
 /** Where one request after the other is copied to. */
 export interface Allocation {
   readonly bytes: Buffer
@@ -26,7 +35,7 @@ export interface Allocation {
  */
 export class RequestHeap {
   readonly #id: number
-  #isOpen = false
+  #state: 'new' | 'open' | 'closed' = 'new'
   /** Where memory that callers have begins for the guest. */
   readonly #addresses = new WeakMap<ArrayBufferLike, number>()
   #chunk: ArrayBuffer | undefined
@@ -43,20 +52,36 @@ export class RequestHeap {
     this.#id = id
   }
 
-  /** An instance is to read there. Returns what the add-on knows it by. */
-  open(): number {
-    this.#isOpen = true
+  /**
+   * An instance is to read there. Returns what the add-on knows it by.
+   *
+   * @param isRemote - whether instances have processes of their own
+   * @throws unloaded if no instance may begin any more: nobody would close it again; overloaded if there is no memory
+   */
+  open(isRemote: boolean): number {
+    if (this.#state === 'closed') throw new PolyloopError('unloaded', 'the guest was unloaded: load it again')
+    if (this.#state === 'new') this.#begin(isRemote)
     return this.#id
+  }
+
+  #begin(isRemote: boolean): void {
+    try {
+      native.openRequestHeap(this.#id, isRemote ? 1 : 0)
+    } catch (cause) {
+      const message = `there is no memory for the guest's requests: ${(cause as Error).message}`
+      throw new PolyloopError('overloaded', message, { cause })
+    }
+    this.#state = 'open'
   }
 
   /**
    * So many bytes for a caller, which say whatever was there before. Those that fit the place of a request are copied
    * there in any case, and are plain memory; so is what is asked for after the unload.
    *
-   * @throws overloaded if there is none
+   * @throws overloaded if there is none; too-large if there never is
    */
   alloc(bytes: number): Buffer {
-    if (bytes <= inlineRequestBytes || !this.#isOpen) return Buffer.allocUnsafe(bytes)
+    if (bytes <= inlineRequestBytes || this.#state !== 'open') return Buffer.allocUnsafe(bytes)
     if (bytes > sharedUpTo) return view(this.#lasting(bytes), 0, bytes)
     if (this.#chunk === undefined || this.#used + bytes > chunkBytes) {
       this.#chunk = this.#lasting(chunkBytes)
@@ -80,8 +105,7 @@ export class RequestHeap {
       nudgeCollector()
       return native.alloc(this.#id, bytes)
     } catch (cause) {
-      const message = `there is no memory for requests of ${bytes} bytes: ${(cause as Error).message}`
-      throw new PolyloopError('overloaded', message, { cause })
+      throw noMemory(`requests of ${bytes} bytes`, cause)
     }
   }
 
@@ -92,8 +116,8 @@ export class RequestHeap {
 
   /** No request will be sent any more. What callers have stays theirs. */
   close(): void {
-    if (this.#isOpen) native.releaseRequestHeap(this.#id)
-    this.#isOpen = false
+    if (this.#state === 'open') native.releaseRequestHeap(this.#id)
+    this.#state = 'closed'
     // Whoever holds the runtime still is not to keep its memory.
     this.#chunk = undefined
     this.#free.clear()

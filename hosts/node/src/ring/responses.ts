@@ -60,18 +60,18 @@ export class Responses {
     // The context lies behind the payload.
     const all = length + ((words[at + 2] as number) >>> 0)
     if (all > this.#longest) throw new Breach(`a response of ${all} bytes is longer than it may be`)
-    if (number !== 0) slab = (flags & flag.own) === 0 ? this.slabs.shared(number) : this.slabs.own(number, all)
-    const bytes = slab === undefined ? this.#block.bytes : slab.bytes
-    if (slab === undefined ? all > inlineResponseBytes : start + all > bytes.length) {
+    if (number !== 0) slab = (flags & flag.own) === 0 ? this.slabs.shared(number, all) : this.slabs.own(number, all)
+    if (slab === undefined ? all > inlineResponseBytes : start + all > slab.length) {
       throw new Breach(`a response of ${all} bytes does not fit its place`)
     }
     const end = start + length
-    if (listener !== undefined && all > length) this.#tell(bytes, end, start + all, listener)
-    if (code !== status.ok) throw this.#decodeValue(() => toError(code, this.#text(bytes, start, end)))
+    const place = slab ?? this.#block
+    if (listener !== undefined && all > length) this.#tell(place.bytes, end, start + all, listener)
+    if (code !== status.ok) throw this.#decodeValue(() => toError(code, this.#text(place.bytes, start, end)))
     if ((flags & flag.empty) !== 0) return undefined
     const encoding = this.#encoding
     if ((flags & flag.bytes) === 0 && encoding.carries === 'text') {
-      return this.#decodeValue(() => encoding.decode(this.#text(bytes, start, end)))
+      return this.#decodeValue(() => encoding.decode(this.#text(place.bytes, start, end)))
     }
     const own = slab === undefined ? this.#copy(slot, start, length) : fromSlab(slab, start, length)
     if ((flags & flag.bytes) !== 0 || encoding.carries === 'text') return this.#copies ? Buffer.from(own) : own

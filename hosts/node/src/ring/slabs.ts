@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { Breach } from '../common/errors.ts'
-import { slabBytes } from '../common/layout.ts'
+import { mostSlabBytes, slabSizes } from '../common/layout.ts'
 import { native } from '../native/addon.ts'
 import type { Block } from './block.ts'
 import { nudgeCollector } from './buffers.ts'
@@ -9,20 +9,36 @@ import { nudgeCollector } from './buffers.ts'
 /** Memory that responses lie in, as bytes to decode and as what views are made of. */
 export interface SlabMemory {
   readonly bytes: Buffer
+  readonly length: number
   readonly memory: ArrayBuffer
 }
 
+/** Bytes of the slab that a response of `length` bytes shares with others of about its size. */
+export function slabBytes(length: number): number {
+  return slabSizes.find(([most]) => length <= most)?.[1] ?? mostSlabBytes
+}
+
+/** Mapped since the collector was nudged. */
+let mapped = 0
+
 /** A class: V8 knows the shape of what its constructor makes, and every response looks at one. */
 class Slab implements SlabMemory {
-  readonly bytes: Buffer
   readonly memory: ArrayBuffer
+  readonly length: number
+  #bytes: Buffer | undefined
   taken = 0
   /** How many responses it holds, once the guest is done with it; -1 until then. */
   total = -1
 
   constructor(memory: ArrayBuffer) {
     this.memory = memory
-    this.bytes = Buffer.from(memory)
+    this.length = memory.byteLength
+  }
+
+  /** Made when the first response is decoded: views need none. */
+  get bytes(): Buffer {
+    this.#bytes ??= Buffer.from(this.memory)
+    return this.#bytes
   }
 }
 
@@ -40,12 +56,12 @@ export class Slabs {
 
   constructor(id: number, { slots, credits }: Block) {
     this.#id = id
-    this.#most = 2 * (slots + credits + 1)
+    this.#most = 2 * (slots + credits + slabSizes.length)
   }
 
-  /** The memory of a slab that responses share; counts one response as taken. */
-  shared(slab: number): SlabMemory {
-    const open = slab === this.#last && this.#lastSlab !== undefined ? this.#lastSlab : this.#find(slab)
+  /** The memory of a slab that responses share; counts one, of `length` bytes, as taken. */
+  shared(slab: number, length: number): SlabMemory {
+    const open = slab === this.#last && this.#lastSlab !== undefined ? this.#lastSlab : this.#find(slab, length)
     open.taken++
     if (open.taken === open.total) this.#forget(slab)
     return open
@@ -57,7 +73,12 @@ export class Slabs {
    * @throws Breach if there is no such slab
    */
   own(slab: number, bytes: number): Slab {
-    nudgeCollector()
+    // Small slabs come so often that it would take as long as they do.
+    mapped += bytes
+    if (mapped >= mostSlabBytes) {
+      mapped = 0
+      nudgeCollector()
+    }
     return new Slab(this.#map(slab, bytes))
   }
 
@@ -70,12 +91,13 @@ export class Slabs {
   }
 
   /**
-   * The guest is done with a slab that holds `total` responses.
+   * The guest is done with a slab of `bytes` bytes that holds `total` responses.
    *
-   * @throws Breach if it cannot hold so many
+   * @throws Breach if it cannot hold so many, or be so long
    */
-  seal(slab: number, total: number): void {
-    const open = this.#find(slab)
+  seal(slab: number, total: number, bytes: number): void {
+    if (bytes > mostSlabBytes) throw new Breach(`it seals a slab of ${bytes} bytes`)
+    const open = this.#open.get(slab) ?? this.#begin(slab, bytes)
     if (open.total >= 0 || total < Math.max(1, open.taken)) {
       throw new Breach(`it seals a slab with ${total} responses, of which ${open.taken} have come`)
     }
@@ -83,15 +105,17 @@ export class Slabs {
     if (open.taken === total) this.#forget(slab)
   }
 
-  #find(slab: number): Slab {
-    let open = this.#open.get(slab)
-    if (open === undefined) {
-      if (this.#open.size >= this.#most) throw new Breach(`it has ${this.#most} slabs open`)
-      open = this.own(slab, slabBytes)
-      this.#open.set(slab, open)
-    }
+  #find(slab: number, length: number): Slab {
+    const open = this.#open.get(slab) ?? this.#begin(slab, slabBytes(length))
     this.#last = slab
     this.#lastSlab = open
+    return open
+  }
+
+  #begin(slab: number, bytes: number): Slab {
+    if (this.#open.size >= this.#most) throw new Breach(`it has ${this.#most} slabs open`)
+    const open = this.own(slab, bytes)
+    this.#open.set(slab, open)
     return open
   }
 

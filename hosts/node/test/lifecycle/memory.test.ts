@@ -24,6 +24,49 @@ describe('memory of responses', () => {
   })
 })
 
+const homes = ['thread', 'process', 'shared']
+
+describe.each(homes)('with a guest in a %s', (home) => {
+  test('small answers that are kept hold few times their bytes, whatever comes and goes beside them', async () => {
+    const { kept, slabs } = await ask<Record<'kept' | 'slabs', number>>('kept', ['small', home], collected)
+    console.log(`${slabs / mib} MiB of slabs with ${kept / mib} MiB kept`)
+    // And what is free, and kept for the next. Were they in slabs with the others, it would be 1200 MiB.
+    expect(slabs).toBeLessThan(128 * mib + 4 * kept)
+  })
+
+  test('one answer of each size that is kept holds 64 times its bytes at most, or 128 KiB', async () => {
+    const { bound, slabs } = await ask<Record<'bound' | 'slabs', number>>('kept', ['sparse', home], collected)
+    console.log(`${slabs / mib} MiB of slabs; the bound is ${bound / mib} MiB`)
+    expect(slabs).toBeLessThan(128 * mib + bound)
+  })
+
+  test('40 generations, of each of which a Buffer is kept, leave no address space in use but theirs', async () => {
+    const grown = await ask<Record<'space' | 'files' | 'right', number>>('kept', ['generations', home], collected)
+    console.log(JSON.stringify(grown))
+    expect(grown).toMatchObject({ files: 0, right: 80 })
+    // An instance sets up to 64 GiB aside, twice; a mapping that is kept has less than 64 MiB beside it on each side.
+    expect(grown.space).toBeLessThan(80 * 256 * mib)
+  })
+
+  test('a limit of address space leaves room for less, and says so', async () => {
+    const under = ['sh', '-c', 'ulimit -v 6000000; exec "$0" "$@"']
+    const said = await ask<Record<string, [string, string]>>('kept', ['limited', home], { under })
+    const [code, advice] = ['too-large', expect.stringContaining('ulimit -v')]
+    expect(said).toEqual({
+      worked: ['', ''],
+      alloc: [code, advice],
+      request: home === 'thread' ? ['', ''] : [code, advice],
+    })
+  })
+
+  test('100 loads, with reloads and unloads in every order, leave no file and no address space', async () => {
+    const left = await ask<Record<string, number>>('kept', ['orders', home], collected)
+    console.log(JSON.stringify(left))
+    expect(left).toMatchObject({ files: 0 })
+    expect(left.space).toBeLessThan(8192 * mib)
+  })
+})
+
 describe.each([
   ['rust', 100],
   ['python', 20],

@@ -35,7 +35,7 @@ struct CreateOptions {
 pub fn create_connection(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
     let options: CreateOptions = serde_json::from_str(&napi::text(env, options)?)?;
     let (id, hub) = (napi::number(env, id)?, hub(env)?);
-    let requests = hub.open_requests(options.requests, options.process)?;
+    let requests = Arc::clone(hub.requests(options.requests)?);
     let (placement, bell) = if options.process {
         let remote = RemoteConnection::new(options.max_calls, requests.share()?)?;
         (Placement::Process(Arc::new(remote)), Some(hub.bell()?))

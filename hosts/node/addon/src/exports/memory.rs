@@ -39,7 +39,8 @@ pub fn pin(env: napi_env, [id, number, word, view]: [napi_value; 4]) -> Result<O
         Placement::Thread(_) => hub.pinner.pin(env, buffer, start.cast(), len),
         Placement::Process(remote) => {
             // SAFETY: the view is memory that lives through the call.
-            Pin::Placed(remote.place(unsafe { slice::from_raw_parts(start.cast(), len) })?)
+            let request = unsafe { slice::from_raw_parts(start.cast(), len) };
+            Pin::Placed(remote.place(request).map_err(|error| napi::want(&error))?)
         }
     };
     keep(hub.member(id)?, number, word, pin)
@@ -75,6 +76,14 @@ pub fn slab(env: napi_env, [id, slab, bytes]: [napi_value; 3]) -> Result<Option<
     let (id, number, bytes) = (napi::number(env, id)?, napi::number(env, slab)?, napi::number(env, bytes)?);
     let placement = hub(env)?.member(id)?.placement.clone();
     memory::slab(env, &placement, number, bytes as usize).map(Some)
+}
+
+/// openRequestHeap(requests, process): memory for requests of a runtime, whose guests have processes
+/// of their own (1) or not (0). Once, before the runtime's first connection.
+pub fn open_request_heap(env: napi_env, [id, process]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let (id, process) = (napi::number(env, id)?, napi::number(env, process)? != 0);
+    hub(env)?.open_requests(id, process)?;
+    Ok(None)
 }
 
 /// alloc(requests, bytes): memory for requests that guests read without a copy, and its address
