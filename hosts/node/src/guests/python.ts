@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
 import { PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
 import { nativeFile } from '../native/addon.ts'
+import { type Ran, runGuarded } from '../native/guarded.ts'
 import type { Locator } from './locator.ts'
 import type { GuestStart } from './start.ts'
-
-const run = promisify(execFile)
 
 const advice = 'install Python 3.9 to 3.14, or name one by the option python or venv'
 
@@ -57,25 +54,27 @@ function interpreter(options: { python?: string | undefined; venv?: string | und
  * @throws not-found if there is no such interpreter, init-failed if it cannot serve
  */
 async function probe(executable: string): Promise<Probe> {
-  let text: string
+  const ran = await runGuarded([executable, nativeFile('python_probe.py')])
+  if (ran.end.event === 'unrunnable' || ran.end.code !== 0) throw unusable(executable, ran)
   try {
-    text = (await run(executable, [nativeFile('python_probe.py')])).stdout
+    return JSON.parse(ran.stdout) as Probe
   } catch (cause) {
-    throw unusable(executable, cause as NodeJS.ErrnoException & { stderr?: string })
-  }
-  try {
-    return JSON.parse(text) as Probe
-  } catch (cause) {
-    const message = `'${executable}' is not a Python interpreter: it answered '${text.slice(0, 200)}'; ${advice}`
+    const message = `'${executable}' is not a Python interpreter: it answered '${ran.stdout.slice(0, 200)}'; ${advice}`
     throw new PolyloopError('init-failed', message, { cause })
   }
 }
 
-function unusable(executable: string, cause: NodeJS.ErrnoException & { stderr?: string }): PolyloopError {
-  if (cause.code === 'ENOENT') {
-    return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`, { cause })
+function unusable(executable: string, { end, stderr }: Ran): PolyloopError {
+  if (end.event === 'unrunnable' && end.missing) {
+    return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`)
   }
-  const said = (cause.stderr?.trim() || cause.message.trim()).split('\n').at(-1)
+  const how =
+    end.event === 'unrunnable'
+      ? end.message
+      : end.signal === null
+        ? `it exited with code ${end.code}`
+        : `it was killed by ${end.signal}`
+  const said = stderr.trim().split('\n').at(-1) || how
   const message = `'${executable}' cannot be used as a Python interpreter: ${said}; ${advice}`
-  return new PolyloopError('init-failed', message, { cause })
+  return new PolyloopError('init-failed', message)
 }
