@@ -79,10 +79,14 @@ fn spawn<T: AsRef<CStr>>(
     files: &[BorrowedFd],
 ) -> io::Result<Pid> {
     let count = RawFd::try_from(files.len()).map_err(io::Error::other)?;
-    let files = files.iter().map(|file| above(*file, count)).collect::<io::Result<Vec<_>>>()?;
+    // A number that is one of the new process's is overwritten before its turn may come.
+    let is_low = |file: &&BorrowedFd| file.as_raw_fd() < count;
+    let copies = files.iter().filter(is_low).map(|file| above(*file, count)).collect::<io::Result<Vec<_>>>()?;
+    let mut copies = copies.iter();
     let mut actions = PosixSpawnFileActions::init()?;
-    for (from, to) in files.iter().zip(0..) {
-        actions.add_dup2(from.as_raw_fd(), to)?;
+    for (file, to) in files.iter().zip(0..) {
+        let copy = if is_low(&file) { copies.next() } else { None };
+        actions.add_dup2(copy.map_or(file.as_raw_fd(), AsRawFd::as_raw_fd), to)?;
     }
     let own_session = PosixSpawnFlags::from_bits_retain(libc::POSIX_SPAWN_SETSID.into());
     let signals = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK;
