@@ -146,6 +146,7 @@ impl Guard {
         while !self.has_ended() && !self.is_to_end() {
             self.reap_others();
         }
+        // DEATH 1 end
         // Nobody else reaps it, so that the number of the group is still its own.
         let _ = killpg(self.process, Signal::SIGKILL);
         let _ = kill(self.process, Signal::SIGKILL);

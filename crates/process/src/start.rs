@@ -81,7 +81,8 @@ fn spawn<T: AsRef<CStr>>(
     let count = RawFd::try_from(files.len()).map_err(io::Error::other)?;
     // A number that is one of the new process's is overwritten before its turn may come.
     let is_low = |file: &&BorrowedFd| file.as_raw_fd() < count;
-    let copies = files.iter().filter(is_low).map(|file| above(*file, count)).collect::<io::Result<Vec<_>>>()?;
+    let copies =
+        files.iter().filter(is_low).map(|file| above(*file, count)).collect::<io::Result<Vec<_>>>()?;
     let mut copies = copies.iter();
     let mut actions = PosixSpawnFileActions::init()?;
     for (file, to) in files.iter().zip(0..) {
