@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { rejection, until } from '../support/calls.ts'
 import { cGuests, emptyVenv, temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
-import { childrenOf, descriptors, ended, groupOf, isAlive, parentOf } from '../support/processes.ts'
+import { childrenOf, descriptors, ended, groupOf, isAlive, parentOf, sessionOf } from '../support/processes.ts'
 import { after } from '../support/time.ts'
 import { startWatched as start, types } from '../support/watched.ts'
 
@@ -23,6 +23,8 @@ describe('a guest in a process of its own', () => {
       expect(pid).not.toBe(process.pid)
       expect(childrenOf(process.pid)).toEqual([parentOf(pid)])
       expect(groupOf(pid)).toBe(pid)
+      // What is typed at the host's terminal does not reach it.
+      expect(sessionOf(pid)).toBe(parentOf(pid))
       if (locator === lives) expect(await guest.call('pid')).toBe(pid)
       expect(types(guest)).toEqual(['starting', 'ready'])
       await guest.unload()
@@ -101,6 +103,27 @@ describe('a guest in a process of its own', () => {
     process.kill(guest.pid(), 'SIGKILL')
     await ended(sleeper)
     await guest.unload()
+  })
+})
+
+describe('a guest whose guard', () => {
+  test('is killed dies with it, and is started again', async () => {
+    const guest = await start(lives)
+    const pid = guest.pid()
+    process.kill(parentOf(pid) as number, 'SIGKILL')
+    await ended(pid)
+    await until(() => types(guest).includes('restarted'))
+    expect(await guest.call('echo', 1)).toBe(1)
+    await guest.unload()
+  })
+
+  test('is stopped is ended all the same', async () => {
+    const guest = await start(lives, { drainTimeout: 10 })
+    const pid = guest.pid()
+    const guard = parentOf(pid) as number
+    process.kill(guard, 'SIGSTOP')
+    await guest.unload()
+    await Promise.all([ended(pid), ended(guard)])
   })
 })
 

@@ -41,6 +41,11 @@ export function groupOf(pid: number): number | undefined {
   return fieldOf(pid, 2)
 }
 
+/** The session of a process. */
+export function sessionOf(pid: number): number | undefined {
+  return fieldOf(pid, 3)
+}
+
 function fieldOf(pid: number, index: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
