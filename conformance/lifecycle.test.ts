@@ -130,6 +130,21 @@ const anywhere: Claim[] = [
   },
 ]
 
+const forks: Claim[] = ['fork', 'fork_async'].map((name) => ({
+  name: `the child of a ${name === 'fork' ? 'fork' : 'fork of an async function'} answers nothing, takes no call and leaves`,
+  needs: name === 'fork' ? [] : ['async'],
+  run: async ({ load }) => {
+    const guest = await load({ threads: 2 })
+    const pid = await guest.call('pid')
+    for (let round = 0; round < 5; round++) {
+      // It returns once the child has ended: one that goes on hangs here.
+      expect(await guest.call(name)).toBe(0)
+      expect(await Promise.all(Array.from({ length: 20 }, () => guest.call('pid')))).toEqual(Array(20).fill(pid))
+    }
+    expect(typesOf(guest)).toEqual(['starting', 'ready'])
+  },
+}))
+
 const deaths: Claim[] = [
   {
     name: 'the process is not the host, and ends with the unload',
@@ -331,4 +346,4 @@ const limits: Claim[] = [
   },
 ]
 
-column('lifecycle', [...anywhere, ...deaths, ...limits])
+column('lifecycle', [...anywhere, ...forks, ...deaths, ...limits])

@@ -11,6 +11,11 @@
  * unloads the runtime, `take` answers PL_TAKE_STOPPED to every thread once the submission ring is
  * empty; `polyloop_guest_join` then blocks until the guest has stopped using the runtime.
  *
+ * The child of a fork that a guest makes is no guest: nothing that it asks of the host has an effect,
+ * and none of its answers is taken (PL_RESPOND_FORK). It may do what it likes but return from the
+ * function that has forked: where it would take the next task, `take` ends it by _exit(0), and so do
+ * `ready` and `fail` (by _exit(1)).
+ *
  * A unary call is a task with one request and one answer. A stream is the same task with more in
  * between: the guest takes items of the request stream with `receive` and gives each back, and
  * sends items of the response stream with `send`, before it answers. What the caller gives up is
@@ -76,6 +81,10 @@
 
 // `take`: the runtime is unloaded; the thread must not touch it again.
 #define PL_TAKE_STOPPED -1
+
+// `respond`: this process is the child of a fork, and its answers are not taken; `_exit` is what is
+// left to do once a call's function has returned.
+#define PL_RESPOND_FORK -2
 
 // `receive` and `send`: done.
 #define PL_STREAM_DONE 1
@@ -174,7 +183,7 @@ typedef struct {
     // Answers a task; `data` is copied before this returns and may be the request itself. With
     // `PL_STATUS_ERROR` `data` is a JSON object: `{"code"?, "type", "message", "stack"?, "rc"?,
     // "cause"?}`, with such an object again as `cause`. Returns 0, or -1 if the task was answered
-    // before (which is counted and has no other effect).
+    // before (which is counted and has no other effect), or `PL_RESPOND_FORK`.
     int32_t (*respond)(pl_runtime_h runtime,
                        uint64_t task,
                        uint32_t status,

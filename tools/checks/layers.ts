@@ -7,10 +7,17 @@ import type { Source } from '../common/files.ts'
 const CRATES: Readonly<Record<string, readonly string[]>> = {
   'polyloop-abi': [],
   'polyloop-ring': [],
+  'polyloop-process': [],
   'polyloop-connection': ['polyloop-abi', 'polyloop-ring'],
   'polyloop-guest-library': ['polyloop-abi', 'polyloop-ring', 'polyloop-connection'],
-  'polyloop-node': ['polyloop-abi', 'polyloop-guest-library', 'polyloop-ring', 'polyloop-connection'],
-  'polyloop-guest-process': ['polyloop-guest-library', 'polyloop-ring', 'polyloop-connection'],
+  'polyloop-node': [
+    'polyloop-abi',
+    'polyloop-guest-library',
+    'polyloop-ring',
+    'polyloop-connection',
+    'polyloop-process',
+  ],
+  'polyloop-guest-process': ['polyloop-guest-library', 'polyloop-ring', 'polyloop-connection', 'polyloop-process'],
   'polyloop-python': ['polyloop-abi'],
   'polyloop-test-host': ['polyloop-abi', 'polyloop-ring', 'polyloop-connection'],
 }

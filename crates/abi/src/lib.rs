@@ -9,6 +9,11 @@
 //! the host unloads the runtime, `take` answers [`TAKE_STOPPED`] to every thread once the
 //! submission ring is empty; `join` then blocks until the guest has stopped using the runtime.
 //!
+//! The child of a fork that a guest makes is no guest: nothing that it asks of the host has an effect,
+//! and none of its answers is taken ([`RESPOND_FORK`]). It may do what it likes but return from the
+//! function that has forked: where it would take the next task, `take` ends it by `_exit(0)`, and so do
+//! `ready` and `fail` (by `_exit(1)`).
+//!
 //! A unary call is a task with one request and one answer. A stream is the same task with more in
 //! between: the guest takes items of the request stream with `receive` and gives each back, and
 //! sends items of the response stream with `send`, before it answers. What the caller gives up is
@@ -78,6 +83,10 @@ pub const TAKE_TASK: i32 = 1;
 pub const TAKE_EMPTY: i32 = 0;
 /// `take`: the runtime is unloaded; the thread must not touch it again.
 pub const TAKE_STOPPED: i32 = -1;
+
+/// `respond`: this process is the child of a fork, and its answers are not taken; `_exit` is what is
+/// left to do once a call's function has returned.
+pub const RESPOND_FORK: i32 = -2;
 
 /// `receive` and `send`: done.
 pub const STREAM_DONE: i32 = 1;
@@ -165,7 +174,7 @@ pub struct Host {
     /// Answers a task; `data` is copied before this returns and may be the request itself. With
     /// [`STATUS_ERROR`] `data` is a JSON object: `{"code"?, "type", "message", "stack"?, "rc"?,
     /// "cause"?}`, with such an object again as `cause`. Returns 0, or -1 if the task was answered
-    /// before (which is counted and has no other effect).
+    /// before (which is counted and has no other effect), or [`RESPOND_FORK`].
     pub respond: unsafe extern "C" fn(
         runtime: RuntimeHandle,
         task: u64,

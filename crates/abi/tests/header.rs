@@ -33,7 +33,7 @@ fn in_words_of_c(header: &str) -> String {
     ] {
         text = text.replace(rust, c);
     }
-    for group in ["KIND_", "FLAG_", "METHOD_", "STATUS_", "TAKE_", "STREAM_", "EVENT_", "ABI_"] {
+    for group in ["KIND_", "FLAG_", "METHOD_", "STATUS_", "TAKE_", "RESPOND_", "STREAM_", "EVENT_", "ABI_"] {
         text = text.replace(&format!("[`{group}"), &format!("[`PL_{group}"));
         text = text.replace(&format!("`{group}*`"), &format!("`PL_{group}*`"));
     }

@@ -13,6 +13,7 @@ use polyloop_abi::{
     BEAT_SYMBOL, Beat, Bytes, JOIN_SYMBOL, Join, RuntimeHandle, START_SYMBOL, Start, StartInfo,
 };
 use polyloop_connection::{ErrorObject, Guest, StartOptions, TaskSource};
+use polyloop_ring::fork;
 
 use crate::host::host;
 
@@ -35,6 +36,7 @@ unsafe impl<S: Send + Sync> Send for Opened<S> {}
 /// # Errors
 /// `not-found` if a library cannot be opened, `init-failed` if it is not a guest.
 pub fn open<S: TaskSource>(path: &Path) -> Result<Box<dyn Guest<S>>, ErrorObject> {
+    fork::notice();
     let library = keep(path)?;
     let not_a_guest = |symbol: &str| {
         ErrorObject::new(

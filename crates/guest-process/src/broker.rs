@@ -56,7 +56,7 @@ pub fn run(arguments: &[OsString]) -> io::Result<()> {
     // SAFETY: this process was started with this descriptor for this.
     let (listener, first) = Listener::new(unsafe { take(FIRST)? }, name)?;
     let parking = parking()?;
-    match Guest::start(command) {
+    match Guest::start(command, parking.as_fd()) {
         Ok((guest, outputs)) => {
             Broker {
                 listener,
@@ -333,7 +333,7 @@ impl Broker {
 
     /// The guest's process has ended.
     fn ended(&mut self) {
-        let Ok(status) = self.guest.reap() else { return };
+        let status = self.guest.reap();
         // DEATH 1 end
         self.state = State::Draining(status, Some(Instant::now() + PATIENCE));
         if !self.had_hosts {

@@ -8,13 +8,15 @@
 //! for.
 //!
 //! The process is `polyloop-guest-process` if the guest is a library, and the guest's own
-//! interpreter otherwise, which loads this library and calls [`polyloop_process_main`].
+//! interpreter otherwise, which loads this library and calls [`polyloop_process_main`]. The parent of
+//! either is a guard, which the host starts, or the broker of a guest that several hosts share.
 
 use std::ffi::OsString;
 
 mod broker;
 mod child;
 mod descriptors;
+mod guard;
 
 /// Serves the guest that the host asks for until the host is done with it; the process's exit
 /// status.
@@ -42,6 +44,18 @@ pub fn run_broker(arguments: &[OsString]) -> i32 {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("polyloop: this process cannot broker a guest: {error}; it is started by a host alone");
+            70
+        }
+    }
+}
+
+/// Guards a process, so that nothing is left of it when its host ends; the guard's exit status. `arguments`: the
+/// program, and its arguments.
+pub fn run_guard(arguments: &[OsString]) -> i32 {
+    match guard::run(arguments) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("polyloop: this process cannot guard another: {error}; it is started by a host alone");
             70
         }
     }

@@ -32,6 +32,8 @@
 pub mod completion;
 pub mod control;
 pub mod entry;
+#[cfg(not(loom))]
+pub mod fork;
 pub mod futex;
 pub mod layout;
 mod memory;

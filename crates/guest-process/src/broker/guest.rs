@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The guest's process, as its broker sees it.
+//! The guest's process, as its broker sees it: through the process's guard.
 
 use std::{
-    ffi::OsString,
-    io,
+    env,
+    ffi::{CString, OsString},
+    io::{self, BufRead, BufReader},
+    net::Shutdown,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
-        unix::{net::UnixStream, process::CommandExt},
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{ffi::OsStrExt, ffi::OsStringExt, net::UnixStream, process::ExitStatusExt},
     },
-    process::{Child, Command, ExitStatus, Stdio},
-    thread,
+    process::ExitStatus,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -17,47 +18,44 @@ use polyloop_connection::packet;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::output::Output;
-use crate::descriptors::{FIRST, PARKING};
+use crate::guard::Said;
 
 /// A process, until its end was told.
 pub struct Guest {
     /// The time before the process was started.
     since: SystemTime,
-    child: Child,
+    pid: u32,
     packets: OwnedFd,
-    /// Its far end is closed when the process has ended.
-    end: UnixStream,
+    guard: BufReader<UnixStream>,
 }
 
 impl Guest {
-    /// Starts the process: what runs, and what that prints. The parking words are this process's
-    /// descriptor [`PARKING`]. The guest ends with the thread that starts it.
-    pub fn start(command: &[OsString]) -> io::Result<(Self, [Output; 2])> {
-        let (program, arguments) = command.split_first().ok_or_else(|| io::Error::other("no program"))?;
+    /// Starts the process: what runs, and what that prints. It finds its end of the packets, and `parking`, at its
+    /// first descriptors, and ends with the thread that starts it.
+    pub fn start(command: &[OsString], parking: BorrowedFd<'_>) -> io::Result<(Self, [Output; 2])> {
         let (packets, far) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let socket = far.as_raw_fd();
-        // SAFETY: system calls alone, between fork and exec. Both numbers are taken in this
-        // process, so that nothing of the standard library's is there.
-        unsafe { command.pre_exec(move || prepare(socket)) };
+        let (guard, near) = UnixStream::pair()?;
+        let (stdout, out) = io::pipe()?;
+        let (stderr, err) = io::pipe()?;
         let since = SystemTime::now();
-        let mut child = command.spawn()?;
-        let streams = (child.stdout.take(), child.stderr.take());
-        let (Some(stdout), Some(stderr)) = streams else { return Err(io::Error::other("no pipes")) };
+        start_guard(command, &[near.as_fd(), out.as_fd(), err.as_fd(), far.as_fd(), parking])?;
+        drop((near, out, err, far));
+        let mut guard = BufReader::new(guard);
+        let pid = match said(&mut guard)? {
+            Said::Started { pid } => pid,
+            Said::Unrunnable { missing: true, message } => {
+                return Err(io::Error::new(io::ErrorKind::NotFound, message));
+            }
+            Said::Unrunnable { message, .. } => return Err(io::Error::other(message)),
+            Said::Exit { .. } => return Err(io::Error::other("its guard has ended")),
+        };
         let outputs = [Output::new("stdout", stdout.into()), Output::new("stderr", stderr.into())];
-        let (end, far) = UnixStream::pair()?;
-        let pid = child.id();
-        thread::Builder::new().name("polyloop-end".into()).spawn(move || {
-            await_end(pid);
-            drop(far);
-        })?;
-        Ok((Self { since, child, packets, end }, outputs))
+        Ok((Self { since, pid, packets, guard }, outputs))
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// When the guest was started, in milliseconds since 1970: of later changes of its code it
@@ -69,7 +67,7 @@ impl Guest {
 
     /// Readable once the process has ended.
     pub fn end(&self) -> BorrowedFd<'_> {
-        self.end.as_fd()
+        self.guard.get_ref().as_fd()
     }
 
     /// Hands a host's descriptors on.
@@ -83,43 +81,37 @@ impl Guest {
         packet::send(&self.packets, b"end", &[]).map(drop)
     }
 
-    /// Ends the process, and those of its group that it started. Not to be called once the process
-    /// was reaped: its number may be another's.
+    /// Ends the process, and what it has started.
     pub fn kill(&self) {
-        // SAFETY: a system call.
-        unsafe { libc::kill(-self.child.id().cast_signed(), libc::SIGKILL) };
+        // A guard that has ended has done so.
+        let _ = self.guard.get_ref().shutdown(Shutdown::Write);
     }
 
-    /// How the process has ended.
-    pub fn reap(&mut self) -> io::Result<ExitStatus> {
-        self.kill();
-        self.child.wait()
-    }
-}
-
-/// Between fork and exec: the process goes with its broker, leads a group, and has its two
-/// descriptors.
-fn prepare(socket: RawFd) -> io::Result<()> {
-    // SAFETY: system calls on this process alone, and on descriptors of its own.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
-            && libc::setpgid(0, 0) == 0
-            && libc::dup2(socket, FIRST) == FIRST
-            && libc::fcntl(PARKING, libc::F_SETFD, 0) == 0
-    };
-    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Waits until a child has ended, and leaves it to be reaped.
-fn await_end(pid: u32) {
-    loop {
-        // SAFETY: a siginfo is plain numbers, which waitid fills.
-        let done = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(libc::P_PID, pid, &raw mut info, libc::WEXITED | libc::WNOWAIT)
+    /// How the process has ended: as its guard says, with which it ends.
+    pub fn reap(&mut self) -> ExitStatus {
+        let (code, signal) = match said(&mut self.guard) {
+            Ok(Said::Exit { code, signal }) => (code.unwrap_or(0), signal.unwrap_or(0)),
+            _ => (0, libc::SIGKILL),
         };
-        if done == 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return;
-        }
+        ExitStatus::from_raw(code << 8 | signal)
     }
+}
+
+/// Starts the guard of a process that is to have these descriptors; the first is the guard's own.
+fn start_guard(command: &[OsString], files: &[BorrowedFd]) -> io::Result<u32> {
+    let program = CString::new(env::current_exe()?.as_os_str().as_bytes())?;
+    let verb = [OsString::from("polyloop-guest-process"), "guard".into()];
+    let arguments = verb.into_iter().chain(command.iter().cloned()).map(OsString::into_vec).map(CString::new);
+    let environment =
+        env::vars_os().map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()));
+    let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
+    let environment = environment.collect::<Result<Vec<_>, _>>()?;
+    polyloop_process::start(&program, &arguments, &environment, files)
+}
+
+/// The next that a guard says.
+fn said(guard: &mut BufReader<UnixStream>) -> io::Result<Said> {
+    let mut line = String::new();
+    guard.read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
 }

@@ -60,7 +60,7 @@ pub fn serve_one() -> io::Result<()> {
     let listens = Arc::clone(&connection);
     thread::Builder::new().name("polyloop-line".into()).spawn(move || {
         listen(hears, || guest.end(&listens));
-        end_group();
+        end_process();
     })?;
     wait(&events);
     Ok(())
@@ -105,10 +105,10 @@ pub fn listen(mut hears: impl BufRead, mut end: impl FnMut()) {
     }
 }
 
-/// Ends the whole group of this process: what the guest has started has no host any more, either.
-pub fn end_group() {
+/// Ends this process, which has no host any more: its guard ends what the guest has started.
+pub fn end_process() {
     // SAFETY: a system call.
-    unsafe { libc::kill(0, libc::SIGKILL) };
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
 }
 
 /// Keeps the guest once it has started, and its heartbeat.

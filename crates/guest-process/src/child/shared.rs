@@ -21,7 +21,7 @@ use polyloop_ring::region::ParkingWords;
 use crate::{
     child::{
         lifeline::Start,
-        serve::{Kept, attach, end_group, listen, wait},
+        serve::{Kept, attach, end_process, listen, wait},
     },
     descriptors::{FIRST, PARKING, take},
 };
@@ -51,7 +51,7 @@ pub fn serve() -> io::Result<()> {
         if let Err(error) = shared.open(&broker) {
             eprintln!("polyloop: this process cannot serve a guest any more: {error}");
         }
-        end_group();
+        end_process();
     })?;
     wait(&events);
     Ok(())

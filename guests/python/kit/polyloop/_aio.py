@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Coroutine
 from types import AsyncGeneratorType
 from typing import Any, Callable
 
-from . import Cancelled, _call, _errors, _native, _output, _stream, _trace
+from . import Cancelled, _call, _errors, _fork, _native, _output, _stream, _trace
 
 #: Seconds that tasks of the guest's own, and its executor, get to end after their cancellation.
 GRACE = 2.0
@@ -81,9 +81,11 @@ class LoopThread:
                 raise Cancelled
         except BaseException as error:
             # SystemExit and its like, too: they end the call, not the loop.
+            _fork.leave_if_child(error)
             _output.flush()
             _native.answer_error(self.runtime, call.token, _stream.outcome(call.token, error))
         else:
+            _fork.leave_if_child()
             _output.flush()
             _native.answer(self.runtime, call.token, result)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any
 
-from . import Error
+from . import Error, _fork
 
 MAX_DEPTH = 16
 MAX_MESSAGE = 64 * 1024
@@ -42,6 +42,7 @@ def note(error: BaseException, code: str | None, hint: str) -> None:
 
 def describe(error: BaseException) -> str:
     """The error object of an exception, with those that caused it, as JSON."""
+    _fork.leave_if_child(error)
     result = _object(error, set())
     text = json.dumps(result)
     if len(text) > MAX_ERROR:

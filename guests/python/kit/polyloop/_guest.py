@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, Callable
 
-from . import _aio, _codec, _errors, _module, _native, _output, _stream, _trace
+from . import _aio, _codec, _errors, _fork, _module, _native, _output, _stream, _trace
 
 DEFAULT_THREADS = 8
 
@@ -29,6 +29,7 @@ def adopt(loader: dict[str, Any]) -> None:
     if not loader.get("running"):
         _resemble(loader["probe"])
     _output.install()
+    _fork.notice()
 
 
 def _resemble(probe: dict[str, Any]) -> None:
@@ -186,7 +187,9 @@ def _on_main_thread(function: Callable[[], Guest]) -> Guest:
         try:
             results.append(function())
         except BaseException as error:
+            _fork.leave_if_child(error)
             errors.append(error)
+        _fork.leave_if_child()
         done.set()
 
     jobs.put(job)

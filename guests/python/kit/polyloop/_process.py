@@ -117,7 +117,7 @@ def main(path):
     import signal
     import threading
 
-    # Ctrl-C in a terminal reaches every process there: what it means is for the host to say.
+    # Who interrupts all the processes of a program reaches this one, too: what it means is for the host to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve = opened(path)
     jobs = polyloop_jobs = Jobs()

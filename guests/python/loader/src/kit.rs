@@ -14,12 +14,13 @@ macro_rules! source {
     };
 }
 
-const SOURCES: [(&str, &str); 11] = [
+const SOURCES: [(&str, &str); 12] = [
     source!("__init__"),
     source!("_aio"),
     source!("_call"),
     source!("_codec"),
     source!("_errors"),
+    source!("_fork"),
     source!("_guest"),
     source!("_module"),
     source!("_output"),

@@ -7,7 +7,9 @@ use std::mem::MaybeUninit;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use polyloop_abi::{Bytes, Host, Item, RuntimeHandle, STREAM_DONE, TAKE_STOPPED, TAKE_TASK, Task, Watcher};
+use polyloop_abi::{
+    Bytes, Host, Item, RESPOND_FORK, RuntimeHandle, STREAM_DONE, TAKE_STOPPED, TAKE_TASK, Task, Watcher,
+};
 
 use crate::values::codec::Codec;
 
@@ -103,12 +105,13 @@ impl Runtime {
         }
     }
 
-    /// Answers a task; `data` is copied.
-    pub fn respond(&self, task: u64, status: u32, flags: u8, data: &[u8]) {
+    /// Answers a task; `data` is copied. `false`: this process is a fork, whose answers count for nothing.
+    pub fn respond(&self, task: u64, status: u32, flags: u8, data: &[u8]) -> bool {
         // SAFETY: the runtime is in use by the caller's call; `data` lives until this returns.
-        unsafe {
-            (self.host.respond)(self.handle, task, status, u32::from(flags), data.as_ptr(), data.len());
-        }
+        let rc = unsafe {
+            (self.host.respond)(self.handle, task, status, u32::from(flags), data.as_ptr(), data.len())
+        };
+        rc != RESPOND_FORK
     }
 
     /// Keeps the payload of a task that is not answered yet.

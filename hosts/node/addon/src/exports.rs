@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What JavaScript may call. `native.ts` of the host package gives the types.
 
+mod child;
 mod connection;
 mod environment;
 mod memory;
@@ -11,6 +12,7 @@ use std::ptr;
 use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
 
 use self::{
+    child::{kill_process, start_process},
     connection::{
         act_on_control_ring, close, counts, create_connection, doorbell, ref_loop, remove_connection, start,
         take_log,
@@ -45,6 +47,8 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"privateMemory" => private_memory,
         c"start" => start,
         c"close" => close,
+        c"startProcess" => start_process,
+        c"killProcess" => kill_process,
         c"childDescriptors" => child_descriptors,
         c"closeChildDescriptors" => close_child_descriptors,
         c"joinSharedGuest" => join_shared_guest,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Thin helpers over Node-API: arguments in, values out, failures as exceptions.
 
-use std::{ffi::c_void, io, ptr};
+use std::{cell::Cell, ffi::c_void, io, ptr, rc::Rc};
 
 use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
 
@@ -147,29 +147,36 @@ pub fn referenced(env: napi_env, reference: sys::napi_ref) -> Result<napi_value>
 }
 
 /// An `ArrayBuffer` over memory of ours. `owner` is dropped on the environment's thread when the
-/// last view of it, or of what its memory was transferred to, is gone.
+/// last view of it, or of what its memory was transferred to, is gone; at once if there is to be none.
 ///
 /// # Safety
 /// `start` points to `len` bytes that live as long as `owner`.
 pub unsafe fn external<T>(env: napi_env, start: *mut u8, len: usize, owner: T) -> Result<napi_value> {
     unsafe extern "C" fn release<T>(_: napi_env, _: *mut c_void, owner: *mut c_void) {
         // SAFETY: made by into_raw below, and Node finalizes once.
-        drop(unsafe { Box::from_raw(owner.cast::<T>()) });
+        drop(unsafe { Rc::from_raw(owner.cast::<Cell<Option<T>>>()) }.take());
     }
-    let owner = Box::into_raw(Box::new(owner));
-    value("an external ArrayBuffer (does this Node.js forbid them?)", |out| {
-        // SAFETY: promised by the caller. If that fails, the owner leaks, which is the safe side.
+    let owner = Rc::new(Cell::new(Some(owner)));
+    let hint = Rc::into_raw(Rc::clone(&owner)).cast_mut();
+    let made = value("an external ArrayBuffer (does this Node.js forbid them?)", |out| {
+        // SAFETY: promised by the caller.
         unsafe {
             sys::napi_create_external_arraybuffer(
                 env,
                 start.cast(),
                 len,
                 Some(release::<T>),
-                owner.cast(),
+                hint.cast(),
                 out,
             )
         }
-    })
+    });
+    if made.is_err() {
+        // The environment may be about to end. Whether it finalizes what was not made depends on how far that
+        // got, so the cell stays for it; no JavaScript has the memory.
+        drop(owner.take());
+    }
+    made
 }
 
 /// Opens a handle scope for work that Node did not call us for.

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
-import { reasonOf, refusalOf, toPolyloop } from '../common/reasons.ts'
+import { refusalOf, toPolyloop } from '../common/reasons.ts'
 import { nativeFile } from '../native/addon.ts'
+import { type Ran, runGuarded } from '../native/guarded-process.ts'
 import { fromHere, type Locator } from './locator.ts'
 import { type Probe, toProbe } from './probe.ts'
 import type { GuestStart } from './start.ts'
-
-const run = promisify(execFile)
 
 const advice = 'install Python 3.9 to 3.14, or name one by the option python or venv'
 
@@ -60,34 +57,32 @@ function interpreter(options: { python?: string | undefined; venv?: string | und
  * @throws not-found if there is no such interpreter, init-failed if it cannot serve, overloaded if no process can be had
  */
 async function probe(executable: string): Promise<Probe> {
-  let text: string
+  const ran = await runGuarded([executable, nativeFile('python_probe.py')], answerWithin)
+  if (ran.end.event === 'unrunnable' || ran.end.code !== 0) throw unusable(executable, ran)
   try {
-    const limits = { timeout: answerWithin, killSignal: 'SIGKILL' } as const
-    text = (await run(executable, [nativeFile('python_probe.py')], limits)).stdout
+    return toProbe(ran.stdout)
   } catch (cause) {
-    throw unusable(executable, cause as NodeJS.ErrnoException & { stderr?: string; killed?: boolean })
-  }
-  try {
-    return toProbe(text)
-  } catch (cause) {
-    const message = `'${executable}' is not a Python interpreter: it answered '${text.slice(0, told)}'; ${advice}`
+    const said = ran.stdout.slice(0, told)
+    const message = `'${executable}' is not a Python interpreter: it answered '${said}'; ${advice}`
     throw new PolyloopError('init-failed', message, { cause })
   }
 }
 
-function unusable(
-  executable: string,
-  cause: NodeJS.ErrnoException & { stderr?: string; killed?: boolean },
-): PolyloopError {
-  if (cause.code === 'ENOENT') {
-    return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`, { cause })
+function unusable(executable: string, { end, stderr, isLate }: Ran): PolyloopError {
+  if (end.event === 'unrunnable' && end.missing) {
+    return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`)
   }
   const what = `'${executable}' cannot be used as a Python interpreter`
-  const code = refusalOf(cause)?.code
+  const code = end.event === 'unrunnable' ? refusalOf(end.message)?.code : undefined
   // The interpreter is not to blame.
-  if (code === 'overloaded' || code === 'too-large') return toPolyloop(cause, what)
-  const silent = cause.killed === true ? `it does not answer within ${answerWithin} ms` : undefined
-  const said = silent ?? (cause.stderr?.trim() || reasonOf(cause).trim()).split('\n').at(-1)?.slice(0, told)
-  const message = `${what}: ${said}; ${advice}`
-  return new PolyloopError('init-failed', message, { cause })
+  if (code === 'overloaded' || code === 'too-large') return toPolyloop(new Error(howOf(end)), what)
+  const silent = isLate ? `it does not answer within ${answerWithin} ms` : undefined
+  const said = silent ?? (stderr.trim() || howOf(end)).split('\n').at(-1)?.slice(0, told)
+  return new PolyloopError('init-failed', `${what}: ${said}; ${advice}`)
+}
+
+/** How a program has ended, in words. */
+function howOf(end: Ran['end']): string {
+  if (end.event === 'unrunnable') return end.message
+  return end.signal === null ? `it exited with code ${end.code}` : `it was killed by ${end.signal}`
 }

@@ -13,6 +13,8 @@ export interface BindingNative {
   privateMemory(id: number): ArrayBuffer
   start(id: number, options: string): void
   close(id: number): void
+  startProcess(options: string): string
+  killProcess(pid: number): void
   childDescriptors(id: number): string
   closeChildDescriptors(id: number): void
   joinSharedGuest(id: number, name: string): void

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
-import type { Readable } from 'node:stream'
+import { PolyloopError, type PolyloopErrorCode } from '../common/errors.ts'
 import { native } from '../native/addon.ts'
+import { Guarded, type GuardNews } from '../native/guarded-process.ts'
 import { hold, release } from '../native/keep-alive.ts'
 import { howOf, unkillableAfter, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
@@ -16,7 +16,7 @@ const lastLines = 20
 /** UTF-16 units of one such line. */
 const lastLineLength = 500
 
-/** The process of one guest of one host, which is its parent. */
+/** The process of one guest of one host, whose guard this host has started. */
 export class OwnProcess implements GuestProcess {
   readonly #id: number
   readonly #command: readonly [string, ...string[]]
@@ -24,7 +24,9 @@ export class OwnProcess implements GuestProcess {
   readonly #printer: Printer
   readonly #tell: OnInstanceEvent
   readonly #last: string[] = []
-  #child: ChildProcess | undefined
+  pid: number | undefined
+  #guarded: Guarded | undefined
+  #draining: NodeJS.Timeout | undefined
   #killing: NodeJS.Timeout | undefined
   #over = false
 
@@ -42,44 +44,35 @@ export class OwnProcess implements GuestProcess {
     this.#tell = tell
   }
 
-  get pid(): number | undefined {
-    return this.#child?.pid
-  }
-
   begin(): void {
-    const [program, ...args] = this.#command
     const files = JSON.parse(native.childDescriptors(this.#id)) as number[]
     try {
-      const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', ...files, 'pipe'] })
-      this.#child = child
-      this.#watch(child)
+      this.#watch(new Guarded(this.#command, [...files, 'socket'], (news) => this.#heard(news)))
     } catch (error) {
       // Told later, as what fails later is.
-      process.nextTick(() => this.#failed(error as Error))
+      process.nextTick(() => this.#refused(PolyloopError.from('init-failed', error as Error)))
     } finally {
       native.closeChildDescriptors(this.#id)
     }
   }
 
-  #watch(child: ChildProcess): void {
-    child.on('error', (error) => {
-      // If there is a process, it could not be killed or told something: its end comes by itself.
-      if (child.pid === undefined) this.#failed(error)
-    })
-    if (child.pid === undefined) return
-    for (const handle of [child, ...streamsOf(child)]) handle.unref()
-    // A guest that is gone reads nothing more; its end is told of by itself.
-    for (const stream of streamsOf(child)) stream.on('error', () => {})
-    hear(lifelineOf(child), (line) => this.#tell({ type: 'line', line }))
-    for (const name of ['stdout', 'stderr'] as const) {
-      lines(child[name] as Readable, (line) => this.#print(line, name))
+  #watch(guarded: Guarded): void {
+    this.#guarded = guarded
+    hear(lifelineOf(guarded), (line) => this.#tell({ type: 'line', line }))
+    for (const name of ['stdout', 'stderr'] as const) lines(guarded[name], (line) => this.#print(line, name))
+  }
+
+  #heard(news: GuardNews): void {
+    if (news.event === 'exit') void this.#exited(news.code, news.signal)
+    else if (news.event === 'unrunnable') this.#refused(unrunnable(this.#command[0], news.missing, news.message))
+    else {
+      this.pid = news.pid
+      this.#tell({ type: 'reached' })
     }
-    child.once('exit', (code, signal) => void this.#exited(code, signal))
-    this.#tell({ type: 'reached' })
   }
 
   write(text: string): void {
-    if (this.#child !== undefined) lifelineOf(this.#child).write(text)
+    if (this.#guarded !== undefined) lifelineOf(this.#guarded).write(text)
   }
 
   /** Its idle threads park on words of the block. */
@@ -98,21 +91,13 @@ export class OwnProcess implements GuestProcess {
   closed(): void {}
 
   expectEnd(): void {
-    if (this.#child === undefined) return
-    const timer = setTimeout(() => this.kill(), this.#drainTimeout).unref()
-    this.#child.once('exit', () => clearTimeout(timer))
+    this.#draining ??= setTimeout(() => this.kill(), this.#drainTimeout).unref()
   }
 
-  /** Ends the process, and those of its group that it started. */
+  /** Ends the process, and what it has started. */
   kill(): void {
-    const child = this.#child
-    if (child?.pid === undefined || this.#over) return
-    try {
-      process.kill(-child.pid, 'SIGKILL')
-    } catch {
-      // It has made no group yet.
-      child.kill('SIGKILL')
-    }
+    if (this.#guarded === undefined || this.#over) return
+    this.#guarded.kill()
     hold(this, 'a guest process ends')
     this.#killing ??= setTimeout(() => void this.#exited(null, null), unkillableAfter).unref()
   }
@@ -130,30 +115,36 @@ export class OwnProcess implements GuestProcess {
   async #exited(code: number | null, signal: string | null): Promise<void> {
     if (this.#over) return
     // DEATH 1 end
-    this.kill()
-    this.#over = true
-    clearTimeout(this.#killing)
+    this.#end()
     hold(this, 'a guest process is to be read to its end')
-    await streamsEnd(this.#child === undefined ? [] : streamsOf(this.#child))
+    await streamsEnd(streamsOf(this.#guarded))
     release(this)
     const exit = { code, signal, lines: this.#last }
     this.#tell({ type: 'ended', how: howOf(exit), exit })
   }
 
   /** There is no process. */
-  #failed(error: Error): void {
-    if (this.#child !== undefined) for (const stream of streamsOf(this.#child)) stream?.destroy()
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-    this.#tell({ type: 'refused', ...unrunnable(this.#command[0], isMissing, error.message) })
+  #refused(why: { readonly code: PolyloopErrorCode; readonly message: string }): void {
+    if (this.#over) return
+    this.#end()
+    for (const stream of streamsOf(this.#guarded)) stream.destroy()
+    release(this)
+    this.#tell({ type: 'refused', code: why.code, message: why.message })
+  }
+
+  #end(): void {
+    this.#over = true
+    clearTimeout(this.#draining)
+    clearTimeout(this.#killing)
   }
 }
 
 /** The lifeline, the last descriptor that a process is started with. */
-function lifelineOf(child: ChildProcess): Socket {
-  return (child.stdio as readonly unknown[])[7] as Socket
+function lifelineOf({ sockets }: Guarded): Socket {
+  return sockets[0] as Socket
 }
 
 /** What the host reads of a process. */
-function streamsOf(child: ChildProcess): Socket[] {
-  return [child.stdout as unknown as Socket, child.stderr as unknown as Socket, lifelineOf(child)]
+function streamsOf(guarded: Guarded | undefined): Socket[] {
+  return guarded === undefined ? [] : [guarded.stdout, guarded.stderr, lifelineOf(guarded)]
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { spawn } from 'node:child_process'
 import { Socket } from 'node:net'
-import { constants } from 'node:os'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { type GuestExit, PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
 import type { GuestStart } from '../guests/start.ts'
-import { type JoinEvent, native, nativeFile } from '../native/addon.ts'
+import { type JoinEvent, native } from '../native/addon.ts'
+import { signalName, startProcess } from '../native/guarded-process.ts'
 import { joinShared } from '../native/hub.ts'
 import { hold, release } from '../native/keep-alive.ts'
 import { howOf, unkillableAfter, unknownExit, unreachable, unrunnable } from './ending.ts'
@@ -114,16 +113,12 @@ export class SharedProcess implements GuestProcess {
 
   /** Nobody serves it yet: starts the broker, which does. */
   #startBroker(socket: number): void {
-    const args = ['broker', String(this.#drainTimeout), this.#name, ...this.#command]
-    const failed = ({ message }: Error): void => this.#refused({ message })
     try {
-      const stdio = ['ignore', 'ignore', 'ignore', socket] as const
-      const broker = spawn(nativeFile('polyloop-guest-process'), args, { detached: true, stdio: [...stdio] })
-      broker.on('error', failed).unref()
-      // It may outlive what this host has of the guest, which is not to be kept for its sake.
-      broker.once('spawn', () => broker.off('error', failed))
+      // It may outlive what this host has of the guest.
+      const args = ['broker', String(this.#drainTimeout), this.#name, ...this.#command]
+      startProcess(args, ['nothing', 'nothing', 'nothing', socket])
     } catch (error) {
-      process.nextTick(failed, error as Error)
+      process.nextTick(() => this.#refused(error as Error))
     }
   }
 
@@ -186,7 +181,7 @@ export class SharedProcess implements GuestProcess {
     if (event === 'output') {
       return this.#printer.line(String(text), stream === 'stderr' ? 'stderr' : 'stdout', this.pid)
     }
-    const exit = { code, signal: signal === null ? null : signalName(signal), lines: more.lines ?? [] }
+    const exit = { code, signal: signalName(signal), lines: more.lines ?? [] }
     if (event === 'exit') void this.#exited(howOf(exit), exit)
     else if (event === 'moved') this.#tell({ type: 'moved' })
     else if (event === 'first') this.#tell({ type: 'first', since: Number(more.since) })
@@ -273,9 +268,4 @@ export class SharedProcess implements GuestProcess {
     this.#broker = undefined
     this.#lifeline = undefined
   }
-}
-
-function signalName(number: number): string {
-  const name = Object.entries(constants.signals).find(([, signal]) => signal === number)?.[0]
-  return name ?? `signal ${number}`
 }

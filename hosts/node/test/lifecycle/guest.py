@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 _config: Any = None
@@ -18,6 +21,7 @@ _running = 0
 _most = 0
 _barriers: dict[int, threading.Barrier] = {}
 _open = threading.Event()
+_pool: ProcessPoolExecutor | None = None
 
 
 def init(config: Any) -> None:
@@ -73,6 +77,23 @@ def most_at_once() -> int:
     with _lock:
         _running -= 1
     return _most
+
+
+def start_programs() -> list[int]:
+    """Starts what runs for ever: in this group, in a session of its own, without its parent, and in a pool."""
+    global _pool
+    sleep = ["sleep", "1000000"]
+    plain = subprocess.Popen(sleep).pid
+    apart = subprocess.Popen(sleep, start_new_session=True).pid
+    script = "setsid sleep 1000000 >/dev/null & echo $!"
+    orphan = int(subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, check=True).stdout)
+    _pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))
+    pooled = set(_pool.map(_pid_of_pool, range(20)))
+    return [plain, apart, orphan, *pooled]
+
+
+def _pid_of_pool(_number: int) -> int:
+    return os.getpid()
 
 
 def wait_for_open() -> None:

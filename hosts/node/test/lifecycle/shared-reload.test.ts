@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { until } from '../support/calls.ts'
 import { dist, said } from '../support/child.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
-import { descriptors, ended, isAlive, parentOf } from '../support/processes.ts'
+import { brokerOf, descriptors, ended, isAlive } from '../support/processes.ts'
 import { host, type Outcome, type TestHost, thread } from './hosts.ts'
 import { rustGuest, streamsGuest } from './paths.ts'
 
@@ -92,7 +92,7 @@ class Code {
 
   /** Unloads it everywhere, and waits until nothing is left of it. */
   async end(all: readonly TestHost[]): Promise<void> {
-    const brokers = this.pids.filter(isAlive).map(parentOf)
+    const brokers = this.pids.filter(isAlive).map(brokerOf)
     await Promise.all(all.map((one) => one.unload()))
     for (const pid of [...this.pids, ...brokers]) await ended(pid as number)
   }
@@ -132,7 +132,7 @@ describe.each(guests)('a $language guest', ({ from }) => {
     const before = start === host ? await all[1].descriptors() : descriptors()
     const pid = await code.loadAll(all)
     expect(await all[1].pid()).toBe(pid)
-    const broker = parentOf(pid) as number
+    const broker = brokerOf(pid) as number
     await reload(all[0])
     expect(await all[0].pid()).not.toBe(pid)
     expect(await all[0].call('inits')).toBe(1)
@@ -327,7 +327,7 @@ describe.each(guests)('a $language guest', ({ from }) => {
     code.hold()
     const loading = all[0].reload()
     const fresh = await code.held(2)
-    const broker = parentOf(fresh) as number
+    const broker = brokerOf(fresh) as number
     process.kill(fresh, 'SIGKILL')
     const { code: why, message } = (await loading) as Required<Outcome>
     expect([why, message]).toEqual(['init-failed', expect.stringContaining('was killed by SIGKILL while it started')])
@@ -349,7 +349,7 @@ describe.each(guests)('a $language guest', ({ from }) => {
     code.hold()
     void all[0].reload()
     const fresh = await code.held(2)
-    const broker = parentOf(fresh) as number
+    const broker = brokerOf(fresh) as number
     await all[0].end()
     await ended(fresh)
     await ended(broker)
@@ -460,7 +460,7 @@ describe.each(guests)('a $language guest', ({ from }) => {
     const code = new Code(from)
     const all = [host(), host()] as const
     const pid = await code.loadAll(all, { hotReload: true })
-    const broker = parentOf(pid) as number
+    const broker = brokerOf(pid) as number
     // It hears of the new one when that is gone, and what is to come in its place fails.
     process.kill(all[1].hostPid, 'SIGSTOP')
     await reload(all[0])
@@ -503,7 +503,7 @@ test('a guest whose broker does not answer is not replaced, and goes on', async 
   const code = new Code(rustGuest)
   const all = [host(), host()] as const
   const pid = await code.loadAll(all)
-  const broker = parentOf(pid) as number
+  const broker = brokerOf(pid) as number
   process.kill(broker, 'SIGSTOP')
   expect(await all[0].reload()).toMatchObject({
     code: 'init-failed',

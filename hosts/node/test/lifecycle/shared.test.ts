@@ -2,7 +2,7 @@
 // One guest's process that serves several hosts: who is served, and what becomes of it when one of them ends.
 import { describe, expect, test } from 'vitest'
 import { until } from '../support/calls.ts'
-import { ended, isAlive, parentOf } from '../support/processes.ts'
+import { brokerOf, ended, isAlive } from '../support/processes.ts'
 import { ask } from './child.ts'
 import { host, type Outcome, type TestHost } from './hosts.ts'
 import { livesGuest, rustGuest, streamsGuest } from './paths.ts'
@@ -27,7 +27,7 @@ async function hosts(
   const pids = await Promise.all(all.map((one) => one.load(locator, options)))
   expect(new Set(pids).size).toBe(1)
   const pid = pids[0] as number
-  return { all, pid, broker: parentOf(pid) as number }
+  return { all, pid, broker: brokerOf(pid) as number }
 }
 
 /** Waits until nothing is left of a guest. */
@@ -87,7 +87,7 @@ describe.each(guests)('a $language guest', ({ guest, rounds }) => {
     const pid = (await first.load(guest, options)) as number
     const all = [first, host(), host()]
     for (const one of all.slice(1)) expect(await one.load(guest, options)).toBe(pid)
-    const shared = { pid, broker: parentOf(pid) as number }
+    const shared = { pid, broker: brokerOf(pid) as number }
     const victim = all[index] as TestHost
     const others = all.filter((one) => one !== victim)
     await victim.begin(8, 'sleep_async', 1_000_000_000)
@@ -126,7 +126,7 @@ describe.each(guests)('a $language guest', ({ guest, rounds }) => {
     const pids = await Promise.all(all.map((one) => one.pid()))
     expect(new Set(pids).size).toBe(1)
     expect(pids[0]).not.toBe(pid)
-    const next = { pid: pids[0] as number, broker: parentOf(pids[0] as number) as number }
+    const next = { pid: pids[0] as number, broker: brokerOf(pids[0] as number) as number }
     for (const one of all) {
       expect(await one.types()).toEqual(['starting', 'ready', 'crashed', 'starting', 'restarted'])
       await one.unload()
@@ -158,7 +158,7 @@ describe.each(guests)('a $language guest', ({ guest, rounds }) => {
     const before = await one.descriptors()
     const options = fresh()
     const pid = (await one.load(guest, options)) as number
-    const shared = { pid, broker: parentOf(pid) as number }
+    const shared = { pid, broker: brokerOf(pid) as number }
     const other = host()
     expect(await other.load(guest, options)).toBe(pid)
     await one.unload()

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { rejection, until } from '../support/calls.ts'
 import { cGuests, emptyVenv, temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
-import { childrenOf, descriptors, ended, isAlive } from '../support/processes.ts'
+import { childrenOf, descriptors, ended, groupOf, isAlive, parentOf, sessionOf } from '../support/processes.ts'
 import { after } from '../support/time.ts'
 import { startWatched as start, types } from '../support/watched.ts'
 
@@ -15,13 +15,16 @@ const [one, two] = [Buffer.from('one'), Buffer.from('two')]
 const lives = python('lives')
 
 describe('a guest in a process of its own', () => {
-  test('is one that the host has started, in a group of its own, and ends with the unload', async () => {
+  test('is the child of a guard that the host has started, in a group of its own, and ends with the unload', async () => {
     const before = descriptors()
     for (const locator of [rust, lives]) {
       const guest = await start(locator)
       const pid = guest.pid()
       expect(pid).not.toBe(process.pid)
-      expect(childrenOf(process.pid)).toContain(pid)
+      expect(childrenOf(process.pid)).toEqual([parentOf(pid)])
+      expect(groupOf(pid)).toBe(pid)
+      // What is typed at the host's terminal does not reach it.
+      expect(sessionOf(pid)).toBe(parentOf(pid))
       if (locator === lives) expect(await guest.call('pid')).toBe(pid)
       expect(types(guest)).toEqual(['starting', 'ready'])
       await guest.unload()
@@ -103,6 +106,27 @@ describe('a guest in a process of its own', () => {
   })
 })
 
+describe('a guest whose guard', () => {
+  test('is killed dies with it, and is started again', async () => {
+    const guest = await start(lives)
+    const pid = guest.pid()
+    process.kill(parentOf(pid) as number, 'SIGKILL')
+    await ended(pid)
+    await until(() => types(guest).includes('restarted'))
+    expect(await guest.call('echo', 1)).toBe(1)
+    await guest.unload()
+  })
+
+  test('is stopped is ended all the same', async () => {
+    const guest = await start(lives, { drainTimeout: 10 })
+    const pid = guest.pid()
+    const guard = parentOf(pid) as number
+    process.kill(guard, 'SIGSTOP')
+    await guest.unload()
+    await Promise.all([ended(pid), ended(guard)])
+  })
+})
+
 describe('a guest that dies', () => {
   test.each([
     [11, 'SIGSEGV'],
@@ -141,7 +165,7 @@ describe('a guest that dies', () => {
     await rejection(guest.call('echo', 1), 'guest-crashed', '4 times in a row, and is not started again')
     expect(types(guest).filter((type) => type === 'crashed').length).toBe(4)
     expect(types(guest).at(-1)).toBe('gave-up')
-    expect(childrenOf(process.pid)).toEqual([])
+    await until(() => childrenOf(process.pid).length === 0)
     const again = await start(lives, { config })
     expect(await again.call('echo', 1)).toBe(1)
     await again.unload()
@@ -198,15 +222,15 @@ describe('a process that cannot be had', () => {
   test.each([
     ['no-python-of-this-name', 'not-found', "there is no program 'no-python-of-this-name'"],
     ['./no/python3', 'not-found', 'there is no program'],
-    [plain, 'init-failed', 'EACCES'],
-    [folder, 'init-failed', 'EACCES'],
+    [plain, 'init-failed', 'Permission denied'],
+    [folder, 'init-failed', 'Permission denied'],
     ['/bin/true', 'init-failed', 'exited with code 0 while it started'],
     ['/bin/false', 'init-failed', 'exited with code 1 while it started'],
   ] as const)('%s: %s', async (program, code, words) => {
     await start(rust).then((guest) => guest.unload())
     const before = descriptors().length
     await rejection(start(lives, { python: program }), code, words)
-    expect(childrenOf(process.pid)).toEqual([])
+    await until(() => childrenOf(process.pid).length === 0)
     await until(() => descriptors().length <= before)
   })
 
@@ -219,7 +243,7 @@ describe('a process that cannot be had', () => {
   test('a program that runs and never greets: init-failed, and it is ended', async () => {
     const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
     await rejection(load, 'init-failed', 'is it the interpreter that was meant')
-    expect(childrenOf(process.pid)).toEqual([])
+    await until(() => childrenOf(process.pid).length === 0)
   })
 
   test('a guest that leaves while it starts: init-failed, with its exit code and last lines', async () => {

@@ -28,9 +28,28 @@ export function childrenOf(pid: number): number[] {
 
 /** The process that has started a process, or that has it now. */
 export function parentOf(pid: number): number | undefined {
+  return fieldOf(pid, 1)
+}
+
+/** The broker of a guest's process, which has started that one's guard. */
+export function brokerOf(pid: number): number | undefined {
+  return parentOf(parentOf(pid) ?? 0)
+}
+
+/** The group of a process. */
+export function groupOf(pid: number): number | undefined {
+  return fieldOf(pid, 2)
+}
+
+/** The session of a process. */
+export function sessionOf(pid: number): number | undefined {
+  return fieldOf(pid, 3)
+}
+
+function fieldOf(pid: number, index: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[index])
   } catch {
     return undefined
   }

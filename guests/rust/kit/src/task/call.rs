@@ -236,8 +236,21 @@ impl<'a> Call<'a> {
             watch.close();
         }
         self.loan.settle(&self.runtime);
-        self.runtime.respond(self.task.id, status, flags, data);
+        let is_fork = !self.runtime.respond(self.task.id, status, flags, data);
+        if is_fork && matches!(self.runtime, RuntimeRef::Leased(_)) {
+            leave();
+        }
     }
+}
+
+/// Ends the child of a fork that an async function has made, and that has answered: its thread takes no task, where the
+/// host would end it.
+fn leave() -> ! {
+    unsafe extern "C" {
+        fn _exit(status: i32) -> !;
+    }
+    // SAFETY: nothing of the process is used after this.
+    unsafe { _exit(0) }
 }
 
 /// # Safety

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What JavaScript may call for a guest in another process.
 
-use std::{os::fd::IntoRawFd, sync::Arc};
+use std::sync::Arc;
 
 use napi_sys::{napi_env, napi_value};
 use polyloop_connection::RemoteConnection;
 
-use super::environment::hub;
+use super::{child, environment::hub};
 use crate::{
     hub::Hub,
     join,
@@ -81,8 +81,8 @@ pub fn shared_guest_sockets(env: napi_env, [id]: [napi_value; 1]) -> Result<Opti
     let own = own_of(hub(env)?.member(napi::number(env, id)?)?)?;
     let place = own.place.take().ok_or("it has no place, or its sockets were taken")?;
     own.parking = Some(place.parking);
-    let (broker, lifeline) = (place.broker.into_raw_fd(), place.lifeline.into_raw_fd());
-    let text = serde_json::json!({ "broker": broker, "lifeline": lifeline, "pid": place.pid }).to_string();
+    let given = child::keep(env, vec![Some(place.broker), Some(place.lifeline)])?;
+    let text = serde_json::json!({ "broker": given[0], "lifeline": given[1], "pid": place.pid }).to_string();
     napi::string(env, &text).map(Some)
 }
 

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Socket } from 'node:net'
+import { constants } from 'node:os'
+import { getSystemErrorName } from 'node:util'
+import { toPolyloop } from '../common/reasons.ts'
+import { native, nativeFile } from './addon.ts'
+import { hold, release } from './keep-alive.ts'
+
+/** A descriptor of a process that is started: none, the far end of a pipe or a socket, or one of this process's. */
+export type ProcessFile = 'nothing' | 'pipe' | 'socket' | number
+
+/** What the add-on's `startProcess` returns, as JSON. */
+type Start =
+  | { readonly files: (number | null)[]; readonly pid: number }
+  | { readonly errno: number; readonly message: string }
+
+/** What a guard says of its process, as `crates/guest-process/src/guard.rs` writes it. */
+export type GuardNews =
+  | { readonly event: 'started'; readonly pid: number }
+  | { readonly event: 'unrunnable'; readonly missing: boolean; readonly message: string }
+  | { readonly event: 'exit'; readonly code: number | null; readonly signal: string | null }
+
+/** Our own program, which guards processes, brokers guests and serves them. */
+const program = nativeFile('polyloop-guest-process')
+
+/** Milliseconds in which a guard that is asked to ends its process; one that somebody has stopped never does. */
+const guardWithin = 2_000
+
+/**
+ * Starts `polyloop-guest-process`, and returns its number and this process's ends of its descriptors.
+ *
+ * @throws overloaded, too-large, init-failed
+ */
+export function startProcess(args: readonly string[], files: readonly ProcessFile[]): [number, (Socket | undefined)[]] {
+  const environment = Object.entries(process.env).map(([name, value]) => `${name}=${value}`)
+  const start = JSON.parse(
+    native.startProcess(JSON.stringify({ command: [program, ...args], environment, files })),
+  ) as Start
+  if ('errno' in start) {
+    const { errno, message } = start
+    const error = Object.assign(new Error(message), { code: getSystemErrorName(-errno) })
+    throw toPolyloop(error, `${program} cannot be started`)
+  }
+  const sockets = start.files.map((fd) => (fd === null ? undefined : new Socket({ fd })))
+  // Who is gone reads nothing more; its end is told of by itself.
+  for (const socket of sockets) socket?.on('error', () => {}).unref()
+  return [start.pid, sockets]
+}
+
+/** A process that is gone with all that it started once its end is told. None of its sockets keeps the loop alive. */
+export class Guarded {
+  readonly stdout: Socket
+  readonly stderr: Socket
+  /** This process's ends of its further descriptors, those that are sockets. */
+  readonly sockets: readonly Socket[]
+  readonly #guard: number
+  readonly #line: Socket
+  readonly #tell: (news: GuardNews) => void
+  #state: 'starting' | 'running' | 'over' = 'starting'
+  #timer: NodeJS.Timeout | undefined
+
+  /**
+   * @param files - its descriptors beyond the standard streams
+   * @param tell - told `started` and `exit`, or `unrunnable`, once each
+   * @throws init-failed
+   */
+  constructor(command: readonly string[], files: readonly ProcessFile[], tell: (news: GuardNews) => void) {
+    const [pid, sockets] = startProcess(['guard', ...command], ['socket', 'pipe', 'pipe', ...files])
+    const [line, stdout, stderr, ...others] = sockets as [Socket, Socket, Socket, ...(Socket | undefined)[]]
+    this.#guard = pid
+    this.#line = line
+    this.stdout = stdout
+    this.stderr = stderr
+    this.sockets = others.filter((socket) => socket !== undefined)
+    this.#tell = tell
+    this.#listen()
+  }
+
+  #listen(): void {
+    let text = ''
+    this.#line.setEncoding('utf8')
+    this.#line.on('data', (more: string) => {
+      text += more
+      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
+        this.#said(text.slice(0, end))
+        text = text.slice(end + 1)
+      }
+    })
+    this.#line.once('close', () => {
+      // The process is killed with its guard.
+      if (this.#state === 'running') this.#over({ event: 'exit', code: null, signal: 'SIGKILL' })
+      else this.#over({ event: 'unrunnable', missing: false, message: 'its guard was killed' })
+    })
+  }
+
+  #said(line: string): void {
+    const news = toNews(line)
+    if (news === undefined) this.kill()
+    else if (news.event === 'exit') this.#over({ ...news, signal: signalName(news.signal) })
+    else if (news.event === 'unrunnable') this.#over(news)
+    else {
+      this.#state = 'running'
+      this.#tell(news)
+    }
+  }
+
+  #over(news: GuardNews): void {
+    if (this.#state === 'over') return
+    this.#state = 'over'
+    clearTimeout(this.#timer)
+    this.#tell(news)
+  }
+
+  /** Kills it, and what it has started. */
+  kill(): void {
+    if (this.#state === 'over') return
+    this.#line.end()
+    this.#timer ??= setTimeout(() => native.killProcess(this.#guard), guardWithin).unref()
+  }
+}
+
+/** The name of a signal that a guard, or a broker, has told by its number. */
+export function signalName(number: unknown): string | null {
+  if (number === null) return null
+  const name = Object.entries(constants.signals).find(([, signal]) => signal === number)?.[0]
+  return name ?? `signal ${number}`
+}
+
+/** Reads what a guard says; undefined if it is nothing that a guard says. */
+function toNews(line: string): GuardNews | undefined {
+  try {
+    const news = JSON.parse(line) as GuardNews | null
+    return news !== null && typeof news === 'object' && typeof news.event === 'string' ? news : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** How a program has ended, and what it said. */
+export interface Ran {
+  /** Whether it had to be killed, because it took too long. */
+  readonly isLate: boolean
+  readonly stdout: string
+  readonly stderr: string
+  readonly end: Exclude<GuardNews, { event: 'started' }>
+}
+
+/**
+ * Runs a program to its end, which keeps the loop alive.
+ *
+ * @param within - milliseconds after which it is killed
+ * @throws overloaded, too-large, init-failed if no process can be started
+ */
+export async function runGuarded(command: readonly string[], within: number): Promise<Ran> {
+  const holder = {}
+  hold(holder, 'a guest process starts')
+  try {
+    return await new Promise<Ran>((resolve, reject) => {
+      const ran = { stdout: '', stderr: '', isLate: false }
+      let timer: NodeJS.Timeout | undefined
+      let open = 3
+      let end: Ran['end'] | undefined
+      const over = (): void => {
+        if (--open > 0 || end === undefined) return
+        clearTimeout(timer)
+        resolve({ ...ran, end })
+      }
+      try {
+        const guarded = new Guarded(command, [], (news) => {
+          if (news.event === 'started') return
+          end = news
+          over()
+        })
+        timer = setTimeout(() => {
+          ran.isLate = true
+          guarded.kill()
+        }, within)
+        for (const name of ['stdout', 'stderr'] as const) {
+          guarded[name].setEncoding('utf8').on('data', (text: string) => {
+            ran[name] += text
+          })
+          guarded[name].once('close', over)
+        }
+      } catch (error) {
+        reject(error as Error)
+      }
+    })
+  } finally {
+    release(holder)
+  }
+}
