@@ -188,11 +188,12 @@ typedef struct {
     int32_t (*release)(pl_runtime_h runtime, uint64_t task);
     // Declares the guest initialised. `manifest` is JSON: `{"methods": [{"name": "add", "params"?:
     // ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...], "info"?: {...}}`.
-    // `stream`: the function answers with a stream; `input`: its last argument is one. To be
-    // called once, in `start`.
+    // `stream`: the function answers with a stream; `input`: its last argument is one. At most
+    // 16 MiB. To be called once, in `start`.
     int32_t (*ready)(pl_runtime_h runtime, pl_bytes_t manifest);
     // Says why `start` is about to fail, or (after `ready`) that the guest has died and will take
-    // no more tasks: all calls in flight are rejected. `error` is an error object as in `respond`.
+    // no more tasks: all calls in flight are rejected. `error` is an error object as in `respond`;
+    // of one of more than 16 MiB only the beginning is told.
     int32_t (*fail)(pl_runtime_h runtime, pl_bytes_t error);
     // Hands text to the host's stdout (`stream` 1) or stderr (2). Lines end in `\n`; what is given
     // in one call stays together.

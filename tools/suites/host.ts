@@ -4,11 +4,15 @@ import type { Result } from '../common/report.ts'
 import { isAtHand, MAJORS, type Major, nodeOf } from '../versions/nodes.ts'
 import { vitest } from './vitest.ts'
 
-/** How long attacks on the host's end of the rings go on; docs/internals/trust.md has more of it. */
-type Attacks = Readonly<Record<'POLYLOOP_HOSTILE_ROUNDS' | 'POLYLOOP_FUZZ_CASES', string>>
+/** How long what is random goes on: attacks on the host's end of the rings, as docs/internals/trust.md has them, and schedules. */
+type Attacks = Readonly<Record<'POLYLOOP_HOSTILE_ROUNDS' | 'POLYLOOP_FUZZ_CASES' | 'POLYLOOP_SCHEDULES', string>>
 
-export const FEW: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '60', POLYLOOP_FUZZ_CASES: '1000' }
-export const MANY: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '1500', POLYLOOP_FUZZ_CASES: '20000' }
+export const FEW: Attacks = { POLYLOOP_HOSTILE_ROUNDS: '60', POLYLOOP_FUZZ_CASES: '1000', POLYLOOP_SCHEDULES: '500' }
+export const MANY: Attacks = {
+  POLYLOOP_HOSTILE_ROUNDS: '1500',
+  POLYLOOP_FUZZ_CASES: '20000',
+  POLYLOOP_SCHEDULES: '10000',
+}
 
 /** Tests beside the sources, of the host, the tools and the programs. */
 export const units = (): Promise<Result> => vitest({ projects: ['units'], env: FEW })

@@ -181,11 +181,12 @@ pub struct Host {
     pub release: unsafe extern "C" fn(runtime: RuntimeHandle, task: u64) -> i32,
     /// Declares the guest initialised. `manifest` is JSON: `{"methods": [{"name": "add", "params"?:
     /// ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...], "info"?: {...}}`.
-    /// `stream`: the function answers with a stream; `input`: its last argument is one. To be
-    /// called once, in `start`.
+    /// `stream`: the function answers with a stream; `input`: its last argument is one. At most
+    /// 16 MiB. To be called once, in `start`.
     pub ready: unsafe extern "C" fn(runtime: RuntimeHandle, manifest: Bytes) -> i32,
     /// Says why `start` is about to fail, or (after `ready`) that the guest has died and will take
-    /// no more tasks: all calls in flight are rejected. `error` is an error object as in `respond`.
+    /// no more tasks: all calls in flight are rejected. `error` is an error object as in `respond`;
+    /// of one of more than 16 MiB only the beginning is told.
     pub fail: unsafe extern "C" fn(runtime: RuntimeHandle, error: Bytes) -> i32,
     /// Hands text to the host's stdout (`stream` 1) or stderr (2). Lines end in `\n`; what is given
     /// in one call stays together.

@@ -20,7 +20,7 @@ mod task_source;
 mod under_way;
 
 pub use connection::{Connection, Event, Host, Limits, Shared, Task};
-pub use error::ErrorObject;
+pub use error::{ErrorObject, LONGEST_WORDS};
 pub use host_table::{Full, HOST_SLOTS, HostTable, Rounds};
 pub use lifecycle::{Beat, Guest, StartOptions, load, unload};
 pub use log::Line;

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     connection::{Connection, Event},
-    error::ErrorObject,
+    error::{ErrorObject, LONGEST_WORDS},
     task_source::TaskSource,
 };
 
@@ -92,10 +92,33 @@ where
     let mut guest = open().map_err(|error| (0, error))?;
     let started = guest.start(source, options);
     started.map_err(|(rc, error)| (rc, source.failure().cloned().unwrap_or(error)))?;
-    keep(guest);
-    source.manifest().map(str::to_owned).ok_or_else(|| {
-        (1, ErrorObject::new("protocol", "the guest's start succeeded without a call of ready()"))
-    })
+    match declared(source.manifest()) {
+        Ok(manifest) => {
+            keep(guest);
+            Ok(manifest)
+        }
+        Err(error) => {
+            // It runs, and nobody will call it.
+            source.stop();
+            guest.join();
+            Err((1, error))
+        }
+    }
+}
+
+fn declared(manifest: Option<&str>) -> Result<String, ErrorObject> {
+    match manifest {
+        Some(text) if text.len() <= LONGEST_WORDS => Ok(text.to_owned()),
+        Some(text) => Err(ErrorObject::new(
+            "too-large",
+            &format!(
+                "the manifest has {} bytes of JSON and may have {LONGEST_WORDS}: declare fewer functions, or \
+                 tell less in info",
+                text.len()
+            ),
+        )),
+        None => Err(ErrorObject::new("protocol", "the guest's start succeeded without a call of ready()")),
+    }
 }
 
 /// Stops a source, whose host hears [`Event::Closed`] once the guest has let go of the source.

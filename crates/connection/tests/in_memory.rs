@@ -6,6 +6,7 @@ use std::sync::Arc;
 use polyloop_abi::{FLAG_BYTES, STATUS_ERROR, STATUS_OK};
 use polyloop_connection::{Connection, ErrorObject, Event, Task};
 use polyloop_ring::{
+    Taken, Taker,
     completion::Drainer,
     entry::{FLAG_HELD, FLAG_OWN, LOG, RELEASE, RESPONSE, SEAL},
     submission::Submitter,
@@ -152,6 +153,11 @@ fn a_guest_that_fails_to_start_is_told_with_its_rc_and_reason() {
     assert!(error.0.contains("panicked: as asked"), "{}", error.0);
     let Event::Failed(1, error) = start("silent", fill).event() else { panic!("not failed") };
     assert!(error.0.contains("without a call of ready()"), "{}", error.0);
+    let long = start("long", fill);
+    let Event::Failed(1, error) = long.event() else { panic!("not failed") };
+    assert!(error.0.contains("the manifest has 16777217 bytes"), "{}", error.0);
+    // Its threads were told to leave, and have.
+    assert!(matches!(long.connection.take(&mut Taker::default(), true), Err(Taken::Stopped)));
 }
 
 #[test]

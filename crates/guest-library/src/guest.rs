@@ -76,6 +76,13 @@ fn refusal(path: &Path, error: &libloading::Error) -> ErrorObject {
     // The loader's own words are in the source of libloading's error.
     let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     if path.exists() {
+        if is_short_of_files(path) {
+            let advice = "close some files, or raise ulimit -n";
+            return ErrorObject::new(
+                "overloaded",
+                &format!("{} cannot be loaded: {reason}; {advice}", path.display()),
+            );
+        }
         let advice = "is it a shared library for this machine, and are the libraries it needs installed?";
         return ErrorObject::new(
             "init-failed",
@@ -86,6 +93,12 @@ fn refusal(path: &Path, error: &libloading::Error) -> ErrorObject {
         "not-found",
         &format!("there is no library at {}: build it first, or correct the path", path.display()),
     )
+}
+
+/// Whether a file cannot be opened because too many are open: `dlopen` tells why in words alone.
+fn is_short_of_files(path: &Path) -> bool {
+    let refused = std::fs::File::open(path).err().and_then(|error| error.raw_os_error());
+    matches!(refused, Some(libc::EMFILE | libc::ENFILE))
 }
 
 fn view(text: &str) -> Bytes {

@@ -15,8 +15,8 @@ use std::{
 
 use polyloop_abi::{FLAG_BYTES, KIND_CALL, STATUS_ERROR, STATUS_OK};
 use polyloop_connection::{
-    Connection, ErrorObject, Event, Guest, Host, Limits, Nothing, RemoteConnection, Shared, StartOptions,
-    Task, load, unload,
+    Connection, ErrorObject, Event, Guest, Host, LONGEST_WORDS, Limits, Nothing, RemoteConnection, Shared,
+    StartOptions, Task, load, unload,
 };
 use polyloop_ring::{
     Completion, Submission, Taker,
@@ -63,6 +63,7 @@ impl Guest for TestGuest {
             "fail" => return Err((7, ErrorObject::new("init-failed", "as asked"))),
             "panic" => panic!("as asked"),
             "silent" => return Ok(()),
+            "long" => connection.ready(&vec![b' '; LONGEST_WORDS + 1]),
             _ => connection.ready(br#"{"methods":[]}"#),
         };
         let (connection, function) = (Arc::clone(connection), self.function);
@@ -76,7 +77,9 @@ impl Guest for TestGuest {
     }
 
     fn join(mut self: Box<Self>) {
-        self.thread.take().unwrap().join().unwrap();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 
@@ -93,7 +96,7 @@ pub struct Loaded {
 /// Bytes of one response, at most.
 pub const PAYLOAD: usize = 1 << 20;
 
-/// Starts a guest, which `config` may have fail: `fail`, `panic`, `silent`.
+/// Starts a guest, which `config` may have fail: `fail`, `panic`, `silent`, `long`.
 ///
 /// # Panics
 /// If there is no memory for its block.

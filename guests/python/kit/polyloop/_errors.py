@@ -14,6 +14,8 @@ from . import Error
 MAX_DEPTH = 16
 MAX_MESSAGE = 64 * 1024
 MAX_STACK = 256 * 1024
+#: Bytes of an error object: the host reads as many, see `LONGEST_WORDS` of crates/connection.
+MAX_ERROR = 16 * 1024 * 1024
 OWN_FILES = ("<polyloop>", "<frozen importlib")
 
 HINTS = {
@@ -40,7 +42,16 @@ def note(error: BaseException, code: str | None, hint: str) -> None:
 
 def describe(error: BaseException) -> str:
     """The error object of an exception, with those that caused it, as JSON."""
-    return json.dumps(_object(error, set()))
+    result = _object(error, set())
+    text = json.dumps(result)
+    if len(text) > MAX_ERROR:
+        # The first stack tells of the causes, too.
+        cause = result.get("cause")
+        while cause is not None:
+            del cause["stack"]
+            cause = cause.get("cause")
+        text = json.dumps(result)
+    return text
 
 
 def _object(error: BaseException, seen: set[int]) -> dict[str, Any]:

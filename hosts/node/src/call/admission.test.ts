@@ -22,6 +22,13 @@ function next(admission: Admission): Call | undefined {
   return one
 }
 
+/** Gives a call that waits up, as the dispatcher does. */
+function giveUp(admission: Admission, one: Call): void {
+  one.promise.catch(() => undefined)
+  one.onAbandon = () => admission.forget(one)
+  one.abandon(new PolyloopError('cancelled', 'x'))
+}
+
 describe('calls', () => {
   test('go while there is room, and then in the order they came', () => {
     const admission = new Admission(bounds)
@@ -63,11 +70,37 @@ describe('calls', () => {
     enter(admission, first)
     enter(admission, given)
     enter(admission, last)
-    given.promise.catch(() => undefined)
-    given.abandon(new PolyloopError('cancelled', 'x'))
+    giveUp(admission, given)
+    expect(admission.waiting).toBe(1)
     admission.leave(first)
     expect(next(admission)).toBe(last)
     expect(admission.waiting).toBe(0)
+  })
+
+  test('that were given up while they waited keep nothing, and do not hold others up', () => {
+    const admission = new Admission({ ...bounds, maxCalls: 1 })
+    const first = call(1)
+    enter(admission, first)
+    const given = Array.from({ length: 100 }, () => call(50))
+    for (const one of given) enter(admission, one)
+    for (const one of given) giveUp(admission, one)
+    expect(given.every(({ payload }) => payload === undefined)).toBe(true)
+    expect(admission).toMatchObject({ waiting: 0, awaited: 1 })
+    admission.leave(first)
+    expect(enter(admission, call(2))).toBe(true)
+    expect(admission.clear()).toEqual([])
+  })
+
+  test('that were given up in flight take a place, and nobody waits for them', () => {
+    const admission = new Admission({ ...bounds, maxCalls: 1 })
+    const first = call(1)
+    enter(admission, first)
+    first.onAbandon = () => admission.abandon()
+    first.promise.catch(() => undefined)
+    first.abandon(new PolyloopError('deadline', 'x'))
+    expect(admission).toMatchObject({ calls: 1, awaited: 0 })
+    admission.leave(first)
+    expect(admission).toMatchObject({ calls: 0, awaited: 0 })
   })
 
   test('beyond maxPayload are too-large, whatever else is in flight', () => {

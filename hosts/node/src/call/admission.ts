@@ -16,8 +16,12 @@ export class Admission {
   #calls = 0
   #kept = 0
   #bytes = 0
+  /** Calls in flight that were given up. */
+  #abandoned = 0
   #queue: Call[] = []
   #next = 0
+  /** Calls in the queue, from `#next` on, that were given up. */
+  #forgotten = 0
 
   constructor(bounds: Bounds) {
     this.#bounds = bounds
@@ -33,9 +37,14 @@ export class Admission {
     return this.#bytes
   }
 
+  /** Calls that somebody waits for: those that wait, and those in flight that were not given up. */
+  get awaited(): number {
+    return this.waiting + this.#calls - this.#abandoned
+  }
+
   /** Calls that wait. */
   get waiting(): number {
-    return this.#queue.length - this.#next
+    return this.#queue.length - this.#next - this.#forgotten
   }
 
   /**
@@ -56,7 +65,7 @@ export class Admission {
         `the request has ${call.size} bytes and maxPayload is ${maxPayload}: ${advice}`,
       )
     }
-    if (this.#next === this.#queue.length && this.#fits(call.size)) return true
+    if (this.waiting === 0 && this.#fits(call.size)) return true
     if (this.#bounds.whenFull === 'fail' && (this.open || this.waiting >= this.#bounds.maxCalls))
       throw this.#overloaded()
     this.#queue.push(call)
@@ -68,6 +77,7 @@ export class Admission {
     while (this.#next < this.#queue.length) {
       const call = this.#queue[this.#next] as Call
       if (!call.abandoned && !this.#fits(call.size)) return undefined
+      if (call.abandoned) this.#forgotten--
       this.#shift()
       if (!call.abandoned) return call
     }
@@ -84,6 +94,23 @@ export class Admission {
   leave(call: Call): void {
     this.#calls--
     this.#bytes -= call.size
+    if (call.abandoned) this.#abandoned--
+  }
+
+  /** A call in flight was given up: the guest may still answer it. */
+  abandon(): void {
+    this.#abandoned++
+  }
+
+  /** A call that waits was given up: nothing of it is kept. */
+  forget(call: Call): void {
+    call.payload = undefined
+    this.#forgotten++
+    // Amortised: half of the array is gone whenever it is moved.
+    if (this.#forgotten * 2 <= this.#queue.length - this.#next) return
+    this.#queue = this.#live()
+    this.#next = 0
+    this.#forgotten = 0
   }
 
   /** The guest keeps the request of a call that has left, and with it the call's place. */
@@ -98,10 +125,15 @@ export class Admission {
 
   /** Takes all waiting calls out. */
   clear(): Call[] {
-    const calls = this.#queue.slice(this.#next).filter((call) => !call.abandoned)
+    const calls = this.#live()
     this.#queue = []
     this.#next = 0
+    this.#forgotten = 0
     return calls
+  }
+
+  #live(): Call[] {
+    return this.#queue.slice(this.#next).filter((call) => !call.abandoned)
   }
 
   /**

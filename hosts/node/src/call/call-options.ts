@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { types } from 'node:util'
+import { abortReason, isAborted, offAbort, onAbort, toSignal } from '../common/abort.ts'
+import { readFrom } from '../common/call-back.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { longestTimer } from '../common/timers.ts'
 import type { Call, CallExtras } from './call.ts'
@@ -35,8 +38,15 @@ export function limit(call: Call, options: CallOptions): void {
       'the options of a call are not an object: pass { signal, deadline, context, ahead }',
     )
   }
-  const { signal, deadline, context, onContext, ahead } = options
+  const { signal, deadline, context, onContext, ahead } = readFrom('an option of the call', () => {
+    // Once each: a getter may answer otherwise the next time.
+    const { signal, deadline, context, onContext, ahead } = options
+    return { signal, deadline, context, onContext, ahead }
+  })
   if (ahead !== undefined) setAhead(call.extras, ahead)
+  if (onContext !== undefined && typeof onContext !== 'function') {
+    throw new PolyloopError('invalid-argument', 'onContext is not a function: pass (context) => {}')
+  }
   if (context !== undefined || onContext !== undefined) {
     call.extras = { ...call.extras, context: encodeContext(context, call.extras?.observer?.context), onContext }
   }
@@ -82,37 +92,35 @@ function watch(signal: AbortSignal, call: Call): void {
     return
   }
   watched.set(signal, new Set([call]))
-  signal.addEventListener('abort', cancelWatched, { once: true })
+  onAbort(signal, cancelWatched)
 }
 
 function unwatch(signal: AbortSignal, call: Call): void {
   const calls = watched.get(signal)
   if (calls === undefined || !calls.delete(call) || calls.size > 0) return
   watched.delete(signal)
-  signal.removeEventListener('abort', cancelWatched)
+  offAbort(signal, cancelWatched)
 }
 
 function cancelWatched(this: AbortSignal): void {
   const calls = watched.get(this) ?? []
   watched.delete(this)
   for (const call of calls) {
-    call.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: this.reason }))
+    call.abandon(new PolyloopError('cancelled', 'the call was cancelled', { cause: abortReason(this) }))
   }
 }
 
 function checkSignal(signal: unknown): void {
   if (signal === undefined) return
-  if (!(signal instanceof AbortSignal)) {
-    throw new PolyloopError('invalid-argument', 'signal is not an AbortSignal: pass new AbortController().signal')
-  }
-  if (signal.aborted) {
-    throw new PolyloopError('cancelled', 'the signal had aborted before the call', { cause: signal.reason })
+  const own = toSignal(signal)
+  if (isAborted(own)) {
+    throw new PolyloopError('cancelled', 'the signal had aborted before the call', { cause: abortReason(own) })
   }
 }
 
 function checkDeadline(deadline: unknown): number | undefined {
   if (deadline === undefined) return undefined
-  const until = deadline instanceof Date ? deadline.getTime() : deadline
+  const until = types.isDate(deadline) ? Date.prototype.getTime.call(deadline) : deadline
   if (typeof until !== 'number' || !Number.isFinite(until)) {
     const message = 'deadline is not a time: pass a Date or milliseconds since the epoch, such as Date.now() + 50'
     throw new PolyloopError('invalid-argument', message)

@@ -21,8 +21,8 @@ export interface CallTarget {
   credit(call: Call, items: number, bytes: number): void
   /** Tells the hub how many calls keep the loop alive. */
   publish(): void
-  /** Keeps the loop alive from now on until every call is answered, abandoned ones included. */
-  awaitAll(): void
+  /** Calls in flight that were not abandoned. */
+  awaited(): readonly Call[]
 }
 
 /** What few calls have beside their request. */

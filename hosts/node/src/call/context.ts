@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFrom } from '../common/call-back.ts'
 import { PolyloopError } from '../common/errors.ts'
 
 /** Small texts that travel with a call. */
@@ -33,16 +34,19 @@ function join<T extends Readonly<Record<string, string | undefined>>>(trace: T, 
  */
 export function encodeContext(context: Context | undefined, trace: Context | undefined): Uint8Array | undefined {
   if (context === undefined) return trace === undefined ? undefined : beside(undefined, trace)
-  if (
-    typeof context !== 'object' ||
-    context === null ||
-    Object.values(context).some((one) => typeof one !== 'string')
-  ) {
-    throw new PolyloopError('invalid-argument', "context is not an object of texts: pass { name: 'value' }")
-  }
-  const bytes = (trace === undefined ? undefined : beside(context, trace)) ?? toBytes(context)
+  const texts = toTexts(context)
+  const bytes = (trace === undefined ? undefined : beside(texts, trace)) ?? toBytes(texts)
   if (bytes !== undefined) return bytes
-  const length = Buffer.byteLength(JSON.stringify(context))
+  const length = Buffer.byteLength(JSON.stringify(texts))
   const message = `the context has ${length} bytes of JSON and may have ${longestContext}: send less`
   throw new PolyloopError('too-large', message)
+}
+
+/** A copy: what was looked at is what is written. */
+function toTexts(context: unknown): Context {
+  if (typeof context === 'object' && context !== null) {
+    const texts = readFrom('context', () => Object.entries(context))
+    if (texts.every(([, text]) => typeof text === 'string')) return Object.fromEntries(texts) as Context
+  }
+  throw new PolyloopError('invalid-argument', "context is not an object of texts: pass { name: 'value' }")
 }

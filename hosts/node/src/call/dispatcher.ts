@@ -13,19 +13,21 @@ export class Dispatcher {
   readonly counters: Counters
   /** Those that take calls. */
   #targets: readonly CallTarget[] = []
-  /** Calls that wait and that somebody awaits. */
-  #waiting = 0
-  /** Told when no call is in flight, and none waits for an instance. */
-  #onIdle: (() => void) | undefined
+  /** Told when nobody waits for a call any more. */
+  #onSettled: (() => void) | undefined
   /** Index of the target that got the last call. */
   #turn = 0
   readonly #abandoned = (call: Call, error: PolyloopError): void => {
     this.counters.fail(error.code)
     if (call.at === undefined) {
-      this.#waiting--
+      this.admission.forget(call)
       this.#publish()
-    } else call.at.abandon(call)
+    } else {
+      this.admission.abandon()
+      call.at.abandon(call)
+    }
     call.extras?.requestStream?.finish()
+    this.#settle()
   }
 
   constructor(bounds: Bounds, counters: Counters) {
@@ -36,12 +38,12 @@ export class Dispatcher {
 
   /** Whether no call is in flight, and none waits. */
   get isIdle(): boolean {
-    return this.admission.calls === 0 && this.#waiting === 0
+    return this.admission.calls === 0 && this.admission.waiting === 0
   }
 
   /** Calls that wait for this target to publish them: the first one keeps the loop alive for all. */
   waitingAt(target: CallTarget): number {
-    return target === this.#targets[0] ? this.#waiting : 0
+    return target === this.#targets[0] ? this.admission.waiting : 0
   }
 
   /** From now on a target takes calls. */
@@ -73,7 +75,6 @@ export class Dispatcher {
   }
 
   #wait(call: Call): void {
-    this.#waiting++
     this.#publish()
     call.extras?.observer?.queued(this.admission.waiting)
   }
@@ -105,14 +106,13 @@ export class Dispatcher {
     return best
   }
 
-  /** Lets in what may go now. A connection calls it when places may be free. */
+  /** Lets in what may go now. Whoever frees places calls it: a connection after a drain, and after a death. */
   admit(): void {
     for (let call = this.admission.next(); call !== undefined; call = this.admission.next()) {
-      this.#waiting--
       if (isWhole(call)) this.#submit(call)
       else this.refuse(call, new PolyloopError('invalid-argument', detached))
     }
-    if (this.#onIdle !== undefined) this.#settle()
+    this.#settle()
   }
 
   /** Rejects a call that no instance has. */
@@ -123,33 +123,47 @@ export class Dispatcher {
     call.abandon(error)
   }
 
-  /** Calls `then` once, when no call is in flight, and none waits for an instance; at once if that is so now. */
-  whenIdle(then: () => void): void {
-    this.#onIdle = then
-    for (const target of this.#targets) target.awaitAll()
+  /**
+   * Calls `then` once, when nobody waits for a call any more, in flight or for an instance; at once if that is so now.
+   */
+  whenSettled(then: () => void): void {
+    this.#onSettled = then
     this.#settle()
   }
 
   #settle(): void {
+    const then = this.#onSettled
+    if (then === undefined) return
+    const { awaited, calls, open } = this.admission
     // Calls may wait while the guest keeps requests for good: no place will be free for them.
-    if (this.admission.calls > 0 || (!this.admission.open && this.#waiting > 0)) return
-    const then = this.#onIdle
-    this.#onIdle = undefined
-    then?.()
+    const isStuck = open && calls === 0
+    if (awaited > 0 && !isStuck) return
+    this.#onSettled = undefined
+    then()
   }
 
   /** Rejects every call that waits: none will be let in. */
   fail(error: () => PolyloopError): void {
     for (const call of this.admission.clear()) this.refuse(call, error())
-    this.#waiting = 0
     this.#publish()
-    if (this.#onIdle !== undefined) this.#settle()
+    this.#settle()
+  }
+
+  /** Rejects every call that waits or is in flight at one of `targets`; what the guest still answers is dropped. */
+  abandonAll(targets: readonly CallTarget[], error: () => PolyloopError): void {
+    this.fail(error)
+    for (const target of targets) {
+      for (const call of target.awaited()) {
+        call.onAbandon = this.#abandoned
+        call.abandon(error())
+      }
+    }
   }
 
   /** Calls that wait keep the loop alive: the first target counts them with its own, if there is one. */
   #publish(): void {
     this.#targets[0]?.publish()
-    if (this.#targets.length > 0 || this.#waiting === 0) release(this)
+    if (this.#targets.length > 0 || this.admission.waiting === 0) release(this)
     else hold(this, 'calls wait and no instance is there to send them')
   }
 }

@@ -133,3 +133,107 @@ test('what cannot be closed is the iterable’s own business', async () => {
   await turn()
   expect(failures).toEqual([])
 })
+
+/** An object that answers each property by throwing. */
+const untouchable: object = new Proxy(
+  {},
+  {
+    get: () => {
+      throw new Error('get')
+    },
+    getPrototypeOf: () => {
+      throw new Error('getPrototypeOf')
+    },
+    has: () => {
+      throw new Error('has')
+    },
+  },
+)
+
+type Thrower = () => never
+
+function throws(error: unknown): Thrower {
+  return () => {
+    throw error
+  }
+}
+
+test('what does not let itself be asked whether it is a stream is invalid-argument', () => {
+  expect(() => isStream(untouchable)).toThrow(expect.objectContaining({ code: 'invalid-argument' }))
+})
+
+const ends: readonly (readonly [how: string, end: unknown])[] = [
+  ['throws', throws(new Error('it will not close'))],
+  ['throws nothing', throws(undefined)],
+  ['is no function', 7],
+  ['returns what throws', () => untouchable],
+  ['never settles', () => new Promise(() => {})],
+]
+
+test.each(ends)(
+  'a return() that %s ends the stream all the same, and is called when nothing else is',
+  async (_, end) => {
+    let isCalled = false
+    const source: AsyncIterable<unknown> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise(() => {}),
+        return: (typeof end !== 'function'
+          ? end
+          : () => {
+              isCalled = true
+              return end()
+            }) as never,
+      }),
+    }
+    const { requestStream, failures } = feed(source, new Places(1))
+    await turn()
+    requestStream.finish()
+    expect(isCalled).toBe(false)
+    await turn()
+    expect(isCalled).toBe(typeof end === 'function')
+    expect(failures).toEqual([])
+  },
+)
+
+const broken: readonly (readonly [how: string, begin: unknown])[] = [
+  ['has no iterator', null],
+  ['has an iterator that is none', () => null],
+  ['throws at once', throws(new Error('no'))],
+  ['throws what cannot be read', throws(untouchable)],
+  ['has no next', () => ({})],
+  ['has a next that throws', () => ({ next: throws(Symbol('no')) })],
+  ['gives nothing', () => ({ next: () => null })],
+  ['gives what throws', () => ({ next: () => untouchable })],
+  ['rejects with what cannot be read', () => ({ next: () => Promise.reject(untouchable) })],
+  [
+    'gives a result that throws',
+    () => ({ next: () => Object.defineProperty({}, 'done', { get: throws(untouchable) }) }),
+  ],
+]
+
+test.each(broken)('an iterable that %s fails its call, once', async (_, begin) => {
+  const { failures } = feed({ [Symbol.asyncIterator]: begin } as never, new Places(1))
+  await turn()
+  expect(failures.map(({ code }) => code)).toEqual(['cancelled'])
+  expect(failures[0]?.message).toContain('the stream that was the argument failed')
+})
+
+test('an item that cannot be encoded fails its call, and closes the iterable', async () => {
+  const source = new Feed(numbers())
+  const failures: unknown[] = []
+  const requestStream: RequestStream = new RequestStream(source, throws(untouchable), (error) => {
+    failures.push(error)
+    requestStream.finish()
+  })
+  requestStream.start(new Places(1))
+  await until(() => source.closed)
+  expect(failures).toHaveLength(1)
+})
+
+test('a call that is over before its stream has begun asks nothing of the iterable', async () => {
+  const source = { [Symbol.asyncIterator]: throws(new Error('asked')) }
+  const { requestStream, failures } = feed(source as never, new Places(1))
+  requestStream.finish()
+  await turn()
+  expect(failures).toEqual([])
+})

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
+import { callAside, readFrom } from '../common/call-back.ts'
 import type { Encoded } from '../common/codec.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { windowBytes } from '../common/layout.ts'
+import { isOurs, reasonOf } from '../common/reasons.ts'
 
 /** The call that a request stream belongs to, once it is submitted. */
 export interface Sink {
@@ -13,10 +15,14 @@ export interface Sink {
   whenFree(then: () => void): void
 }
 
-/** Whether an argument is a stream: an async iterable that is not bytes. */
+/**
+ * Whether an argument is a stream: an async iterable that is not bytes.
+ *
+ * @throws invalid-argument if it does not let itself be asked
+ */
 export function isStream(value: unknown): value is AsyncIterable<unknown> {
   if (typeof value !== 'object' || value === null || types.isUint8Array(value)) return false
-  return Symbol.asyncIterator in value
+  return readFrom('the argument', () => Symbol.asyncIterator in value)
 }
 
 /** Feeds a request stream from an async iterable, as fast as the guest takes its items. */
@@ -62,11 +68,16 @@ export class RequestStream {
     if (this.#over) return
     this.#over = true
     this.#wake?.()
-    // Not awaited, and not the call's business if it fails: the call has its outcome.
-    Promise.resolve(this.#iterator?.return?.()).catch(() => {})
+    // Not awaited, and not the call's business if it fails: the call has its outcome. Not now, either: a guest's death, or
+    // a signal, ends other calls beside this one.
+    const iterator = this.#iterator
+    if (iterator !== undefined) callAside(() => iterator.return?.())
   }
 
   async #feed(): Promise<void> {
+    // What the caller's iterable does is done when the call has been sent.
+    await undefined
+    if (this.#over) return
     const iterator = this.#iterable[Symbol.asyncIterator]()
     this.#iterator = iterator
     for (;;) {
@@ -109,11 +120,7 @@ export class RequestStream {
 
   #stop(error: unknown): void {
     if (this.#over) return
-    const reason = error instanceof Error ? error.message : String(error)
-    this.#fail(
-      error instanceof PolyloopError
-        ? error
-        : new PolyloopError('cancelled', `the stream that was the argument failed: ${reason}`, { cause: error }),
-    )
+    const message = `the stream that was the argument failed: ${reasonOf(error)}`
+    this.#fail(isOurs(error) ? error : new PolyloopError('cancelled', message, { cause: error }))
   }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
+import { readFrom } from './call-back.ts'
 import { PolyloopError } from './errors.ts'
 import { flag } from './layout.ts'
+import { reasonOf } from './reasons.ts'
 
 /** Turns values into bytes and back; the guest's kit must know it by the same name. */
 export interface Codec {
@@ -33,12 +35,24 @@ const json: Encoding = {
   decode: (text) => JSON.parse(text) as unknown,
 }
 
+/** What was made of a caller's codec: its name is read once. */
+const encodings = new WeakMap<Codec, Encoding>()
+
 /** @throws invalid-argument if it is not a codec */
 export function toEncoding(codec: 'json' | Codec): Encoding {
   if (codec === 'json') return json
+  const known = encodings.get(codec)
+  if (known !== undefined) return known
+  const made = readFrom('codec', () => make(codec))
+  encodings.set(codec, made)
+  return made
+}
+
+function make(codec: Codec): Encoding {
+  const name = codec?.name
   if (
-    typeof codec?.name !== 'string' ||
-    codec.name === '' ||
+    typeof name !== 'string' ||
+    name === '' ||
     typeof codec.encode !== 'function' ||
     typeof codec.decode !== 'function'
   ) {
@@ -46,15 +60,24 @@ export function toEncoding(codec: 'json' | Codec): Encoding {
     throw new PolyloopError('invalid-argument', message)
   }
   return {
-    name: codec.name,
+    name,
     carries: 'bytes',
     encode: (value) => {
       const bytes: unknown = codec.encode(value)
-      if (bytes instanceof Uint8Array) return bytes
+      // Not instanceof: a proxy of bytes is none.
+      if (types.isUint8Array(bytes)) return bytes
       throw new TypeError(`its encode returned ${typeof bytes}, not a Uint8Array`)
     },
-    decode: (bytes) => codec.decode(bytes),
+    decode: (bytes) => settled(codec.decode(bytes)),
   }
+}
+
+/** A value; what a promise would take for another promise is none. */
+function settled(value: unknown): unknown {
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
+  if (isObject && typeof (value as { then?: unknown }).then === 'function')
+    throw new TypeError('its decode returned a promise, not a value')
+  return value
 }
 
 /** Arguments of a call as they travel. */
@@ -85,15 +108,17 @@ export function encodeArguments(encoding: Encoding, args: readonly unknown[]): E
 /**
  * A view of the bytes of a Buffer, ArrayBuffer or view; undefined for anything else.
  *
- * @throws invalid-argument where they are detached
+ * @throws invalid-argument where they are detached, or behind a proxy
  */
 export function asBytes(value: unknown): Uint8Array | undefined {
-  // Detached bytes are empty, or throw when they are looked at.
-  if (value instanceof Uint8Array && value.length > 0) return value
   try {
+    // Detached bytes are empty, or throw when they are looked at.
+    if (value instanceof Uint8Array && value.length > 0) return value
     return view(value)
   } catch (cause) {
-    const message = 'the bytes are detached: their memory was transferred before the call'
+    const message = types.isProxy(value)
+      ? 'the argument is a proxy that cannot be read: pass what it stands for'
+      : 'the bytes are detached: their memory was transferred before the call'
     throw new PolyloopError('invalid-argument', message, { cause })
   }
 }
@@ -109,10 +134,10 @@ function encode(encoding: Encoding, value: unknown): Payload {
   try {
     return encoding.encode(value)
   } catch (cause) {
-    if (cause instanceof RangeError && /string length/.test(cause.message)) {
+    const reason = reasonOf(cause).split('\n', 1)[0] as string
+    if (/string length/.test(reason)) {
       throw new PolyloopError('too-large', 'the argument is too large for one text of JSON: send bytes', { cause })
     }
-    const reason = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause)
     const advice = 'pass what the codec can carry (JSON: no cycles, no BigInt), or bytes'
     throw new PolyloopError(
       'invalid-argument',

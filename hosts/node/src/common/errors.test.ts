@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { errorCodes, PolyloopError } from './errors.ts'
 
@@ -75,5 +76,56 @@ describe('an error object of a guest', () => {
       message: 'big',
     })
     expect(read({ type: 'PolyloopError', code: 'made-up', message: 'x' }).code).toBe('guest-error')
+  })
+})
+
+describe('any text', () => {
+  const field = fc.oneof(fc.jsonValue(), fc.constantFrom(...errorCodes, '__proto__', 'PolyloopError', '\ud800'))
+  const { error } = fc.letrec((tie) => ({
+    error: fc.record(
+      { type: field, message: field, stack: field, code: field, rc: field, cause: fc.oneof(field, tie('error')) },
+      { requiredKeys: [] },
+    ),
+  }))
+  const text = fc.oneof(
+    fc.string(),
+    fc.json(),
+    error.map((value) => JSON.stringify(value)),
+  )
+
+  test('of a guest is an error of ours, whose fields are of their types', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...errorCodes), text, (code, text) => {
+        for (let error: unknown = PolyloopError.fromGuest(code, text); error !== undefined; ) {
+          // What is no JSON has the parser's error as its cause.
+          if (!(error instanceof PolyloopError)) break
+          expect(errorCodes).toContain(error.code)
+          expect([typeof error.message, typeof error.stack]).toEqual(['string', 'string'])
+          expect(error.rc === undefined || typeof error.rc === 'number').toBe(true)
+          for (const one of Object.values(error.guest ?? {})) expect(typeof one).toBe('string')
+          error = error.cause
+        }
+      }),
+    )
+  })
+
+  test("of the host's native side, too", () => {
+    fc.assert(
+      fc.property(text, (text) => {
+        const error = PolyloopError.fromHost(text)
+        expect(errorCodes).toContain(error.code)
+        expect(typeof error.message).toBe('string')
+      }),
+    )
+  })
+
+  test('may be a tree of lists, and a chain of causes without end', () => {
+    const deep = 100_000
+    expect(PolyloopError.fromGuest('guest-error', `${'['.repeat(deep)}${']'.repeat(deep)}`).code).toBe('guest-error')
+    const chain = `${'{"cause":'.repeat(deep)}{}${'}'.repeat(deep)}`
+    let causes = 0
+    let error = PolyloopError.fromGuest('guest-error', chain)
+    for (; error.cause !== undefined; error = error.cause as PolyloopError) causes++
+    expect(causes).toBe(16)
   })
 })

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { PolyloopError } from './errors.ts'
 import { rawMethod } from './layout.ts'
+import { reasonOf } from './reasons.ts'
 
 /** A function of the guest, as its manifest declares it. */
 export interface Method {
@@ -22,17 +24,12 @@ export class Manifest {
   readonly handle: number | undefined
   readonly #numbers: ReadonlyMap<string, number>
 
-  /** @throws if the text is no manifest */
+  /** @throws protocol if the text is no manifest; the message says why */
   constructor(text: string) {
-    const { methods, info } = JSON.parse(text) as { methods: readonly Method[]; info?: Record<string, unknown> }
-    if (!Array.isArray(methods)) throw new TypeError('methods is not an array')
-    if (methods.length >= rawMethod) throw new RangeError(`a guest has ${rawMethod - 1} functions at most`)
-    for (const method of methods as readonly (Method | null)[]) {
-      if (typeof method?.name !== 'string') throw new TypeError('a method has no name')
-    }
+    const { methods, info } = read(text)
     this.text = text
     this.methods = methods
-    this.info = info ?? {}
+    this.info = info
     this.#numbers = new Map(methods.map(({ name }, index) => [name, index]))
     this.handle = methods.length === 0 ? rawMethod : this.number('handle')
   }
@@ -48,4 +45,54 @@ export class Manifest {
     const method = other.methods[number]
     return method === undefined ? undefined : this.number(method.name)
   }
+}
+
+function read(text: string): Pick<Manifest, 'methods' | 'info'> {
+  const { methods, info = {} } = objectOf(parse(text), 'it')
+  if (!Array.isArray(methods)) throw wrong('methods is not an array')
+  if (methods.length >= rawMethod) {
+    throw wrong(`it declares ${methods.length} functions, and a guest has ${rawMethod - 1} at most`)
+  }
+  // What is no object tells nothing.
+  return { methods: methods.map(toMethod), info: isObject(info) ? info : {} }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch (cause) {
+    throw wrong(reasonOf(cause), cause)
+  }
+}
+
+/** Field by field: nothing else that a guest writes there reaches the caller. */
+function toMethod(value: unknown, index: number): Method {
+  const what = `function ${index}`
+  const { name, params, async, stream, input } = objectOf(value, what)
+  if (typeof name !== 'string') throw wrong(`${what} has no name`)
+  if (params !== undefined && params !== null && !isTexts(params)) throw wrong(`the params of ${what} are not texts`)
+  return {
+    name,
+    ...(isTexts(params) && { params }),
+    ...(typeof async === 'boolean' && { async }),
+    ...(typeof stream === 'boolean' && { stream }),
+    ...(typeof input === 'boolean' && { input }),
+  }
+}
+
+function objectOf(value: unknown, what: string): Readonly<Record<string, unknown>> {
+  if (isObject(value)) return value
+  throw wrong(`${what} is not an object`)
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
+}
+
+function wrong(why: string, cause?: unknown): PolyloopError {
+  return new PolyloopError('protocol', why, cause === undefined ? {} : { cause })
 }

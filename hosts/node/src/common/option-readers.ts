@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readers of options: each checks a value that a caller gave, and says what is wanted if the value is wrong.
 import { PolyloopError } from './errors.ts'
+import { reasonOf } from './reasons.ts'
 
 /** @throws invalid-argument, with the option's name and what it takes */
 export type Read<T> = (value: unknown, name: string) => T
@@ -67,7 +68,7 @@ export function json(value: unknown, name: string): string {
     const text = JSON.stringify(value)
     if (text !== undefined) return text
   } catch (cause) {
-    const message = `${name} cannot be written as JSON: ${(cause as Error).message}`
+    const message = `${name} cannot be written as JSON: ${reasonOf(cause)}`
     throw new PolyloopError('invalid-argument', message, { cause })
   }
   return refuse(name, 'something that JSON can carry')

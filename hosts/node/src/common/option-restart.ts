@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readFrom } from './call-back.ts'
 import { type Described, integer, refuse } from './option-readers.ts'
 import { longestTimer } from './timers.ts'
 
@@ -12,6 +13,11 @@ export interface RestartOptions {
   readonly maxDelay?: number
   /** A process that has lived n milliseconds has died for the first time; 60,000 by default. */
   readonly resetAfter?: number
+  /**
+   * Milliseconds in which a restart, or the start of a reload, must be over: then it is `hung`, and with `whenHung: 'kill'`
+   * it is killed, which is a death. 0 by default: 60,000, or three times as long as the first start took.
+   */
+  readonly timeout?: number
 }
 
 /** Every part of the option `restart`. */
@@ -36,16 +42,24 @@ export const restartParts: { readonly [Name in keyof RestartOptions]-?: Describe
     default: 60_000,
     doc: 'a process that has lived n milliseconds has died for the first time',
   },
+  timeout: {
+    read: (value, name) => (value === Number.POSITIVE_INFINITY ? value : integer(0, longestTimer)(value, name)),
+    default: 0,
+    shownDefault: '60000, or three times as long as the first start took',
+    doc:
+      'milliseconds in which a restart, or the start of a reload, must be over, or it is `hung`; ' +
+      "with `whenHung: 'kill'` it is killed then, which is a death; `Infinity`: it is not bounded",
+  },
 }
 
 /** The process that has died is the last. */
-export const noRestart: Required<RestartOptions> = { attempts: 0, minDelay: 0, maxDelay: 0, resetAfter: 0 }
+export const noRestart: Required<RestartOptions> = { attempts: 0, minDelay: 0, maxDelay: 0, resetAfter: 0, timeout: 0 }
 
 export function toRestart(value: unknown, name: string): Required<RestartOptions> {
   if (value === false) return noRestart
   if (typeof value !== 'object' || value === null) return refuse(name, 'false, or an object')
   const settled = Object.entries(restartParts).map(([part, option]) => {
-    const given = (value as Readonly<Record<string, unknown>>)[part]
+    const given = readFrom(name, () => (value as Readonly<Record<string, unknown>>)[part])
     return [part, given === undefined ? option.default : option.read(given, `${name}.${part}`)]
   })
   return Object.fromEntries(settled) as Required<RestartOptions>

@@ -31,7 +31,7 @@ test('bounds may be at their ends', () => {
   expect(settle(least)).toMatchObject(least)
 })
 
-test('every option is one in which two loads can differ, except the config', () => {
+test("every option is one in which two loads can differ, except the config, and what is each caller's own", () => {
   const log = (): void => undefined
   const others: LoadOptions = {
     threads: 3,
@@ -91,7 +91,13 @@ test('options of processes are refused for threads, and what they take is told',
   for (const restart of restarts)
     expect(() => settle({ placement: 'process', restart: restart as never })).toThrow('restart')
   const { restart } = settle({ placement: 'process', restart: { attempts: Number.POSITIVE_INFINITY } })
-  expect(restart).toEqual({ attempts: Number.POSITIVE_INFINITY, minDelay: 100, maxDelay: 10_000, resetAfter: 60_000 })
+  expect(restart).toEqual({
+    attempts: Number.POSITIVE_INFINITY,
+    minDelay: 100,
+    maxDelay: 10_000,
+    resetAfter: 60_000,
+    timeout: 0,
+  })
 })
 
 test('null means the default of an option that takes an integer with one, and is refused otherwise', () => {
@@ -159,6 +165,8 @@ test('those who share a guest agree on what it is told, and on when it has to en
     instances: 2,
     restart: { attempts: 1 },
     whenHung: 'kill',
+    timeout: 1,
+    signal: AbortSignal.abort(),
     copyBytes: true,
     hotReload: true,
     onEvent: log,

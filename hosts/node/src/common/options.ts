@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { toSignal } from './abort.ts'
+import { readFrom } from './call-back.ts'
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import type { RuntimeEvent } from './events.ts'
@@ -68,11 +71,16 @@ export interface LoadOptions {
    * that are not trusted, see docs/internals/trust.md. Off by default: they are views.
    */
   readonly copyBytes?: boolean
+  /** Milliseconds after which `load` rejects with `deadline`, and ends what it has started; 0 by default: not bounded. */
+  readonly timeout?: number
+  /** Has `load` reject with `cancelled` when it aborts before the guest has started, and end what it has started. */
+  readonly signal?: AbortSignal
   /** Milliseconds that a guest's process has to end, once its last call is answered; 10,000 by default. */
   readonly drainTimeout?: number
   /**
    * Whether the guest's code is loaded again whenever its file changes, as by `reload()`. If the guest is shared, the
-   * first of those who have set this does it for all. Off by default.
+   * first of those who have set this does it for all. If it cannot be watched (inotify is used up, its folder is gone) that is
+   * a warning, `PolyloopReload`, and the guest goes on. Off by default.
    */
   readonly hotReload?: boolean
   /** Told what happens to the guest. */
@@ -88,6 +96,7 @@ interface Converted {
   readonly log: LoadOptions['log'] | undefined
   readonly restart: Required<RestartOptions>
   readonly onEvent: LoadOptions['onEvent'] | undefined
+  readonly signal: AbortSignal | undefined
 }
 
 /** Options with their defaults in place. */
@@ -249,11 +258,23 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     shownDefault: 'no limit',
     doc: "bytes of memory that a guest's process may have for itself; 0: no limit",
   },
+  timeout: {
+    ...integerOr(0, 0, longestTimer),
+    // Each caller's own.
+    differs: () => false,
+    doc: 'milliseconds after which `load` rejects with `deadline`, and what it has started is ended; 0: not bounded',
+  },
+  signal: {
+    read: toSignal,
+    default: undefined,
+    differs: () => false,
+    doc: 'an `AbortSignal`: `load` rejects with `cancelled` when it aborts, and what it has started is ended',
+  },
   drainTimeout: {
     ...integerOr(10_000, 0, longestTimer),
     only: 'process',
     isOfShared: true,
-    doc: "milliseconds that a guest's process has to end, after its last call",
+    doc: "milliseconds that a guest's process has to end, after its last call that somebody waits for",
   },
   copyBytes: {
     read: boolean,
@@ -264,7 +285,9 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
   hotReload: {
     read: boolean,
     default: false,
-    doc: 'reload when the code changes; on threads, too. Of those who share a guest one does it for all',
+    doc:
+      'reload when the code changes; on threads, too. Of those who share a guest one does it for all. Code that cannot be ' +
+      'watched is a warning, `PolyloopReload`',
   },
   onEvent: {
     read: callback,
@@ -285,16 +308,22 @@ function entry<Name extends OptionName>(name: Name): Option<Name> {
  *
  * @throws invalid-argument, naming the option and what it takes
  */
-export function settle(given: LoadOptions): Settings {
-  if (typeof given !== 'object' || given === null) refuse('options', 'an object')
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(optionTable, name)) refuse(name, `an option: there are ${names.join(', ')}`)
-  }
+export function settle(options: LoadOptions): Settings {
+  if (typeof options !== 'object' || options === null) refuse('options', 'an object')
+  const given = readFrom('an option', () => copy(options))
   const placement = settleOne('placement', given, 'thread')
   if (placement === 'thread') refuseProcessOptions(given)
   const settled = Object.fromEntries(names.map((name) => [name, settleOne(name, given, placement)]))
   const settings = settled as unknown as Omit<Settings, 'encoding'>
   return { ...settings, encoding: toEncoding(settings.codec) }
+}
+
+/** The options as they are now: a getter may answer otherwise the next time. */
+function copy(given: LoadOptions): LoadOptions {
+  for (const name of Object.keys(given)) {
+    if (!Object.hasOwn(optionTable, name)) refuse(name, `an option: there are ${names.join(', ')}`)
+  }
+  return Object.fromEntries(names.map((name) => [name, given[name]]))
 }
 
 function settleOne<Name extends OptionName>(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { parseLocator } from './locator.ts'
 
 const here = (path: string): string => resolve(process.cwd(), path)
@@ -53,4 +53,27 @@ test('what is no locator is refused with an example', () => {
   for (const name of ['a-b', '1a', 'a..b', 'a b', '.a']) {
     expect(() => parseLocator(`python:${name}`)).toThrow("neither a Python module's name nor a path")
   }
+})
+
+test('a URL that is no path of this machine is refused, with one that is', () => {
+  for (const url of ['file://host/x.py', 'file:///%zz.py', 'file:///a%2fb.py', 'file:///a%00.py', 'file:////%zz']) {
+    for (const scheme of ['python:', 'rust:', '']) {
+      expect(() => parseLocator(`${scheme}${url}`)).toThrow(
+        expect.objectContaining({ code: 'invalid-argument', message: expect.stringMatching(/is no path/) }),
+      )
+    }
+  }
+})
+
+test('where the working directory is gone, what starts there is refused, and whole paths are not', () => {
+  const cwd = vi.spyOn(process, 'cwd').mockImplementation(() => {
+    throw Object.assign(new Error('ENOENT: no such file or directory, uv_cwd'), { code: 'ENOENT' })
+  })
+  const gone = { code: 'invalid-argument', message: expect.stringContaining('process.chdir()') }
+  for (const text of ['./libx.so', 'python:./text.py']) {
+    expect(() => parseLocator(text)).toThrow(expect.objectContaining(gone))
+  }
+  expect(parseLocator('/lib/libx.so')).toMatchObject({ path: '/lib/libx.so' })
+  expect(parseLocator('python:file:///text.py')).toMatchObject({ file: '/text.py' })
+  cwd.mockRestore()
 })

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PolyloopError } from '../common/errors.ts'
+import { reasonOf } from '../common/reasons.ts'
 
 /** What is to be loaded. */
 export type Locator =
@@ -48,6 +49,34 @@ function python(rest: string): Locator {
   return { kind: 'python', module: rest, key: `python:${rest}` }
 }
 
+/**
+ * A path from the root, as a path or a file URL tells it.
+ *
+ * @throws invalid-argument if the URL is no path of this machine, or the working directory is gone
+ */
 function absolute(path: string): string {
-  return path.startsWith('file:') ? fileURLToPath(path) : resolve(path)
+  if (!path.startsWith('file:')) return fromHere(path)
+  let full: string
+  try {
+    full = fileURLToPath(path)
+  } catch (cause) {
+    const message = `${path} is no path of this machine: ${reasonOf(cause)}; pass a URL such as file:///folder/text.py`
+    throw new PolyloopError('invalid-argument', message, { cause })
+  }
+  if (full.includes('\0')) throw new PolyloopError('invalid-argument', `${path} is no path: it holds a zero byte`)
+  return full
+}
+
+/**
+ * A path from the root.
+ *
+ * @throws invalid-argument if the working directory, which it starts at, is gone
+ */
+export function fromHere(path: string): string {
+  try {
+    return resolve(path)
+  } catch (cause) {
+    const message = `'${path}' starts at the working directory, which is gone: name the whole path, or call process.chdir()`
+    throw new PolyloopError('invalid-argument', message, { cause })
+  }
 }

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
+import { reasonOf, refusalOf, toPolyloop } from '../common/reasons.ts'
 import { nativeFile } from '../native/addon.ts'
-import type { Locator } from './locator.ts'
+import { fromHere, type Locator } from './locator.ts'
+import { type Probe, toProbe } from './probe.ts'
 import type { GuestStart } from './start.ts'
 
 const run = promisify(execFile)
 
 const advice = 'install Python 3.9 to 3.14, or name one by the option python or venv'
 
-/** What an interpreter says of itself, as `_probe.py` of the Python kit prints it; the loader reads it. */
-type Probe = Readonly<Record<string, unknown>>
+/** Milliseconds in which an interpreter must have answered: a program that is something else never does. */
+const answerWithin = 20_000
+
+/** Characters that are told of what a program has said. */
+const told = 200
 
 /**
  * A Python module: in a process of its own that is the interpreter itself, on threads by the loader, which has to know
@@ -40,42 +45,49 @@ export async function startPython(locator: Locator & { kind: 'python' }, setting
 /** The interpreter that the options name. */
 function interpreter(options: { python?: string | undefined; venv?: string | undefined }): string {
   const { python, venv } = options
-  if (python !== undefined) return python.includes('/') ? resolve(python) : python
+  if (python !== undefined) return python.includes('/') ? fromHere(python) : python
   const folder = venv ?? process.env.VIRTUAL_ENV
   if (folder === undefined) return 'python3'
-  const path = join(resolve(folder), 'bin', 'python')
+  const whole = fromHere(folder)
+  const path = join(whole, 'bin', 'python')
   if (existsSync(path)) return path
-  throw new PolyloopError(
-    'not-found',
-    `there is no virtual environment at ${resolve(folder)}: make one with python3 -m venv`,
-  )
+  throw new PolyloopError('not-found', `there is no virtual environment at ${whole}: make one with python3 -m venv`)
 }
 
 /**
  * Asks an interpreter where its library and packages are, in a process of its own.
  *
- * @throws not-found if there is no such interpreter, init-failed if it cannot serve
+ * @throws not-found if there is no such interpreter, init-failed if it cannot serve, overloaded if no process can be had
  */
 async function probe(executable: string): Promise<Probe> {
   let text: string
   try {
-    text = (await run(executable, [nativeFile('python_probe.py')])).stdout
+    const limits = { timeout: answerWithin, killSignal: 'SIGKILL' } as const
+    text = (await run(executable, [nativeFile('python_probe.py')], limits)).stdout
   } catch (cause) {
-    throw unusable(executable, cause as NodeJS.ErrnoException & { stderr?: string })
+    throw unusable(executable, cause as NodeJS.ErrnoException & { stderr?: string; killed?: boolean })
   }
   try {
-    return JSON.parse(text) as Probe
+    return toProbe(text)
   } catch (cause) {
-    const message = `'${executable}' is not a Python interpreter: it answered '${text.slice(0, 200)}'; ${advice}`
+    const message = `'${executable}' is not a Python interpreter: it answered '${text.slice(0, told)}'; ${advice}`
     throw new PolyloopError('init-failed', message, { cause })
   }
 }
 
-function unusable(executable: string, cause: NodeJS.ErrnoException & { stderr?: string }): PolyloopError {
+function unusable(
+  executable: string,
+  cause: NodeJS.ErrnoException & { stderr?: string; killed?: boolean },
+): PolyloopError {
   if (cause.code === 'ENOENT') {
     return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`, { cause })
   }
-  const said = (cause.stderr?.trim() || cause.message.trim()).split('\n').at(-1)
-  const message = `'${executable}' cannot be used as a Python interpreter: ${said}; ${advice}`
+  const what = `'${executable}' cannot be used as a Python interpreter`
+  const code = refusalOf(cause)?.code
+  // The interpreter is not to blame.
+  if (code === 'overloaded' || code === 'too-large') return toPolyloop(cause, what)
+  const silent = cause.killed === true ? `it does not answer within ${answerWithin} ms` : undefined
+  const said = silent ?? (cause.stderr?.trim() || reasonOf(cause).trim()).split('\n').at(-1)?.slice(0, told)
+  const message = `${what}: ${said}; ${advice}`
   return new PolyloopError('init-failed', message, { cause })
 }

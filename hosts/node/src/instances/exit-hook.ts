@@ -8,6 +8,8 @@ export interface Guest {
 }
 
 const guests = new Set<Guest>()
+/** Those that were told to end: once, for an unload that cannot come to its end does not hold up the program's. */
+const told = new WeakSet<Guest>()
 
 /**
  * Has a guest in a process of its own unloaded before the program ends by itself: it runs its own ending, instead of
@@ -24,14 +26,18 @@ export function keepFromExit(guest: Guest): void {
 }
 
 function onBeforeExit(): void {
-  if (!idle()) return
+  if (untold().length === 0) return
   // Other listeners may have calls to make: those come first, and this event comes again.
   setImmediate(() => {
-    for (const guest of idle() ? guests : []) void guest.unload()
+    for (const guest of untold()) {
+      told.add(guest)
+      void guest.unload()
+    }
   })
 }
 
-/** Calls that were given up may never end: their guests are not waited for. */
-function idle(): boolean {
-  return [...guests].every(({ isIdle }) => isIdle)
+/** Those that are to be told, if all can end: calls that were given up may never, and their guests are not waited for. */
+function untold(): Guest[] {
+  const all = [...guests]
+  return all.every(({ isIdle }) => isIdle) ? all.filter((guest) => !told.has(guest)) : []
 }

@@ -5,6 +5,7 @@ import { type Deferred, deferred } from '../common/deferred.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { Manifest } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { type BindingEvent, native } from '../native/addon.ts'
 import { type HubMember, join, leave, nextId, open } from '../native/hub.ts'
@@ -33,12 +34,16 @@ export interface Common {
 /** One guest with its rings: a runtime has one, or several, and others after it. */
 export class Instance implements HubMember, ConnectionListener {
   readonly id: number
+  /** Its number in the runtime. */
+  readonly index: number
   readonly connection: Connection
   /** Resolves when its process is known, if it is to have one, and when it will not start. */
   readonly placed: Deferred<void> = deferred()
   readonly started: Deferred<Manifest> = deferred()
   /** Resolves when the guest is gone, whatever the reason. */
   readonly gone: Deferred<void> = deferred()
+  /** Why it has died. */
+  failure: PolyloopError | undefined
   /** Whether a newer guest is in the place of this one, which is shared. */
   hasMoved = false
   /** When its code was read at the earliest, if this host is the one to act on changes of it. */
@@ -50,6 +55,7 @@ export class Instance implements HubMember, ConnectionListener {
   readonly #known: Manifest | undefined
   readonly #tell: OnInstanceEvent
   #state: State = 'starting'
+  #closing: Promise<void> | undefined
   /** It has broken a rule of the rings. */
   #broken = false
 
@@ -65,6 +71,7 @@ export class Instance implements HubMember, ConnectionListener {
     known: Manifest | undefined,
     tell: OnInstanceEvent,
   ) {
+    this.index = index
     this.#name = name
     this.#dispatcher = dispatcher
     this.#known = known
@@ -75,15 +82,18 @@ export class Instance implements HubMember, ConnectionListener {
     const isRemote = placement === 'process'
     const options = { maxCalls, maxPayload, spin, process: isRemote, requests: requests.open(isRemote) }
     this.#block = new Block(native.createConnection(this.id, JSON.stringify(options)))
-    this.connection = new Connection(this.id, this.#block, settings, dispatcher, requests, this)
+    const { id } = this
+    this.connection = orRemove(id, () => new Connection(id, this.#block, settings, dispatcher, requests, this))
     const printer = new Printer(name, settings.log)
     const toProcess = (onEvent: OnInstanceEvent): GuestProcess =>
       shared === false
         ? new OwnProcess(this.id, guest.command, drainTimeout, printer, onEvent)
         : new SharedProcess(this.id, guest, settings, index, printer, onEvent)
-    this.#placement = isRemote
-      ? new ProcessPlacement(this.id, guest, settings, (event) => this.onEvent(event), toProcess)
-      : new ThreadPlacement(this.id, guest, settings, printer, known !== undefined)
+    this.#placement = orRemove(id, () =>
+      isRemote
+        ? new ProcessPlacement(id, guest, settings, (event) => this.onEvent(event), toProcess)
+        : new ThreadPlacement(id, guest, settings, printer, known !== undefined),
+    )
     join(this.id, this)
   }
 
@@ -95,7 +105,12 @@ export class Instance implements HubMember, ConnectionListener {
     return this.#state
   }
 
-  /** Starts it. `fresh`: a new one with the current code, even if others share one. */
+  /**
+   * Starts it.
+   *
+   * @param fresh - a new one with the current code, even if others share one
+   * @throws why there can be none
+   */
   begin(fresh: boolean): void {
     try {
       const settled = this.#placement.begin(fresh)
@@ -157,19 +172,41 @@ export class Instance implements HubMember, ConnectionListener {
     this.#placement.kill(reason)
   }
 
-  /** Lets calls in flight finish, then ends the guest. */
-  async close(): Promise<void> {
+  /** Lets calls that somebody waits for finish, then ends the guest. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     if (this.#state === 'starting') {
-      this.#placement.abandon(new Error('it was unloaded while it started'))
+      this.#letGo()
       await this.started.promise.catch(() => {})
     }
     // RELOAD 5 retire
-    if (this.#state === 'ready') await new Promise<void>((resolve) => this.connection.whenIdle(resolve))
-    if (this.#state === 'ready' || this.#state === 'dead') {
-      this.#state = 'closing'
-      this.#placement.close()
-    }
+    if (this.#state === 'ready') await this.connection.settled()
+    // A process has its time to end, whatever was abandoned there; threads cannot be ended.
+    if (this.#state === 'ready' && !this.#placement.isRemote) await this.connection.idle()
+    this.#tellToEnd()
     await this.gone.promise
+  }
+
+  /** Does not wait for the guest any more: ends it at once, or leaves it to others. Threads end when they return. */
+  end(): void {
+    void this.close()
+    this.#tellToEnd()
+    this.#letGo()
+  }
+
+  #tellToEnd(): void {
+    if (this.#state !== 'ready' && this.#state !== 'dead') return
+    this.#state = 'closing'
+    this.#placement.close()
+  }
+
+  #letGo(): void {
+    if (this.#state === 'starting') this.#placement.abandon(new Error('it was unloaded while it started'))
+    else if (this.#state === 'closing') this.#placement.abandon()
   }
 
   /** What the add-on tells of a guest on threads. */
@@ -195,7 +232,7 @@ export class Instance implements HubMember, ConnectionListener {
     try {
       this.connection.manifest = this.#known?.text === text ? this.#known : new Manifest(text)
     } catch (cause) {
-      const message = `the manifest of ${this.#name} cannot be read: ${text.slice(0, 200)}`
+      const message = `the manifest of ${this.#name} cannot be read: ${text.slice(0, 200)}; ${(cause as Error).message}`
       this.#state = 'closing'
       this.#placement.close()
       this.started.reject(new PolyloopError('protocol', message, { cause }))
@@ -228,17 +265,34 @@ export class Instance implements HubMember, ConnectionListener {
         ...(guest !== undefined && { guest }),
         ...(exit !== undefined && { exit }),
       })
-    this.#dispatcher.remove(this.connection)
-    this.connection.fail(error)
+    this.failure = error()
+    this.#rejectCalls(error)
     if (this.#placement.isRemote) this.#leave()
     else this.#state = 'dead'
-    this.#tell({ type: 'died', error: error() })
+    this.#tell({ type: 'died', error: this.failure })
+  }
+
+  /** It answers nothing more. What waits goes to others, if there are any. */
+  #rejectCalls(error: () => PolyloopError): void {
+    this.#dispatcher.remove(this.connection)
+    this.connection.fail(error)
   }
 
   #leave(): void {
     this.#state = 'gone'
     leave(this.id)
+    this.#rejectCalls(() => new PolyloopError('unloaded', `${this.#name} was unloaded before it had answered`))
     this.connection.takeBack(this.#placement.mayRead)
     this.gone.resolve()
+  }
+}
+
+/** Makes what a connection of the add-on needs; if that fails, the add-on forgets the connection. */
+function orRemove<T>(id: number, make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    native.removeConnection(id, 0)
+    throw toPolyloop(error, 'an instance cannot be made')
   }
 }

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Instance } from './instance.ts'
 import { Replica } from './replica.ts'
 
-const policy = { attempts: 5, minDelay: 100, maxDelay: 300, resetAfter: 10_000 }
+const policy = { attempts: 5, minDelay: 100, maxDelay: 300, resetAfter: 10_000, timeout: 0 }
 const ready = { state: 'ready' } as unknown as Instance
 
 beforeEach(() => {
@@ -62,6 +62,30 @@ test('says in whose place an instance comes, and forgets which one was left behi
   replica.leftBehind = ready
   const next = { state: 'starting' } as unknown as Instance
   expect(replica.settle(next)).toBe(ready)
-  expect(replica).toMatchObject({ index: 3, instance: next, leftBehind: undefined, isOccupied: true })
-  expect(replica.settle(next), 'itself').toBeUndefined()
+  expect(replica).toMatchObject({ index: 3, serving: next, leftBehind: undefined })
+})
+
+test('is occupied while an instance starts, waits for its time, or serves', async () => {
+  const replica = new Replica(0, policy)
+  const seen = await replica.whileStarting(() => Promise.resolve(replica.isOccupied))
+  expect([seen, replica.isOccupied]).toEqual([true, false])
+  await expect(replica.whileStarting(() => Promise.reject(new Error('no')))).rejects.toThrow('no')
+  expect(replica.isOccupied).toBe(false)
+  replica.settle(ready)
+  expect(replica.isOccupied).toBe(true)
+})
+
+test('bounds every start but the first: by the option, by a minute, or by three times what the first one took', async () => {
+  const timeouts = async (timeout: number, first: number): Promise<number[]> => {
+    const replica = new Replica(0, { ...policy, timeout })
+    const before = replica.startTimeout
+    await replica.whileStarting(async () => vi.advanceTimersByTime(first))
+    await replica.whileStarting(async () => vi.advanceTimersByTime(100 * first))
+    return [before, replica.startTimeout]
+  }
+  const none = Number.POSITIVE_INFINITY
+  expect(await timeouts(0, 1000)).toEqual([none, 60_000])
+  expect(await timeouts(0, 50_000)).toEqual([none, 150_000])
+  expect(await timeouts(70, 50_000)).toEqual([none, 70])
+  expect(await timeouts(none, 1)).toEqual([none, none])
 })

@@ -3,10 +3,14 @@
 import type { Settings } from '../common/options.ts'
 import type { Instance } from './instance.ts'
 
+/** Milliseconds of a start that is not the first, at least, after which it counts as hung, if nothing else was set. */
+const leastStart = 60_000
+
 /** A place of a supervisor: an instance, and after its death the next one. */
 export class Replica {
   readonly index: number
-  instance: Instance | undefined
+  /** The instance that takes calls here. */
+  serving: Instance | undefined
   /** An instance that others have left for a newer one, which could not be reached from here. */
   leftBehind: Instance | undefined
   /** Deaths in a row. */
@@ -15,6 +19,10 @@ export class Replica {
   /** When the instance was ready, or began to start, in milliseconds. */
   #since = 0
   #timer: NodeJS.Timeout | undefined
+  /** Instances that start here. */
+  #starting = 0
+  /** Milliseconds that the first start took. */
+  #firstStart: number | undefined
 
   constructor(index: number, policy: Settings['restart']) {
     this.index = index
@@ -23,14 +31,32 @@ export class Replica {
 
   /** Whether there is an instance that takes calls, or will. */
   get isOccupied(): boolean {
-    const state = this.instance?.state
-    return this.#timer !== undefined || state === 'starting' || state === 'ready'
+    return this.#timer !== undefined || this.#starting > 0 || this.serving?.state === 'ready'
+  }
+
+  /** Milliseconds in which the next start has to be over; Infinity for the first. */
+  get startTimeout(): number {
+    if (this.#firstStart === undefined) return Number.POSITIVE_INFINITY
+    return this.#policy.timeout || Math.max(leastStart, 3 * this.#firstStart)
+  }
+
+  /** An instance starts here until `start` has settled. */
+  async whileStarting<T>(start: () => Promise<T>): Promise<T> {
+    const since = performance.now()
+    this.#starting++
+    try {
+      const started = await start()
+      this.#firstStart ??= performance.now() - since
+      return started
+    } finally {
+      this.#starting--
+    }
   }
 
   /** An instance takes calls here from now on. Returns the one before, if there was another. */
   settle(instance: Instance): Instance | undefined {
-    const before = this.instance === instance ? undefined : this.instance
-    this.instance = instance
+    const before = this.serving
+    this.serving = instance
     this.leftBehind = undefined
     this.#since = Date.now()
     return before

@@ -22,6 +22,10 @@ export interface Supervised {
   replace(replica: Replica, instance: Instance): void
   /** Lets an instance finish what it has in flight, and ends it. */
   retire(instance: Instance): void
+  /** Nothing starts any more: if nothing serves, either, there is none and will be none. */
+  failIfGone(error: PolyloopError): void
+  /** Why nothing is started once it is being unloaded. */
+  unloaded(): PolyloopError
   emit(event: RuntimeEvent): void
 }
 
@@ -54,6 +58,7 @@ export class Rollout {
    * @throws why the new code does not start; the old one goes on
    */
   reload(): Promise<void> {
+    if (this.#supervised.isClosing) return Promise.reject(this.#supervised.unloaded())
     if (this.#current === undefined) return this.#alone(() => this.#replaceAll())
     // The one under way may have read the code already. One more will do, however many ask for it.
     this.#next ??= this.#current
@@ -80,7 +85,7 @@ export class Rollout {
   /** Loads changed code again, if this host is the one to do so. */
   act(): void {
     const change = this.#change
-    const instance = this.#supervised.replicas[0]?.instance
+    const instance = this.#supervised.replicas[0]?.serving
     if (change === undefined || instance?.firstSince === undefined || instance.hasMoved) return
     this.#change = undefined
     // What was started later has it.
@@ -92,11 +97,16 @@ export class Rollout {
     // What is under way may put another one there, and comes here when it is over.
     if (this.#supervised.isClosing || this.#current !== undefined) return
     for (const replica of this.#supervised.replicas) {
-      const { instance, leftBehind } = replica
-      if (instance?.state !== 'ready' || !instance.hasMoved || instance === leftBehind) continue
-      void this.#alone(() => this.#move(replica, instance))
+      const { serving, leftBehind } = replica
+      if (serving?.state !== 'ready' || !serving.hasMoved || serving === leftBehind) continue
+      void this.#alone(() => this.#move(replica, serving))
       return
     }
+  }
+
+  /** Resolves when nothing puts instances in the place of others. */
+  async over(): Promise<void> {
+    while (this.#current !== undefined) await this.#current.catch(() => {})
   }
 
   /** An instance has been started again in a replica: whoever looks for a shared guest finds the newest. */
@@ -127,6 +137,7 @@ export class Rollout {
       for (const [, instance] of started) this.#supervised.retire(instance)
       const instance = Math.min(started.length, replicas.length - 1)
       this.#supervised.emit({ type: 'reload-failed', instance, error: error as PolyloopError })
+      this.#supervised.failIfGone(error as PolyloopError)
       throw error
     }
     for (const [replica, instance] of started) this.#supervised.replace(replica, instance)
@@ -135,10 +146,9 @@ export class Rollout {
 
   /** While they were started they had no calls to reject, and nobody was told of a death. */
   #expectReady(started: readonly [Replica, Instance][]): void {
-    const { isClosing } = this.#supervised
-    if (!isClosing && started.every(([, { state }]) => state === 'ready')) return
-    const what = isClosing ? 'it was unloaded meanwhile' : 'an instance died at once'
-    throw new PolyloopError('init-failed', `${this.#name} could not be reloaded: ${what}`)
+    if (this.#supervised.isClosing) throw this.#supervised.unloaded()
+    if (started.every(([, { state }]) => state === 'ready')) return
+    throw new PolyloopError('init-failed', `${this.#name} could not be reloaded: an instance died at once`)
   }
 
   async #move(replica: Replica, before: Instance): Promise<void> {
@@ -147,18 +157,22 @@ export class Rollout {
       try {
         // RELOAD 6 follow
         const instance = await this.#supervised.launch(replica, false)
-        // If the one before has died meanwhile, another is on its way.
-        if (this.#supervised.isClosing || replica.instance !== before) return this.#supervised.retire(instance)
+        // If the one before has died meanwhile, another may be there already.
+        const isLate = replica.serving !== undefined && replica.serving !== before
+        if (this.#supervised.isClosing || isLate) return this.#supervised.retire(instance)
         this.#expectReady([[replica, instance]])
         this.#supervised.replace(replica, instance)
         return this.#renew(replica)
       } catch (failure) {
         error = failure
       }
-      if (this.#supervised.isClosing || replica.instance !== before) return
+      if (this.#supervised.isClosing || replica.serving !== before) {
+        return this.#supervised.failIfGone(error as PolyloopError)
+      }
     }
     replica.leftBehind = before
     this.#supervised.emit({ type: 'reload-failed', instance: replica.index, error: error as PolyloopError })
+    this.#supervised.failIfGone(error as PolyloopError)
   }
 
   /** A replica has the guest of another host's reload. */

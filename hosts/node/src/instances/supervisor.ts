@@ -6,6 +6,7 @@ import { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import type { Manifest } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
+import { longestTimer } from '../common/timers.ts'
 import type { GuestStart } from '../guests/start.ts'
 import type { InstanceEvent } from '../placement/placement.ts'
 import type { RequestHeap } from '../ring/request-heap.ts'
@@ -29,8 +30,8 @@ export class Supervisor implements Supervised {
   readonly #settings: Settings
   readonly #dispatcher: Dispatcher
   #guest: GuestStart | undefined
-  /** Those that are in no replica: they start, or have been replaced and have calls in flight still. */
-  readonly #others = new Set<Instance>()
+  /** Those that are there, whatever their state: they start, serve, or have calls in flight still. */
+  readonly #instances = new Set<Instance>()
 
   constructor(name: string, settings: Settings, dispatcher: Dispatcher, requests: RequestHeap) {
     this.#common = { name, settings, dispatcher, requests }
@@ -40,9 +41,10 @@ export class Supervisor implements Supervised {
     this.rollout = new Rollout(name, this)
   }
 
-  /** Those that are there, whatever their state. */
+  /** Those that are there, in the order of their replicas, and those that serve first. */
   get instances(): readonly Instance[] {
-    return [...new Set([...this.replicas.flatMap(({ instance }) => instance ?? []), ...this.#others])]
+    const isServing = (instance: Instance): number => (this.replicas[instance.index]?.serving === instance ? 0 : 1)
+    return [...this.#instances].sort((a, b) => isServing(a) - isServing(b) || a.index - b.index)
   }
 
   /**
@@ -53,48 +55,57 @@ export class Supervisor implements Supervised {
   async start(guest: GuestStart): Promise<void> {
     this.#guest = guest
     try {
-      await Promise.all(this.replicas.map((replica) => this.#begin(replica)))
+      const deaths = await Promise.all(this.replicas.map((replica) => this.#begin(replica)))
+      const death = deaths.find((error) => error !== undefined)
+      if (death !== undefined) throw PolyloopError.from('init-failed', death)
     } catch (error) {
       await this.close()
       throw error
     }
   }
 
-  /** Starts an instance in a replica; it takes calls when it is ready. */
-  async #begin(replica: Replica): Promise<void> {
+  /**
+   * Starts an instance in a replica; it takes calls when it is ready. Returns how it has died, if it did as soon as it
+   * was ready.
+   */
+  async #begin(replica: Replica): Promise<PolyloopError | undefined> {
     const instance = await this.launch(replica, false)
-    const { instance: other } = replica
     // A reload has put another one there meanwhile.
-    if (other !== instance && other?.state === 'ready') this.retire(instance)
-    // It may have died as soon as it was ready: then another is on its way.
-    else if (!this.isClosing && instance.state === 'ready') this.#serve(replica, instance)
-    else this.#others.delete(instance)
+    if (instance.failure !== undefined || replica.serving !== undefined) this.retire(instance)
+    else if (!this.isClosing) this.#serve(replica, instance)
+    return replica.serving === undefined ? instance.failure : undefined
   }
 
-  async launch(replica: Replica, fresh: boolean): Promise<Instance> {
+  launch(replica: Replica, fresh: boolean): Promise<Instance> {
+    return replica.whileStarting(() => this.#start(replica, fresh))
+  }
+
+  async #start(replica: Replica, fresh: boolean): Promise<Instance> {
+    if (this.isClosing) throw this.unloaded()
     const { index } = replica
     const instance: Instance = new Instance(this.#common, index, this.#guest as GuestStart, this.manifest, (event) =>
       this.#onEvent(replica, instance, event),
     )
-    replica.instance ??= instance
-    this.#others.add(instance)
+    this.#instances.add(instance)
+    void instance.gone.promise.then(() => this.#instances.delete(instance))
+    instance.begin(fresh)
+    const watch = this.#watchStart(replica, instance)
     try {
-      instance.begin(fresh)
       await instance.placed.promise
       this.emit({ type: 'starting', instance: index, pid: instance.pid })
       await instance.started.promise
       return instance
     } catch (error) {
-      this.#others.delete(instance)
-      if (replica.instance === instance) replica.instance = undefined
-      throw error
+      throw this.isClosing ? this.unloaded() : error
+    } finally {
+      clearTimeout(watch)
     }
   }
 
   /** A ready instance takes calls from now on. Returns the one in whose place it comes, if there was one. */
   #serve(replica: Replica, instance: Instance): Instance | undefined {
-    this.#others.delete(instance)
     const before = replica.settle(instance)
+    this.failure = undefined
     this.manifest = instance.connection.manifest
     this.#dispatcher.add(instance.connection)
     if (before !== undefined) this.#dispatcher.remove(before.connection)
@@ -113,14 +124,23 @@ export class Supervisor implements Supervised {
   }
 
   #watch(replica: Replica, instance: Instance): void {
-    const { heartbeat, whenHung } = this.#settings
-    const beats = new Heartbeat(instance.connection.beats, heartbeat, () => {
-      const { index } = replica
-      const message = `it has not been able to run code for ${heartbeat} ms (the option heartbeat)`
-      this.emit({ type: 'hung', instance: index, pid: instance.pid, error: new PolyloopError('deadline', message) })
-      if (whenHung === 'kill') instance.kill(new Error(message))
-    })
+    const { heartbeat } = this.#settings
+    const message = `it has not been able to run code for ${heartbeat} ms (the option heartbeat)`
+    const beats = new Heartbeat(instance.connection.beats, heartbeat, () => this.#hangs(replica, instance, message))
     void instance.gone.promise.then(() => beats.stop())
+  }
+
+  /** Watches a start that nobody may wait for: its import, or `init`, may never be over. */
+  #watchStart(replica: Replica, instance: Instance): NodeJS.Timeout | undefined {
+    const within = replica.startTimeout
+    if (within > longestTimer) return undefined
+    const message = `it has not started within ${within} ms (the option restart.timeout): its import or init hangs`
+    return setTimeout(() => this.#hangs(replica, instance, message), within).unref()
+  }
+
+  #hangs({ index }: Replica, instance: Instance, message: string): void {
+    this.emit({ type: 'hung', instance: index, pid: instance.pid, error: new PolyloopError('deadline', message) })
+    if (this.#settings.whenHung === 'kill') instance.kill(new Error(message))
   }
 
   #onEvent(replica: Replica, instance: Instance, event: InstanceEvent): void {
@@ -130,42 +150,42 @@ export class Supervisor implements Supervised {
   }
 
   #died(replica: Replica, instance: Instance, error: PolyloopError): void {
-    const { index } = replica
-    this.emit({ type: 'crashed', instance: index, pid: instance.pid, error })
-    // One that was replaced is not missed.
-    if (replica.instance !== instance) return
-    replica.instance = this.#settings.placement === 'process' ? undefined : instance
+    this.emit({ type: 'crashed', instance: replica.index, pid: instance.pid, error })
+    // One that was replaced is not missed, and who has launched one that did not serve yet finds it dead.
+    if (replica.serving !== instance) return
+    replica.serving = undefined
     this.#restart(replica, error)
   }
 
   #restart(replica: Replica, error: PolyloopError): void {
     if (this.isClosing) return
-    if (!replica.restart(() => void this.#again(replica))) this.#giveUp(replica, error)
+    if (replica.restart(() => void this.#again(replica))) return
+    // DEATH 6 give up
+    this.emit({ type: 'gave-up', instance: replica.index, error })
+    this.failIfGone(error)
   }
 
   async #again(replica: Replica): Promise<void> {
     // DEATH 5 start again
     this.restarts++
     try {
-      await this.#begin(replica)
-      this.rollout.restarted(replica)
+      const death = await this.#begin(replica)
+      if (death === undefined) this.rollout.restarted(replica)
+      else this.#restart(replica, death)
     } catch (error) {
-      // If it is ready, a reload has put it there.
-      if (this.isClosing || replica.instance?.state === 'ready') return
+      // If one serves, a reload has put it there.
+      if (this.isClosing || replica.serving !== undefined) return
       this.emit({ type: 'crashed', instance: replica.index, error: error as PolyloopError })
       this.#restart(replica, error as PolyloopError)
     }
   }
 
-  #giveUp(replica: Replica, error: PolyloopError): void {
-    // DEATH 6 give up
-    this.emit({ type: 'gave-up', instance: replica.index, error })
-    if (this.replicas.some(({ isOccupied }) => isOccupied)) return
+  failIfGone(error: PolyloopError): void {
+    if (this.isClosing || this.replicas.some(({ isOccupied }) => isOccupied)) return
     const { placement, restart } = this.#settings
+    const deaths = Math.max(...this.replicas.map((replica) => replica.deaths))
     const advice =
-      placement === 'process' && restart.attempts > 0
-        ? ` ${replica.deaths} times in a row, and is not started again`
-        : ''
+      placement === 'process' && restart.attempts > 0 ? ` ${deaths} times in a row, and is not started again` : ''
     const { message, exit, guest } = error
     this.failure = () =>
       new PolyloopError('guest-crashed', `${message.replace(/ has died: /, ` has died${advice}: `)}`, {
@@ -177,17 +197,27 @@ export class Supervisor implements Supervised {
   }
 
   retire(instance: Instance): void {
-    this.#others.add(instance)
-    for (const replica of this.replicas) if (replica.instance === instance) replica.instance = undefined
-    void instance.close().then(() => this.#others.delete(instance))
+    for (const replica of this.replicas) if (replica.serving === instance) replica.serving = undefined
+    void instance.close()
   }
 
-  /** Ends all instances, which have no calls in flight. */
+  /** Ends all instances, which have no calls in flight that somebody waits for. */
   async close(): Promise<void> {
     this.isClosing = true
     for (const replica of this.replicas) replica.stop()
     await Promise.all(this.instances.map((instance) => instance.close()))
+    await this.rollout.over()
     this.#common.requests.close()
+  }
+
+  /** Waits for no instance any more: those that can be ended are. */
+  end(): void {
+    for (const instance of this.#instances) instance.end()
+  }
+
+  /** Why something is not done any more. */
+  unloaded(): PolyloopError {
+    return new PolyloopError('unloaded', `${this.#common.name} is unloaded: load it again`)
   }
 
   emit(event: RuntimeEvent): void {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { guarded } from './guarded.ts'
 
 /** The Node-API add-on: `hosts/node/addon/src/exports.rs`. One instance a thread. */
 export interface BindingNative {
@@ -62,4 +63,20 @@ export function canPin(): boolean {
   return (JSON.parse(native.counts(0)) as BindingCounts).pinsHold
 }
 
-export const native: BindingNative = createRequire(import.meta.url)(nativeFile('polyloop.node')) as BindingNative
+const binding = createRequire(import.meta.url)(nativeFile('polyloop.node')) as BindingNative
+
+/** Functions of the path of calls are called as they are. */
+export const native: BindingNative = guarded(binding, {
+  openHub: 'this thread cannot have guests',
+  openRequestHeap: 'an instance cannot be made',
+  createConnection: 'an instance cannot be made',
+  privateMemory: 'an instance cannot be made',
+  start: 'the guest cannot be started',
+  close: 'the guest cannot be ended',
+  childDescriptors: 'the process of the guest cannot be started',
+  closeChildDescriptors: 'the process of the guest cannot be started',
+  joinSharedGuest: 'the shared guest cannot be looked for',
+  startBroker: 'the shared guest cannot be started',
+  sharedGuestSockets: 'the shared guest cannot be reached',
+  parkingWords: 'the shared guest cannot be reached',
+})

@@ -4,6 +4,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import type { Settings } from '../common/options.ts'
+import { reasonOf } from '../common/reasons.ts'
 import type { CallTimes } from './counters.ts'
 import { isTracing, Trace } from './tracing.ts'
 
@@ -93,7 +94,7 @@ export function observe(runtime: Observed, name: string, isStreamed: boolean, pa
   const isTraced = runtime.settings.tracing && isTracing()
   if (!isTraced && !isObserved()) return undefined
   // A caller without types may pass anything.
-  const method = String(name)
+  const method = reasonOf(name)
   const trace = isTraced ? Trace.start(runtime.name, method, parent) : undefined
   return new Observer(runtime, method, isStreamed, trace)
 }

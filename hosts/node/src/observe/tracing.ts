@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Spans of OpenTelemetry, through its API, if the application has it: https://opentelemetry.io/docs/specs/semconv/rpc
 import type * as Api from '@opentelemetry/api'
+import { callBack } from '../common/call-back.ts'
 import { PolyloopError } from '../common/errors.ts'
+import { reasonOf } from '../common/reasons.ts'
 
 /** The API, once a runtime was loaded in a program that has it. */
 let api: typeof Api | undefined
@@ -46,15 +48,26 @@ export function isTracing(): boolean {
 /** Asks for the provider, which may be another one: a program may register one late, or from a copy of the API. */
 function look(): void {
   untilLook = lookEvery
-  const current = api?.trace.getTracerProvider() as Api.ProxyTracerProvider | undefined
-  if (current === provider && tracer !== undefined) return
-  provider = current
-  tracer = current?.getDelegateTracer('polyloop')
+  try {
+    const current = api?.trace.getTracerProvider() as Api.ProxyTracerProvider | undefined
+    if (current === provider && tracer !== undefined) return
+    provider = current
+    tracer = undefined
+    tracer = current?.getDelegateTracer('polyloop')
+  } catch (error) {
+    report(error)
+  }
 }
 
 /** What is active now, for a span that starts later; undefined if nothing is traced. */
 export function activeContext(): unknown {
-  return isTracing() ? api?.context.active() : undefined
+  if (!isTracing()) return undefined
+  try {
+    return api?.context.active()
+  } catch (error) {
+    report(error)
+    return undefined
+  }
 }
 
 /** How a call ended. */
@@ -94,9 +107,9 @@ export class Trace {
       const span = tracer.startSpan(`polyloop ${runtime}/${method}`, { kind: SpanKind.CLIENT, attributes }, active)
       // Tracing is suppressed here. A span that is not sampled is valid: the guest has to know that it is not.
       if (!isSpanContextValid(span.spanContext())) return undefined
-      const carrier: Record<string, string> = {}
+      const carrier: Record<string, unknown> = {}
       propagation.inject(trace.setSpan(active, span), carrier)
-      return new Trace(span, carrier)
+      return new Trace(span, texts(carrier))
     } catch (error) {
       report(error)
       return undefined
@@ -117,7 +130,7 @@ export class Trace {
     const span = this.#span
     if (cancelled) span.setAttribute('polyloop.cancelled', true)
     if (left || api === undefined) return
-    const message = error instanceof Error ? error.message : String(error)
+    const message = reasonOf(error)
     span.setAttribute('error.type', error instanceof PolyloopError ? error.code : 'error')
     if (error instanceof PolyloopError && error.guest !== undefined) {
       span.setAttribute('polyloop.guest.error.type', error.guest.type)
@@ -127,7 +140,16 @@ export class Trace {
   }
 }
 
-/** A sampler or a processor has thrown: a call does not fail because of its span. */
+/** What a propagator has written, if it is what it should be. */
+function texts(carrier: Readonly<Record<string, unknown>>): Record<string, string> {
+  const entries = Object.entries(carrier).filter(([, value]) => typeof value === 'string')
+  return Object.fromEntries(entries) as Record<string, string>
+}
+
+/**
+ * What the program has put behind the API has thrown (a provider, a sampler, a processor, a propagator): a call does not
+ * fail because of its span.
+ */
 function report(error: unknown): void {
-  api?.diag.error('polyloop: a call is not traced', error)
+  callBack(() => api?.diag.error('polyloop: a call is not traced', error))
 }

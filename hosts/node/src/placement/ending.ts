@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How processes end, in words.
 import type { GuestExit, PolyloopErrorCode } from '../common/errors.ts'
+import { refusalOf } from '../common/reasons.ts'
 
 /** Milliseconds after which a process that cannot be ended (it runs a program of another user) is given up. */
 export const unkillableAfter = 10_000
@@ -14,13 +15,27 @@ export function howOf({ code, signal }: GuestExit): string {
   return code === null ? 'cannot be ended' : `exited with code ${code}`
 }
 
+/** Why there is no process. */
+interface Refusal {
+  readonly code: PolyloopErrorCode
+  readonly message: string
+}
+
 /** The code and the message for a program that cannot be run. */
-export function unrunnable(
-  program: string,
-  isMissing: boolean,
-  message: string,
-): { readonly code: PolyloopErrorCode; readonly message: string } {
-  const what = isMissing ? `there is no program '${program}'` : `'${program}' cannot be run: ${message}`
+export function unrunnable(program: string, isMissing: boolean, message: string): Refusal {
   const advice = 'correct the path, or the option python or venv'
-  return { code: isMissing ? 'not-found' : 'init-failed', message: `${what}: ${advice}` }
+  if (isMissing) return { code: 'not-found', message: `there is no program '${program}': ${advice}` }
+  const what = `'${program}' cannot be run: ${message}`
+  const refusal = refusalOf(message)
+  // Otherwise the program is not to blame.
+  if (refusal === undefined || refusal.code === 'init-failed')
+    return { code: 'init-failed', message: `${what}: ${advice}` }
+  return { code: refusal.code, message: `${what}; ${refusal.advice}` }
+}
+
+/** The code and the message for a shared guest that cannot be reached. */
+export function unreachable(message: string): Refusal {
+  const { code, advice } = refusalOf(message) ?? { code: 'init-failed' }
+  const what = `the shared guest cannot be reached: ${message}`
+  return { code, message: advice === undefined ? what : `${what}; ${advice}` }
 }

@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import { native } from '../native/addon.ts'
 import { hold, release } from '../native/keep-alive.ts'
 import { howOf, unkillableAfter, unrunnable } from './ending.ts'
+import { hear } from './lifeline.ts'
 import { lines, streamsEnd } from './lines.ts'
 import type { OnInstanceEvent } from './placement.ts'
 import type { Printer, StreamName } from './printer.ts'
@@ -69,7 +70,7 @@ export class OwnProcess implements GuestProcess {
     for (const handle of [child, ...streamsOf(child)]) handle.unref()
     // A guest that is gone reads nothing more; its end is told of by itself.
     for (const stream of streamsOf(child)) stream.on('error', () => {})
-    lines(lifelineOf(child), (line) => this.#tell({ type: 'line', line }))
+    hear(lifelineOf(child), (line) => this.#tell({ type: 'line', line }))
     for (const name of ['stdout', 'stderr'] as const) {
       lines(child[name] as Readable, (line) => this.#print(line, name))
     }

@@ -58,8 +58,12 @@ export interface Placement {
   close(): void
   /** Ends the guest at once, whatever it does; the reason is in the event that follows. Does nothing to threads. */
   kill(reason: Error): void
-  /** Lets the guest go at once: ends it, or leaves it to the other hosts that it serves. */
-  abandon(reason: Error): void
+  /**
+   * Lets the guest go at once: ends it, or leaves it to the other hosts that it serves. Does nothing to threads.
+   *
+   * @param reason - for the event that follows, if the guest was not told to end before
+   */
+  abandon(reason?: Error): void
   /** Hands on what was printed and not read yet. */
   flushLog(): void
 }

@@ -22,8 +22,7 @@ export class Printer {
    * @returns false if the stream would rather wait
    */
   print(text: string, stream: StreamName, pid?: number): boolean {
-    if (this.#log === undefined)
-      return process[stream].write(pid === undefined ? text : `[${this.#name} ${pid}] ${text}`)
+    if (this.#log === undefined) return write(stream, pid === undefined ? text : `[${this.#name} ${pid}] ${text}`)
     const log = this.#log
     callBack(() => log(text, stream, pid === undefined ? {} : { pid }))
     return true
@@ -32,6 +31,41 @@ export class Printer {
   /** Prints a line of another process. Returns a promise if the next one has to wait. */
   line(text: string, stream: StreamName, pid: number | undefined): Promise<void> | undefined {
     if (this.print(text, stream, pid)) return undefined
-    return new Promise((resolve) => process[stream].once('drain', resolve))
+    return drained(stream)
   }
+}
+
+/** Who waits for a stream of this process waits with all others. */
+const waiting = new Map<StreamName, Promise<void>>()
+
+/** Resolves when a stream of this process takes more, or never will. */
+function drained(name: StreamName): Promise<void> {
+  const known = waiting.get(name)
+  if (known !== undefined) return known
+  const promise = new Promise<void>((resolve) => {
+    const to = process[name]
+    const done = (): void => {
+      to.off('drain', done).off('close', done)
+      waiting.delete(name)
+      resolve()
+    }
+    to.on('drain', done).on('close', done)
+  })
+  waiting.set(name, promise)
+  return promise
+}
+
+/**
+ * Writes to a stream of this process, as `console` does: that its reader is gone is no reason to end. The program may have
+ * put another `write` in its place, which throws, or returns anything. Returns whether the next need not wait.
+ */
+function write(name: StreamName, text: string): boolean {
+  const to = process[name]
+  callBack(() =>
+    to.write(text, (error) => {
+      // It is told after this, as an event. Where the program listens it hears of it.
+      if (error && to.listenerCount('error') === 0) to.once('error', () => {})
+    }),
+  )
+  return to.destroyed || !to.writableNeedDrain
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Breach, type GuestExit, PolyloopError } from '../common/errors.ts'
 import { guestOptions, type Settings } from '../common/options.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
 import { hold, release } from '../native/keep-alive.ts'
+import { toSaid } from './lifeline.ts'
 import type { InstanceEvent, OnInstanceEvent, Placement } from './placement.ts'
 
 /** Milliseconds in which a process must have greeted: a program that is something else never does. */
@@ -33,13 +35,6 @@ export interface GuestProcess {
   kill(): void
   /** This host needs it no more. */
   abandon(): void
-}
-
-/** A line over the lifeline, as `crates/guest-process/src/child/lifeline.rs` writes it. */
-interface Said {
-  readonly event?: unknown
-  readonly rc?: unknown
-  readonly payload?: unknown
 }
 
 /** A guest in another process: what they say to each other over the lifeline. */
@@ -87,7 +82,7 @@ export class ProcessPlacement implements Placement {
       this.#process.begin(fresh)
     } catch (error) {
       release(this)
-      throw error
+      throw toPolyloop(error, 'the process of the guest cannot be started')
     }
     return () => {}
   }
@@ -159,7 +154,7 @@ export class ProcessPlacement implements Placement {
     this.#process.kill()
   }
 
-  abandon(reason: Error): void {
+  abandon(reason?: Error): void {
     this.#reason ??= reason
     this.#process.abandon()
   }
@@ -171,14 +166,13 @@ export class ProcessPlacement implements Placement {
   #said(line: string): void {
     // It is being ended already.
     if (this.#reason !== undefined) return
-    const { event, rc, payload } = parse(line)
-    const text = typeof payload === 'string' ? payload : ''
+    const { event, rc, payload } = toSaid(line)
     this.#stopWaiting()
     if (event === 'hello' && !this.#hasGreeted) this.#hasGreeted = true
     else if ((event === 'ready' || event === 'failed') && this.#state === 'starting') {
-      this.#started(event, typeof rc === 'number' ? rc : 0, text)
+      this.#started(event, rc, payload)
     } else if (event === 'died' && this.#state !== 'failed') {
-      this.#reason = text
+      this.#reason = payload
       this.#process.kill()
     } else if (event === 'closed' && this.#closing) {
       this.#process.closed()
@@ -188,8 +182,14 @@ export class ProcessPlacement implements Placement {
   }
 
   #started(event: 'ready' | 'failed', rc: number, payload: string): void {
+    try {
+      this.#parkingWords = this.#process.started()
+    } catch (error) {
+      // It is not what this host has joined.
+      this.kill(error as Error)
+      return
+    }
     this.#state = event
-    this.#parkingWords = this.#process.started()
     if (event === 'ready') {
       release(this)
       this.#tell({ type: 'ready', manifest: payload })
@@ -241,14 +241,6 @@ export class ProcessPlacement implements Placement {
     if (this.#state !== 'failed') release(this)
     this.#tell(event)
     native.removeConnection(this.#id, this.mayRead ? 1 : 0)
-  }
-}
-
-function parse(line: string): Said {
-  try {
-    return (JSON.parse(line) ?? {}) as Said
-  } catch {
-    return {}
   }
 }
 

@@ -9,7 +9,8 @@ import type { GuestStart } from '../guests/start.ts'
 import { type JoinEvent, native, nativeFile } from '../native/addon.ts'
 import { joinShared } from '../native/hub.ts'
 import { hold, release } from '../native/keep-alive.ts'
-import { howOf, unkillableAfter, unknownExit, unrunnable } from './ending.ts'
+import { howOf, unkillableAfter, unknownExit, unreachable, unrunnable } from './ending.ts'
+import { hear } from './lifeline.ts'
 import { lines, streamsEnd } from './lines.ts'
 import type { OnInstanceEvent } from './placement.ts'
 import type { Printer } from './printer.ts'
@@ -135,7 +136,7 @@ export class SharedProcess implements GuestProcess {
     this.#lifeline = lifeline
     // Who is gone reads nothing more; its end is told of by itself.
     for (const socket of [broker, lifeline]) socket.on('error', () => {}).unref()
-    lines(lifeline, (line) => this.#tell({ type: 'line', line }))
+    hear(lifeline, (line) => this.#tell({ type: 'line', line }))
     lines(broker, (line) => this.#news(line))
     broker.once('close', () => {
       if (this.#broker === broker) void this.#exited('has ended with its broker', unknownExit)
@@ -176,10 +177,7 @@ export class SharedProcess implements GuestProcess {
   #refused({ missing, message }: { missing?: boolean; message: string }): void {
     if (this.#state === 'over') return
     this.#part()
-    const why =
-      missing === undefined
-        ? ({ code: 'init-failed', message: `the shared guest cannot be reached: ${message}` } as const)
-        : unrunnable(this.#command[0], missing, message)
+    const why = missing === undefined ? unreachable(message) : unrunnable(this.#command[0], missing, message)
     this.#tell({ type: 'refused', ...why })
   }
 

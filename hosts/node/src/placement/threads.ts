@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { guestOptions, type Settings } from '../common/options.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
 import { copyLibrary } from './library-copy.ts'
@@ -32,9 +33,15 @@ export class ThreadPlacement implements Placement {
   begin(): () => void {
     const { loader } = this.#guest
     // A process opens a library of one path once, and never again.
-    const copied = this.#isFresh && loader === '' ? copy(this.#guest.library) : undefined
+    const isCopied = this.#isFresh && loader === '' && existsSync(this.#guest.library)
+    const copied = isCopied ? copy(this.#guest.library) : undefined
     const library = copied?.path ?? this.#guest.library
-    native.start(this.#id, JSON.stringify({ library, loader, ...guestOptions(this.#settings) }))
+    try {
+      native.start(this.#id, JSON.stringify({ library, loader, ...guestOptions(this.#settings) }))
+    } catch (error) {
+      copied?.remove()
+      throw error
+    }
     return () => copied?.remove()
   }
 
@@ -61,9 +68,23 @@ export class ThreadPlacement implements Placement {
 
 /** A copy of a library in a folder that nobody else may write to. */
 function copy(library: string): { readonly path: string; remove(): void } {
-  const folder = mkdtempSync(join(tmpdir(), 'polyloop-'))
+  try {
+    return copyTo(library, tmpdir())
+  } catch (error) {
+    throw toPolyloop(error, `the new code cannot be copied to ${tmpdir()}, which TMPDIR names`)
+  }
+}
+
+function copyTo(library: string, temporary: string): { readonly path: string; remove(): void } {
+  const folder = mkdtempSync(join(temporary, 'polyloop-'))
   const path = join(folder, basename(library))
-  const remove = (): void => rmSync(folder, { recursive: true, force: true })
+  const remove = (): void => {
+    try {
+      rmSync(folder, { recursive: true, force: true })
+    } catch {
+      // It stays where it is: the guest has started, or has not.
+    }
+  }
   try {
     copyLibrary(library, path)
   } catch (error) {

@@ -45,8 +45,8 @@ export class Connection implements CallTarget, CompletionReader {
   readonly #responses: Responses
   readonly #streamCredit: StreamCredit
   readonly #slots: Slots
-  /** Told when no call is in flight. */
-  #onIdle: (() => void) | undefined
+  /** Told when nobody waits for a call in flight, or when none is in flight. */
+  #onQuiet: { readonly isQuiet: () => boolean; readonly then: () => void } | undefined
   /** Whether the loop is kept alive until abandoned calls are answered, too. */
   #awaitsAll = false
   #calls = 0
@@ -173,6 +173,11 @@ export class Connection implements CallTarget, CompletionReader {
     this.publish()
     const { slot } = call
     if (slot >= 0) this.#say(() => this.#control.cancel(slot, this.#slots.generation(slot)))
+    this.#settleQuiet()
+  }
+
+  awaited(): readonly Call[] {
+    return this.#slots.all().filter((call) => !call.abandoned)
   }
 
   credit(call: Call, items: number, bytes: number): void {
@@ -196,11 +201,15 @@ export class Connection implements CallTarget, CompletionReader {
    */
   drain(limit: number): boolean {
     const more = this.#completions.drain(limit, this)
-    // Places may be free.
+    this.#placesAreFree()
+    return more
+  }
+
+  /** Who waits for places, or for the last call, may go on. After every drain, and after a death. */
+  #placesAreFree(): void {
     this.#dispatcher.admit()
     this.publish()
-    if (this.#calls === 0) this.#settleIdle()
-    return more
+    this.#settleQuiet()
   }
 
   /** Passes over what a guest writes that has broken a rule. */
@@ -322,22 +331,30 @@ export class Connection implements CallTarget, CompletionReader {
     }
   }
 
-  awaitAll(): void {
+  /** Resolves when nobody waits for a call in flight any more; those that were abandoned may go on. */
+  settled(): Promise<void> {
+    return this.#quiet(() => this.#awaited === 0)
+  }
+
+  /** Resolves when no call is in flight. Until then the loop is kept alive, for abandoned calls, too. */
+  idle(): Promise<void> {
     this.#awaitsAll = true
     this.publish()
+    return this.#quiet(() => this.#calls === 0)
   }
 
-  /** Calls `then` once, when no call is in flight; at once if none is. */
-  whenIdle(then: () => void): void {
-    this.#onIdle = then
-    this.awaitAll()
-    if (this.#calls === 0) this.#settleIdle()
+  #quiet(isQuiet: () => boolean): Promise<void> {
+    return new Promise((then) => {
+      this.#onQuiet = { isQuiet, then }
+      this.#settleQuiet()
+    })
   }
 
-  #settleIdle(): void {
-    const then = this.#onIdle
-    this.#onIdle = undefined
-    then?.()
+  #settleQuiet(): void {
+    if (this.#onQuiet?.isQuiet() !== true) return
+    const { then } = this.#onQuiet
+    this.#onQuiet = undefined
+    then()
   }
 
   /** The guest is gone from here: memory that it was lent may serve others, unless it may still be read. */
@@ -360,7 +377,6 @@ export class Connection implements CallTarget, CompletionReader {
     this.#streamCredit.clear()
     this.#calls = 0
     this.#awaited = 0
-    this.publish()
-    this.#settleIdle()
+    this.#placesAreFree()
   }
 }

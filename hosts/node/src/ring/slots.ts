@@ -61,9 +61,14 @@ export class Slots {
     this.#free[this.#freeCount++] = slot
   }
 
+  /** The calls that are in slots. */
+  all(): Call[] {
+    return this.#calls.filter((call) => call !== undefined)
+  }
+
   /** All calls are over: takes them out. */
   clear(): Call[] {
-    const calls = this.#calls.filter((call) => call !== undefined)
+    const calls = this.all()
     for (const { slot } of calls) this.leave(slot)
     return calls
   }

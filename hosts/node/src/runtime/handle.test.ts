@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { toHandle } from './handle.ts'
 import type { RuntimeCore } from './runtime.ts'
@@ -54,9 +55,9 @@ describe('a handle', () => {
 
   test('keeps its own names, whatever the guest calls its functions', () => {
     const { asked, runtime } = recorder('unload', 'then', 'stats', 'toJSON', 'constructor')
-    runtime.unload?.()
+    runtime.unload?.({ timeout: 5 })
     runtime.stats?.()
-    expect(asked).toEqual([['unload'], ['stats']])
+    expect(asked).toEqual([['unload', { timeout: 5 }], ['stats']])
     expect([runtime.then, runtime.toJSON, runtime.constructor]).toEqual([undefined, undefined, undefined])
   })
 
@@ -79,5 +80,64 @@ describe('a handle', () => {
     const { asked, runtime } = recorder()
     await (runtime as unknown as AsyncDisposable)[Symbol.asyncDispose]()
     expect(asked).toEqual([['unload']])
+  })
+
+  test('is an object that can be looked at as others, and nobody is called', async () => {
+    const { asked, runtime } = recorder('add')
+    class Other {}
+    const ask = (name: string, argument: unknown): unknown => runtime[name]?.(argument)
+    const looks: Record<string, unknown> = {
+      hasOwnProperty: ask('hasOwnProperty', 'add'),
+      hasNoProperty: ask('hasOwnProperty', 'nope'),
+      isEnumerable: ask('propertyIsEnumerable', 'add'),
+      isPrototype: ask('isPrototypeOf', {}),
+      text: `${runtime as unknown as string}`,
+      sum: (runtime as unknown as string) + 1,
+      equals: (runtime as unknown) === 'x',
+      locale: runtime.toLocaleString?.(),
+      tag: Object.prototype.toString.call(runtime),
+      is: runtime instanceof Other,
+      isObject: runtime instanceof Object,
+      in: ['add' in runtime, 'hasOwnProperty' in runtime],
+      spread: Object.keys({ ...runtime }).includes('add'),
+      json: JSON.parse(JSON.stringify(runtime)),
+      inspected: inspect(runtime, { showProxy: true, depth: 5, getters: true }).includes('add'),
+      awaited: (await runtime) === runtime,
+      raced: (await Promise.race([runtime])) === runtime,
+      tagged: Object.fromEntries(Object.entries(runtime)).add === runtime.add,
+    }
+    expect(looks).toEqual({
+      hasOwnProperty: true,
+      hasNoProperty: false,
+      isEnumerable: true,
+      isPrototype: false,
+      text: '[object Object]',
+      sum: '[object Object]1',
+      equals: false,
+      locale: '[object Object]',
+      tag: '[object Object]',
+      is: false,
+      isObject: false,
+      in: [true, false],
+      spread: true,
+      json: { methods: [{ name: 'add' }], info: {} },
+      inspected: true,
+      awaited: true,
+      raced: true,
+      tagged: true,
+    })
+    expect(asked).toEqual([])
+  })
+
+  test('calls what a guest has by the names of objects by call alone', () => {
+    const names = ['hasOwnProperty', 'toString', 'valueOf', 'isPrototypeOf', 'then', '__proto__', 'constructor']
+    const { asked, runtime } = recorder(...names)
+    const ask = (name: string, argument: unknown): unknown => runtime[name]?.(argument)
+    expect(`${runtime as unknown as string}`).toBe('[object Object]')
+    expect(ask('hasOwnProperty', 'toString')).toBe(false)
+    expect(Object.getPrototypeOf({ ...runtime })).toBe(Object.prototype)
+    expect(asked).toEqual([])
+    for (const name of names) runtime.call?.(name, 1)
+    expect(asked).toEqual(names.map((name) => ['call', name, [1], undefined]))
   })
 })

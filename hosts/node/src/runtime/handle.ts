@@ -4,6 +4,7 @@ import type { CallOptions } from '../call/call-options.ts'
 import type { Duplex } from '../call/duplex.ts'
 import type { Stream } from '../call/response-stream.ts'
 import type { Method } from '../common/manifest.ts'
+import type { UnloadOptions } from './limits.ts'
 import type { RuntimeCore } from './runtime.ts'
 import type { Stats } from './stats.ts'
 
@@ -72,8 +73,13 @@ export interface RuntimeHandle<T> extends AsyncDisposable {
    * @throws init-failed, and what else `load` throws, if the new code does not start: then the old one goes on
    */
   reload(): Promise<void>
-  /** Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again. */
-  unload(): Promise<void>
+  /**
+   * Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again, also with a
+   * timeout after the first time.
+   *
+   * @throws deadline if a guest on threads has not ended within the timeout: threads cannot be ended
+   */
+  unload(options?: UnloadOptions): Promise<void>
   /** The functions that the guest declares now. */
   readonly methods: readonly Method[]
   /** What the guest tells of itself, such as its language's version. */
@@ -83,13 +89,21 @@ export interface RuntimeHandle<T> extends AsyncDisposable {
 /** A loaded guest. */
 export type Runtime<T = Untyped> = RuntimeHandle<T> & Methods<T>
 
-/** Asked for by the language, by promises and by inspecting tools: not functions of a guest. */
+/** What every object of the language has, as `hasOwnProperty` and `toString`. */
+const ofObjects: ReadonlyMap<string, unknown> = new Map(
+  Object.entries(Object.getOwnPropertyDescriptors(Object.prototype))
+    .filter(([name]) => name !== 'constructor' && !name.startsWith('_'))
+    .map(([name, { value }]) => [name, value]),
+)
+
+/**
+ * Asked for by the language, by promises and by inspecting tools: not functions of a guest. What a guest has by such a
+ * name is called by `call`.
+ */
 const foreign = new Set([
+  ...Object.getOwnPropertyNames(Object.prototype),
   'then',
   'toJSON',
-  'toString',
-  'valueOf',
-  'constructor',
   'inspect',
   'nodeType',
   'asymmetricMatch',
@@ -106,7 +120,7 @@ export function toHandle<T>(core: RuntimeCore): Runtime<T> {
     alloc: (bytes) => core.alloc(bytes),
     stats: () => core.stats(),
     reload: () => core.reload(),
-    unload: () => core.unload(),
+    unload: (options) => core.unload(options),
     [Symbol.asyncDispose]: () => core.unload(),
   }
   const runtime = Object.assign(Object.create(missing(core)) as object, own)
@@ -125,7 +139,8 @@ export function toHandle<T>(core: RuntimeCore): Runtime<T> {
 function missing(core: RuntimeCore): object {
   return new Proxy(Object.create(null) as object, {
     get: (_, name) => {
-      if (typeof name === 'symbol' || foreign.has(name) || /^[_$@]/.test(name)) return undefined
+      if (typeof name === 'symbol') return undefined
+      if (foreign.has(name) || /^[_$@]/.test(name)) return ofObjects.get(name)
       return (...args: unknown[]) => core.call(name, args)
     },
   })

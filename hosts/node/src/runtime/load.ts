@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isAborted } from '../common/abort.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { differences, type LoadOptions, type Settings, settle } from '../common/options.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import { type Locator, parseLocator } from '../guests/locator.ts'
 import { prepare } from '../guests/prepare.ts'
 import { keepFromExit, unloadBeforeExit } from '../instances/exit-hook.ts'
 import { loadTracing } from '../observe/tracing.ts'
 import { type Runtime, toHandle, type Untyped } from './handle.ts'
+import { cancelled, startWithin } from './limits.ts'
 import { add, find, type Loaded, remove } from './registry.ts'
 import { RuntimeCore } from './runtime.ts'
 
@@ -14,19 +17,31 @@ import { RuntimeCore } from './runtime.ts'
  *
  * @param locator - `python:module`, `python:./file.py`, `rust:./libx.so`, or the path of a library
  * @throws invalid-argument for a wrong locator or option, or options that differ from the first load's;
- * not-found if there is no such library, module or interpreter; init-failed if it does not start
+ * not-found if there is no such library, module or interpreter; init-failed if it does not start;
+ * deadline, cancelled if it has not started within the timeout, or when the signal aborts
  */
 export async function load<T = Untyped>(locator: string, options: LoadOptions = {}): Promise<Runtime<T>> {
   const parsed = parseLocator(locator)
   const settings = settle(options)
   const key = `${parsed.key}\n${settings.config}`
   for (let known = find(key); known !== undefined; known = find(key)) {
-    if (known.core.open) return again(locator, known, settings) as Promise<Runtime<T>>
-    // It is being unloaded, or has died: the next one starts when it is gone.
-    await known.core.unload()
+    if (known.core.open)
+      return startWithin(again(locator, known, settings), known.core, settings) as Promise<Runtime<T>>
+    await gone(known, settings)
     remove(key, known.core)
   }
-  return first(locator, parsed, key, settings) as Promise<Runtime<T>>
+  const { signal } = settings
+  if (signal !== undefined && isAborted(signal)) throw cancelled(locator, signal)
+  const { runtime, core } = first(locator, parsed, key, settings)
+  return startWithin(runtime, core, settings) as Promise<Runtime<T>>
+}
+
+/** It is being unloaded, or has died: the next one starts when it is gone. */
+async function gone({ core }: Loaded, settings: Settings): Promise<void> {
+  // One on threads that does not end is gone from here when its unload has been given up.
+  const ended = core.unload().catch(() => {})
+  const waits = { name: core.name, waiters: 0, abandonStart: () => {} }
+  await startWithin(ended, waits, settings)
 }
 
 function again(locator: string, known: Loaded, settings: Settings): Promise<Runtime> {
@@ -37,12 +52,11 @@ function again(locator: string, known: Loaded, settings: Settings): Promise<Runt
   return Promise.reject(new PolyloopError('invalid-argument', message))
 }
 
-function first(locator: string, parsed: Locator, key: string, settings: Settings): Promise<Runtime> {
+/** @throws invalid-argument */
+function first(locator: string, parsed: Locator, key: string, settings: Settings): Loaded {
   const why = whyNotReload(parsed, settings)
   const cannotReload = why === undefined ? undefined : `${locator} cannot be reloaded: ${why}`
-  if (settings.hotReload && cannotReload !== undefined) {
-    return Promise.reject(new PolyloopError('invalid-argument', cannotReload))
-  }
+  if (settings.hotReload && cannotReload !== undefined) throw new PolyloopError('invalid-argument', cannotReload)
   const core = new RuntimeCore(locator, settings, cannotReload)
   const forget = (): void => {
     keepFromExit(core)
@@ -50,13 +64,14 @@ function first(locator: string, parsed: Locator, key: string, settings: Settings
   }
   const runtime = begin(core, parsed).catch((error: unknown) => {
     forget()
-    throw error
+    throw toPolyloop(error, `${locator} could not be loaded`)
   })
-  add(key, { settings, core, runtime })
+  const loaded = { settings, core, runtime }
+  add(key, loaded)
   if (settings.placement === 'process') unloadBeforeExit(core)
   // Its block would stay mapped for as long as the entry stands.
   void core.closed.then(forget)
-  return runtime
+  return loaded
 }
 
 function whyNotReload(parsed: Locator, { placement }: Settings): string | undefined {
@@ -72,10 +87,16 @@ async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
   const guest = await prepare(parsed, settings)
   const tracing = settings.tracing ? loadTracing() : undefined
   await core.supervisor.start(guest)
-  // Before the first call, which is to be traced like the others.
-  await tracing
-  if (settings.hotReload) watchGuest(core, parsed)
-  return toHandle<Untyped>(core)
+  try {
+    // Before the first call, which is to be traced like the others.
+    await tracing
+    if (settings.hotReload) watchGuest(core, parsed)
+    return toHandle<Untyped>(core)
+  } catch (error) {
+    // Nobody will have a handle of it.
+    await core.unload()
+    throw error
+  }
 }
 
 function watchGuest(core: RuntimeCore, parsed: Locator): void {

@@ -12,6 +12,7 @@ import { PolyloopError } from '../common/errors.ts'
 import { flag } from '../common/layout.ts'
 import type { Manifest, Method } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
+import { reasonOf, toPolyloop } from '../common/reasons.ts'
 import { CodeWatcher } from '../instances/code-watcher.ts'
 import { Supervisor } from '../instances/supervisor.ts'
 import { nextId } from '../native/hub.ts'
@@ -20,10 +21,16 @@ import { Counters } from '../observe/counters.ts'
 import { instanceEvents, type Observer, observe } from '../observe/diagnostics.ts'
 import { activeContext } from '../observe/tracing.ts'
 import { RequestHeap } from '../ring/request-heap.ts'
+import { type Starting, type UnloadOptions, unloadTimeout } from './limits.ts'
 import { type Stats, statsOf } from './stats.ts'
 
+/** Functions that are named in the message of one that the guest does not have. */
+const shownNames = 100
+
 /** A runtime behind its handle: what its calls go through before an instance has them. */
-export class RuntimeCore {
+export class RuntimeCore implements Starting {
+  /** Callers of `load` that wait for it to start. */
+  waiters = 0
   readonly id: number = nextId()
   readonly name: string
   readonly dispatcher: Dispatcher
@@ -34,6 +41,8 @@ export class RuntimeCore {
   #state: 'open' | 'unloading' | 'unloaded' = 'open'
   #unloading: Promise<void> | undefined
   readonly #closed: Deferred<void> = deferred()
+  /** Rejects when the guest is not waited for any more. */
+  readonly #overdue: Deferred<never> = deferred()
   #lastStats: Stats | undefined
 
   /** Why it cannot be reloaded, if so. */
@@ -47,6 +56,8 @@ export class RuntimeCore {
     this.requests = new RequestHeap(this.id)
     const onEvent = instanceEvents(name, this.id, settings.onEvent)
     this.supervisor = new Supervisor(name, { ...settings, onEvent }, this.dispatcher, this.requests)
+    // It may come before anybody waits for the end.
+    this.#overdue.promise.catch(() => {})
   }
 
   get manifest(): Manifest | undefined {
@@ -88,8 +99,9 @@ export class RuntimeCore {
   }
 
   /** A call that was never sent. */
-  #refuse(error: unknown, observer: Observer | undefined): Promise<never> {
-    if (error instanceof PolyloopError) this.dispatcher.counters.fail(error.code)
+  #refuse(thrown: unknown, observer: Observer | undefined): Promise<never> {
+    const error = toPolyloop(thrown, 'the call cannot be made', 'invalid-argument')
+    this.dispatcher.counters.fail(error.code)
     observer?.failed(error)
     return Promise.reject(error)
   }
@@ -125,7 +137,8 @@ export class RuntimeCore {
       const method = this.manifest?.number(name)
       if (method === undefined) throw this.#missing(name)
       return this.#read(this.#feed(method, args, options, { responseStream, observer }), responseStream, observer)
-    } catch (error) {
+    } catch (thrown) {
+      const error = toPolyloop(thrown, 'the call cannot be made', 'invalid-argument')
       observer?.failed(error)
       throw error
     }
@@ -227,14 +240,15 @@ export class RuntimeCore {
   }
 
   #refusal(): PolyloopError {
-    if (this.supervisor.failure !== undefined) return this.supervisor.failure()
-    return new PolyloopError('unloaded', `${this.name} is unloaded: load it again`)
+    return this.supervisor.failure?.() ?? this.supervisor.unloaded()
   }
 
   #missing(name: string): PolyloopError {
-    const names = this.methods.map((method) => method.name)
-    const known = names.length === 0 ? 'it declares no functions: use send()' : `it has ${names.join(', ')}`
-    return new PolyloopError('not-found', `${this.name} has no function '${String(name)}': ${known}`)
+    const names = this.methods.slice(0, shownNames).map((method) => method.name)
+    const more = this.methods.length - names.length
+    const all = `it has ${names.join(', ')}${more === 0 ? '' : ` and ${more} more`}`
+    const known = names.length === 0 ? 'it declares no functions: use send()' : all
+    return new PolyloopError('not-found', `${this.name} has no function '${reasonOf(name)}': ${known}`)
   }
 
   /** Loads the guest's code again. */
@@ -242,7 +256,11 @@ export class RuntimeCore {
     if (!this.open) throw this.#refusal()
     if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
     // RELOAD 1 ask
-    await this.supervisor.rollout.reload()
+    try {
+      await this.supervisor.rollout.reload()
+    } catch (error) {
+      throw toPolyloop(error, `${this.name} could not be reloaded`)
+    }
   }
 
   /** Loads the guest's code again whenever it changes, until the unload. */
@@ -260,23 +278,66 @@ export class RuntimeCore {
     void this.closed.then(() => watcher.stop())
   }
 
-  /** Lets calls in flight and waiting finish, then ends the guest. Once: later calls get the same promise. */
-  unload(): Promise<void> {
-    this.#unloading ??= this.#end()
+  /**
+   * Lets calls in flight and waiting finish, then ends the guest. Once: later calls get the same promise.
+   *
+   * @throws invalid-argument; deadline if the guest is on threads, which go on after `timeout`
+   */
+  unload(options?: UnloadOptions): Promise<void> {
+    let within: number | undefined
+    try {
+      within = unloadTimeout(options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    this.#unloading ??= this.#end().catch((error: unknown) => {
+      throw toPolyloop(error, `${this.name} could not be unloaded`)
+    })
+    if (within !== undefined) this.#bound(within)
     return this.#unloading
   }
 
   async #end(): Promise<void> {
     if (this.open) this.#state = 'unloading'
-    const idle = new Promise<void>((resolve) => this.dispatcher.whenIdle(resolve))
+    const settled = new Promise<void>((resolve) => this.dispatcher.whenSettled(resolve))
     holdForCalls()
-    await idle
+    await settled
     // Calls may still wait if the guest keeps requests for good: no place will be free for them.
     this.dispatcher.fail(() => this.#refusal())
     this.#lastStats = this.stats()
-    await this.supervisor.close()
+    const closing = this.supervisor.close()
+    await Promise.race([closing, this.#overdue.promise])
+    this.#over()
+  }
+
+  #over(): void {
     if (this.#state === 'unloading') this.#state = 'unloaded'
+    const { calls, waiting, bytes } = this.dispatcher.admission
+    this.#lastStats = { ...this.stats(), inFlight: calls, queued: waiting, bytesInFlight: bytes }
     this.#closed.resolve()
+  }
+
+  /** Waits no longer than this for calls and guest. */
+  #bound(within: number): void {
+    const timer = setTimeout(() => this.#cutOff(within), within)
+    void this.closed.then(() => clearTimeout(timer))
+  }
+
+  #cutOff(within: number): void {
+    const late = `${this.name} was unloaded, and the call had not ended after ${within} ms (the timeout of unload)`
+    const connections = this.supervisor.instances.map(({ connection }) => connection)
+    this.dispatcher.abandonAll(connections, () => new PolyloopError('unloaded', late))
+    this.supervisor.end()
+    if (this.settings.placement === 'process') return
+    const advice = "threads cannot be ended, and go on until they return: set placement to 'process'"
+    this.#overdue.reject(new PolyloopError('deadline', `${this.name} has not ended within ${within} ms: ${advice}`))
+    this.#over()
+  }
+
+  abandonStart(error: PolyloopError): void {
+    if (error.code === 'deadline') this.supervisor.emit({ type: 'hung', instance: 0, error })
+    // Those on threads are told to end, and nobody waits for them.
+    this.unload({ timeout: 0 }).catch(() => {})
   }
 
   stats(): Stats {

@@ -74,7 +74,7 @@ describe('a guest that is shared', () => {
   test('may be unloaded at any time of its start', async () => {
     const before = descriptors().length
     for (const turns of [0, 1, 2, 5, 10, 50]) {
-      const loading = rejection(start(lives), 'init-failed', 'unloaded while it started')
+      const loading = rejection(start(lives), 'unloaded', 'load it again')
       await until(() => runtimes().length > 0)
       for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve))
       await Promise.all([loading, ...runtimes().map((core) => core.unload())])

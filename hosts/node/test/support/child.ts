@@ -23,15 +23,24 @@ const outcome = (promise) => promise.then((value) => ['resolved', value], (e) =>
 const turns = async (count) => { for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve)) }
 `
 
-/** Runs a script of this Node.js in a process of its own, which has nothing of the tests'. */
+/**
+ * Runs a script of this Node.js in a process of its own, which has nothing of the tests'.
+ *
+ * @param options - `limits` as prlimit takes them
+ */
 export function script(
   source: string,
-  { node = [], env = process.env }: { node?: readonly string[]; env?: NodeJS.ProcessEnv } = {},
+  {
+    node = [],
+    env = process.env,
+    limits = [],
+  }: { node?: readonly string[]; env?: NodeJS.ProcessEnv; limits?: readonly string[] } = {},
 ): Promise<Ended> {
-  const args = [...node, '--input-type=module', '--eval', head + source]
+  const command = [process.execPath, ...node, '--input-type=module', '--eval', head + source]
+  const [program, ...args] = limits.length === 0 ? command : ['prlimit', ...limits, ...command]
   return new Promise((resolve) => {
     const options = { env: { ...env, NODE_OPTIONS: '' }, timeout: 240_000, killSignal: 'SIGKILL' } as const
-    const child = execFile(process.execPath, args, options, (_, stdout, stderr) => {
+    const child = execFile(program as string, args, options, (_, stdout, stderr) => {
       resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr })
     })
   })
