@@ -48,8 +48,8 @@ fn is_too_much(error: &io::Error) -> bool {
 }
 
 fn used_up(bytes: usize, error: &io::Error) -> io::Error {
-    let advice = "raise the limit of address space (ulimit -v, LimitAS=), or load fewer guests";
-    io::Error::new(error.kind(), format!("no {} MiB of address space are left: {advice}", bytes >> 20))
+    // The number of the error tells the host what to advise.
+    io::Error::new(error.kind(), format!("{} MiB of address space are wanted: {error}", bytes >> 20))
 }
 
 /// How much of what is left is set aside.

@@ -70,6 +70,7 @@ const binding = createRequire(import.meta.url)(nativeFile('polyloop.node')) as B
 /** Functions of the path of calls are called as they are. */
 export const native: BindingNative = guarded(binding, {
   openHub: 'this thread cannot have guests',
+  openRequestHeap: 'an instance cannot be made',
   createConnection: 'an instance cannot be made',
   privateMemory: 'an instance cannot be made',
   start: 'the guest cannot be started',

@@ -56,22 +56,13 @@ export class RequestHeap {
    * An instance is to read there. Returns what the add-on knows it by.
    *
    * @param isRemote - whether instances have processes of their own
-   * @throws unloaded if no instance may begin any more: nobody would close it again; overloaded if there is no memory
+   * @throws unloaded if no instance may begin any more: nobody would close it again; overloaded if there is no address space
    */
   open(isRemote: boolean): number {
     if (this.#state === 'closed') throw new PolyloopError('unloaded', 'the guest was unloaded: load it again')
-    if (this.#state === 'new') this.#begin(isRemote)
-    return this.#id
-  }
-
-  #begin(isRemote: boolean): void {
-    try {
-      native.openRequestHeap(this.#id, isRemote ? 1 : 0)
-    } catch (cause) {
-      const message = `there is no memory for the guest's requests: ${(cause as Error).message}`
-      throw new PolyloopError('overloaded', message, { cause })
-    }
+    if (this.#state === 'new') native.openRequestHeap(this.#id, isRemote ? 1 : 0)
     this.#state = 'open'
+    return this.#id
   }
 
   /**
