@@ -14,10 +14,26 @@ use std::{
 };
 
 use polyloop_connection::packet;
+use polyloop_ring::region::ParkingWords;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::output::Output;
-use crate::descriptors::{FIRST, PARKING};
+use crate::descriptors::{FIRST, PARKING, REFUSAL, take};
+
+/// A host that the guest's process cannot serve.
+pub struct Refusal {
+    pub number: u64,
+    pub why: String,
+}
+
+impl Refusal {
+    /// What [`crate::child`] writes.
+    fn of(packet: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(packet);
+        let (number, why) = text.strip_prefix("refuse ")?.split_once(' ')?;
+        Some(Self { number: number.parse().ok()?, why: why.into() })
+    }
+}
 
 /// A process, until its end was told.
 pub struct Guest {
@@ -25,6 +41,8 @@ pub struct Guest {
     since: SystemTime,
     child: Child,
     packets: OwnedFd,
+    /// Whether the other end of that is open.
+    speaks: bool,
     /// Its far end is closed when the process has ended.
     end: UnixStream,
 }
@@ -53,7 +71,7 @@ impl Guest {
             await_end(pid);
             drop(far);
         })?;
-        Ok((Self { since, child, packets, end }, outputs))
+        Ok((Self { since, child, packets, speaks: true, end }, outputs))
     }
 
     pub fn pid(&self) -> u32 {
@@ -72,10 +90,30 @@ impl Guest {
         self.end.as_fd()
     }
 
-    /// Hands a host's descriptors on.
-    pub fn join(&self, files: &[OwnedFd]) -> io::Result<()> {
-        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        packet::send(&self.packets, b"join", &files).map(drop)
+    /// Hands the descriptors of a host of this number on.
+    pub fn join(&self, number: u64, files: &packet::Files) -> io::Result<()> {
+        packet::send(&self.packets, format!("join {number}").as_bytes(), &files.each_ref().map(AsFd::as_fd))
+            .map(drop)
+    }
+
+    /// Readable if the process says something.
+    pub fn packets(&self) -> Option<BorrowedFd<'_>> {
+        self.speaks.then(|| self.packets.as_fd())
+    }
+
+    /// What the process says, if it does.
+    pub fn hear(&mut self) -> Option<Refusal> {
+        let mut text = [0; REFUSAL];
+        let received = packet::receive(&self.packets, &mut text);
+        match received {
+            Ok(received) if received.bytes > 0 => Refusal::of(&text[..received.bytes]),
+            Err(error) if packet::is_not_yet(&error) => None,
+            // It has closed its end, or has ended.
+            _ => {
+                self.speaks = false;
+                None
+            }
+        }
     }
 
     /// Has the guest end.
@@ -95,6 +133,20 @@ impl Guest {
         self.kill();
         self.child.wait()
     }
+}
+
+/// New parking words, at the number where the guest's process looks for them.
+pub fn parking() -> io::Result<OwnedFd> {
+    let (_, file) = ParkingWords::new()?;
+    if file.as_raw_fd() == PARKING {
+        return Ok(file);
+    }
+    // SAFETY: a system call; what this process has inherited at that number is nobody's.
+    if unsafe { libc::dup3(file.as_raw_fd(), PARKING, libc::O_CLOEXEC) } != PARKING {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was just made, and is ours.
+    unsafe { take(PARKING) }
 }
 
 /// Between fork and exec: the process goes with its broker, leads a group, and has its two

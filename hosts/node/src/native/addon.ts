@@ -14,8 +14,7 @@ export interface BindingNative {
   close(id: number): void
   childDescriptors(id: number): string
   closeChildDescriptors(id: number): void
-  joinSharedGuest(id: number, name: string): void
-  startBroker(id: number): void
+  joinSharedGuest(id: number, wanted: string): void
   sharedGuestSockets(id: number): string
   parkingWords(id: number): ArrayBuffer
   removeConnection(id: number, mayRead: 0 | 1): void
@@ -35,7 +34,7 @@ export interface BindingNative {
 export type BindingEvent = 'ready' | 'failed' | 'died' | 'closed'
 
 /** What it tells of a connection on its way to a guest that others have, too. */
-export type JoinEvent = 'absent' | 'joined' | 'refused'
+export type JoinEvent = 'joined' | 'refused'
 
 /** What `counts` returns, as JSON; the last four only for a connection. */
 export interface BindingCounts {

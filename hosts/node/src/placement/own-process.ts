@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream'
 import { native } from '../native/addon.ts'
 import { hold, release } from '../native/keep-alive.ts'
 import { howOf, unkillableAfter, unrunnable } from './ending.ts'
-import { lines, streamsEnd } from './lines.ts'
+import { lines, messages, streamsEnd } from './lines.ts'
 import type { OnInstanceEvent } from './placement.ts'
 import type { Printer, StreamName } from './printer.ts'
 import type { GuestProcess } from './process.ts'
@@ -69,7 +69,7 @@ export class OwnProcess implements GuestProcess {
     for (const handle of [child, ...streamsOf(child)]) handle.unref()
     // A guest that is gone reads nothing more; its end is told of by itself.
     for (const stream of streamsOf(child)) stream.on('error', () => {})
-    lines(lifelineOf(child), (line) => this.#tell({ type: 'line', line }))
+    messages(lifelineOf(child), (line) => this.#tell({ type: 'line', line }))
     for (const name of ['stdout', 'stderr'] as const) {
       lines(child[name] as Readable, (line) => this.#print(line, name))
     }
