@@ -38,10 +38,11 @@ def welcome(host):
     return socket.socket(fileno=files[4]), near
 
 
-def send(to):
-    """What it is to say; a host may hang up in the middle of that."""
+def send(to, line):
+    """Says a line; a host may hang up in the middle of that, or before."""
+    end = "" if what == "half" and line is text else "\n"
     with contextlib.suppress(OSError):
-        to.sendall(text.replace("LONG", "x" * (2 << 20)).encode())
+        to.sendall(f"{line.replace('LONG', 'x' * (2 << 20))}{end}".encode())
 
 
 listener = socket.socket(socket.AF_UNIX)
@@ -63,7 +64,7 @@ else:
     host, _ = listener.accept()
     if what == "first":
         socket.recv_fds(host, 64, 8)
-        send(host)
+        send(host, text)
     elif what == "silent":
         tell("accepted")
     else:
@@ -71,15 +72,12 @@ else:
         listener.close()
         os.unlink(path)
         lifeline, output = welcome(host)
-        lifeline.sendall(b'{"event":"hello"}\n')
         manifest = json.dumps({"methods": [{"name": "echo"}]})
-        ready = json.dumps({"event": "ready", "payload": manifest})
-        lifeline.sendall(f"{ready}\n".encode())
-        if what in ("says", "prints"):
-            sys.stdin.readline()
-            send(host if what == "says" else output)
-        elif what == "half":
-            sys.stdin.readline()
-            host.sendall(text.encode())
+        send(lifeline, json.dumps({"event": "hello"}))
+        send(lifeline, json.dumps({"event": "ready", "payload": manifest}))
+        # Until the host is to hear something else.
+        sys.stdin.readline()
+        send(output if what == "prints" else host, text)
+        if what == "half":
             host.close()
 sys.stdin.read()
