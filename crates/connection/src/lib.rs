@@ -8,9 +8,11 @@
 //! guest serves several hosts, it has a [`HostTable`] of them: a guest takes its tasks from a
 //! [`TaskSource`], which is either.
 
+pub mod address;
 mod connection;
 mod error;
 mod host_table;
+pub mod join;
 mod lifecycle;
 mod log;
 pub mod packet;

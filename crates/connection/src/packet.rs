@@ -8,8 +8,8 @@ use std::{
 };
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt::socket_peercred,
 };
 
 /// What a host shares with a guest in another process: block, requests, responses, bell, lifeline.
@@ -31,6 +31,12 @@ pub fn is_not_yet(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
+/// Whether the other end has gone, or is about to.
+pub fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
+}
+
 /// Sends a message without waiting for who takes none: bytes that were sent.
 ///
 /// # Errors
@@ -45,14 +51,24 @@ pub fn send(socket: impl AsFd, text: &[u8], files: &[BorrowedFd<'_>]) -> io::Res
     Ok(sendmsg(socket, &[IoSlice::new(text)], &mut ancillary, flags)?)
 }
 
-/// Receives a message: how many bytes of it, none at the end, and its descriptors.
+/// A message that has come.
+pub struct Received {
+    /// Bytes of it; none at the end.
+    pub bytes: usize,
+    /// Its descriptors, or some of them.
+    pub files: Vec<OwnedFd>,
+    /// Whether this process had no descriptors left for all of them.
+    pub is_cut: bool,
+}
+
+/// Receives a message.
 ///
 /// # Errors
 /// What the kernel says, also that the call was interrupted, or that no message has come yet.
-pub fn receive(socket: impl AsFd, text: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+pub fn receive(socket: impl AsFd, text: &mut [u8]) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let read = recvmsg(socket, &mut [IoSliceMut::new(text)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?.bytes;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(text)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
     let files = ancillary
         .drain()
         .filter_map(|message| match message {
@@ -61,5 +77,5 @@ pub fn receive(socket: impl AsFd, text: &mut [u8]) -> io::Result<(usize, Vec<Own
         })
         .flatten()
         .collect();
-    Ok((read, files))
+    Ok(Received { bytes: received.bytes, files, is_cut: received.flags.contains(ReturnFlags::CTRUNC) })
 }

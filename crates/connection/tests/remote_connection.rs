@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, FromRawFd, OwnedFd},
     slice,
     sync::{
         Arc,
@@ -28,7 +28,7 @@ use polyloop_ring::{
     control,
     entry::{FLAG_HELD, FLAG_OWN, ITEM, RELEASE, RESPONSE, SEAL},
     layout::{REQUEST_BYTES, RESPONSE_BYTES, VERSION},
-    region::{Access, Block, Mapping, file},
+    region::{Access, Block, Mapping, ParkingWords, file},
     request_heap::{Allocation, RequestHeap},
     slab::{SHARED_LIMIT, SIZES},
     submission::{self, Submitter},
@@ -459,4 +459,35 @@ fn a_guest_attaches_to_no_file_that_is_too_short_or_of_another_version() {
         unsafe { at.write(before) };
     }
     assert!(Block::attach(shared.as_fd()).is_ok());
+}
+
+#[test]
+fn memory_whose_length_others_can_change_is_refused_by_hosts_and_guests() {
+    let seals = [libc::F_SEAL_SHRINK, libc::F_SEAL_GROW, libc::F_SEAL_SEAL];
+    let of = |seals: i32| {
+        // SAFETY: system calls on a descriptor of our own.
+        unsafe {
+            let made = libc::memfd_create(c"open".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+            assert!(made >= 0 && libc::ftruncate(made, 1 << 20) == 0);
+            assert_eq!(libc::fcntl(made, libc::F_ADD_SEALS, seals), 0);
+            OwnedFd::from_raw_fd(made)
+        }
+    };
+    for missing in seals {
+        // Who seals the seals alone could not add the others any more.
+        let open = of(seals.iter().filter(|seal| **seal != missing).fold(0, |all, seal| all | seal));
+        for why in [
+            refusal(ParkingWords::attach(open.as_fd())),
+            refusal(Block::attach(open.as_fd())),
+            refusal(GuestEnd::attach(open.as_fd())),
+            refusal(Mapping::of(open.as_fd(), Access::Read)),
+        ] {
+            assert!(why.contains("is not sealed"), "{why}");
+        }
+    }
+    let whole = of(seals.iter().fold(0, |all, seal| all | seal));
+    assert!(ParkingWords::attach(whole.as_fd()).is_ok());
+    // What is no file in memory has no seals.
+    let file = std::fs::File::open("/proc/self/exe").unwrap();
+    assert!(refusal(Mapping::of(file.as_fd(), Access::Read)).contains("is not sealed"));
 }

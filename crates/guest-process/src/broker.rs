@@ -3,44 +3,62 @@
 //! in, and hands on what the guest prints. The broker ends when the guest has ended and every host
 //! has heard of that; the guest ends with its broker.
 //!
-//! Hosts find the broker by the listening socket that the first of them has made, its descriptor 3.
+//! A host starts the broker, which leaves that host at once (`detach`): its listening socket, or a
+//! socket to the one host that it is for, is what it has of it. Hosts find the broker by the socket.
 //! A host sends `join` with five descriptors, which go on to the guest. That host hears `welcome`,
-//! with the parking words, `output` and `exit`, in a line of JSON each, and may say `kill`. When
-//! the last host has left, the guest is told to end.
+//! with the parking words and a socket where what the guest prints comes, or `unserved` or
+//! `unrunnable`, with why; and later `exit`, in a line of JSON each. The host may say `kill`, and
+//! says `leave` if it leaves in order: when the last host has left, the guest is told to end, or is
+//! killed if nobody can hear it any more.
 //!
-//! For a reload the broker's descriptor 3 is a socket to the one host that reloads. When that one
-//! says `take`, this broker asks the one that listens at the name for its socket (`yield`), tells
-//! the host how that went (`taken`, `untaken`), and others come in here from then on. The broker
-//! that has yielded tells all of its hosts (`moved`), which leave it. Hosts that watch the guest's
-//! code say `watch`: the one that has been there longest is told that it is the `first`.
+//! A host that is stopped, slow or short of descriptors harms itself alone: nothing here waits for
+//! a host, and whoever cannot be served is told so.
+//!
+//! For a reload the broker's socket is one to the host that reloads. When that one says `take`, this
+//! broker asks the one that listens at the address for its socket (`yield`), tells the host how that
+//! went (`taken`, `untaken`), and others come in here from then on. The broker that has yielded
+//! tells all of its hosts (`moved`), which leave it. Hosts that watch the guest's code say `watch`:
+//! the one that has been there longest is told that it is the `first`.
 
+mod channel;
+mod detach;
 mod guest;
 mod host;
 mod listener;
 mod output;
+mod sources;
+mod state;
+mod words;
 
 use std::{
     ffi::OsString,
     io::{self, Write},
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::{net::UnixStream, process::ExitStatusExt},
     },
-    process::ExitStatus,
     time::{Duration, Instant},
 };
 
+use polyloop_connection::{
+    address::Address,
+    packet::{self, Files},
+};
 use polyloop_ring::region::ParkingWords;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use serde_json::{Value, json};
 
+pub use self::detach::detach;
 use self::{
+    channel::Channel,
     guest::Guest,
     host::{Host, Watch, Wish},
     listener::Listener,
-    output::{Last, Output},
+    output::Outputs,
+    sources::{Source, Sources},
+    state::State,
+    words::{CUT, unrunnable},
 };
-use crate::descriptors::{FIRST, PARKING, take};
 
 /// How long the streams of a guest that has ended may stay open, because others have inherited
 /// them.
@@ -48,65 +66,45 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Serves hosts until the guest has ended.
 pub fn run(arguments: &[OsString]) -> io::Result<()> {
-    let [drain, name, command @ ..] = arguments else {
-        return Err(io::Error::other("it takes milliseconds, a name, a program and its arguments"));
+    let [drain, address, command @ ..] = arguments else {
+        return Err(io::Error::other("it takes milliseconds, a path, a program and its arguments"));
     };
     let drain = drain.to_str().and_then(|text| text.parse().ok());
     let drain = drain.ok_or_else(|| io::Error::other("it takes milliseconds first"))?;
-    // SAFETY: this process was started with this descriptor for this.
-    let (listener, first) = Listener::new(unsafe { take(FIRST)? }, name)?;
-    let parking = parking()?;
+    let socket = detach::socket()?;
+    let (_, parking) = ParkingWords::new()?;
+    let (mut listener, first) = Listener::new(socket, Address::at(address)?)?;
     match Guest::start(command, parking.as_fd()) {
         Ok((guest, outputs)) => {
-            Broker {
+            let mut broker = Broker {
                 listener,
                 guest,
                 parking,
-                hosts: first.and_then(Host::new).into_iter().collect(),
+                hosts: Vec::new(),
+                come: 0,
                 had_hosts: false,
-                outputs: outputs.map(Some),
-                last: Last::default(),
+                ends_in_order: false,
+                outputs: Outputs::new(outputs),
                 drain: Duration::from_millis(drain),
                 state: State::Serving,
-            }
-            .run();
+            };
+            broker.let_in(first);
+            broker.run();
         }
-        Err(error) => refuse(first.into_iter().chain(listener.accept()), &error),
+        Err(error) => {
+            refuse(first.into_iter().chain(listener.accept()), &error);
+            listener.close();
+        }
     }
     Ok(())
 }
 
-/// New parking words, at the number where the guest's process looks for them.
-fn parking() -> io::Result<OwnedFd> {
-    let (_, file) = ParkingWords::new()?;
-    if file.as_raw_fd() == PARKING {
-        return Ok(file);
-    }
-    // SAFETY: a system call; what this process has inherited at that number is nobody's.
-    if unsafe { libc::dup3(file.as_raw_fd(), PARKING, libc::O_CLOEXEC) } != PARKING {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: it was just made, and is ours.
-    unsafe { take(PARKING) }
-}
-
 /// Tells those who wait that the guest's program cannot be run.
 fn refuse(hosts: impl Iterator<Item = UnixStream>, error: &io::Error) {
-    let missing = error.kind() == io::ErrorKind::NotFound;
-    let line = json!({ "event": "unrunnable", "missing": missing, "message": error.to_string() });
     for mut host in hosts {
         // The host may have gone.
-        let _ = host.write_all(format!("{line}\n").as_bytes());
+        let _ = host.write_all(format!("{}\n", unrunnable(error)).as_bytes());
     }
-}
-
-/// Whatever can be ready.
-#[derive(Clone, Copy)]
-enum Source {
-    Listener,
-    Guest,
-    Output(usize),
-    Host(usize),
 }
 
 struct Broker {
@@ -115,43 +113,15 @@ struct Broker {
     parking: OwnedFd,
     /// In the order in which they came.
     hosts: Vec<Host>,
+    /// How many have come.
+    come: u64,
     /// Whether any was ever served.
     had_hosts: bool,
-    /// Until they have ended.
-    outputs: [Option<Output>; 2],
-    last: Last,
+    /// Whether the host that has left last has left in order.
+    ends_in_order: bool,
+    outputs: Outputs,
     drain: Duration,
     state: State,
-}
-
-/// What has become of the guest: serving, ending, draining, told; or serving, draining, told, if it
-/// ends by itself.
-#[derive(Clone, Copy)]
-enum State {
-    /// The guest serves hosts, or waits for the first.
-    Serving,
-    /// The last host has left, and the guest was told to end. The guest is killed at this time; `None`
-    /// once that was done.
-    Ending(Option<Instant>),
-    /// The guest has ended. What it printed is read until this time; `None` once that is over.
-    Draining(ExitStatus, Option<Instant>),
-    /// The hosts know how the guest has ended.
-    Told,
-}
-
-impl State {
-    /// Whether the guest's process has ended.
-    fn is_over(self) -> bool {
-        matches!(self, Self::Draining(..) | Self::Told)
-    }
-
-    /// When the guest has had its time to end, or its streams.
-    fn deadline(self) -> Option<Instant> {
-        match self {
-            Self::Ending(until) | Self::Draining(_, until) => until,
-            Self::Serving | Self::Told => None,
-        }
-    }
 }
 
 impl Broker {
@@ -161,9 +131,9 @@ impl Broker {
                 self.serve(source, flags);
             }
             if self.listener.deadline().is_some_and(|at| at <= Instant::now()) {
-                self.take_name();
+                self.look_at_listener();
             }
-            self.hosts.retain(|host| !host.has_left);
+            self.part();
             self.close_if_alone();
             self.elect();
             self.expire();
@@ -173,44 +143,28 @@ impl Broker {
 
     /// Waits for something to do.
     fn wait(&self) -> Vec<(Source, PollFlags)> {
-        let (mut sources, mut files) = (Vec::new(), Vec::new());
-        let mut watch = |source, file, flags| {
-            sources.push(source);
-            files.push(PollFd::from_borrowed_fd(file, flags));
-        };
-        if let Some(listener) = self.listener.file() {
-            watch(Source::Listener, listener, PollFlags::IN);
-        }
+        let mut sources = Sources::default();
+        sources.hear(Source::Listener, self.listener.file());
         if !self.state.is_over() {
-            watch(Source::Guest, self.guest.end(), PollFlags::IN);
+            sources.hear(Source::End, Some(self.guest.end()));
+            sources.hear(Source::Packets, self.guest.packets());
         }
         if self.takes_output() {
-            for (index, output) in self.outputs.iter().enumerate() {
-                if let Some(output) = output {
-                    watch(Source::Output(index), output.as_fd(), PollFlags::IN);
-                }
+            for (index, output) in self.outputs.open() {
+                sources.hear(Source::Output(index), Some(output));
             }
         }
-        for (index, host) in self.hosts.iter().enumerate() {
-            let out = if host.is_behind() { PollFlags::OUT } else { PollFlags::empty() };
-            watch(Source::Host(index), host.as_fd(), PollFlags::IN | out);
-        }
-        let next = self.state.deadline().into_iter().chain(self.listener.deadline()).min();
-        let left = next.map(|at| at.saturating_duration_since(Instant::now()));
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        if poll(&mut files, timeout.as_ref()).is_err() {
-            return Vec::new();
-        }
-        let flags = files.iter().map(PollFd::revents);
-        sources.into_iter().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect()
+        sources.hear_hosts(&self.hosts);
+        sources.wait(self.state.deadline().into_iter().chain(self.listener.deadline()).min())
     }
 
     fn serve(&mut self, source: Source, flags: PollFlags) {
         match source {
-            Source::Listener if self.listener.is_open() => self.accept(),
-            Source::Listener => self.take_name(),
-            Source::Guest => self.ended(),
+            Source::Listener => self.look_at_listener(),
+            Source::End => self.ended(),
+            Source::Packets => self.hear_guest(),
             Source::Output(index) => self.hand_on(index),
+            Source::Reader(index) => self.hosts[index].flush_output(),
             Source::Host(index) => {
                 if flags.contains(PollFlags::OUT) {
                     self.hosts[index].flush();
@@ -222,9 +176,25 @@ impl Broker {
         }
     }
 
+    fn look_at_listener(&mut self) {
+        if self.listener.is_open() {
+            self.accept();
+        } else {
+            self.take_name();
+        }
+    }
+
     /// Lets in who waits at the listener.
     fn accept(&mut self) {
-        self.hosts.extend(self.listener.accept().into_iter().filter_map(Host::new));
+        let come = self.listener.accept();
+        self.let_in(come);
+    }
+
+    fn let_in(&mut self, come: impl IntoIterator<Item = UnixStream>) {
+        for stream in come {
+            self.come += 1;
+            self.hosts.extend(Host::new(self.come, stream));
+        }
     }
 
     fn hear(&mut self, index: usize) {
@@ -238,29 +208,60 @@ impl Broker {
         match wish {
             // This host was sent away, and comes again.
             _ if host.has_left => {}
-            Wish::Join(files) => {
-                // A guest that has ended is told of at once.
-                let is_served = self.state.is_over() || self.guest.join(&files).is_ok();
-                if !is_served && !self.had_hosts {
-                    // The guest has ended before it served anybody, and this process is about to
-                    // hear of that. A guest that lives is of no use.
-                    self.guest.kill();
-                }
-                if is_served || !self.had_hosts {
-                    host.welcome(self.guest.pid(), self.parking.as_fd());
-                    self.had_hosts = true;
-                } else {
-                    // The host comes again.
-                    host.has_left = true;
-                }
-            }
+            Wish::Join(files) => self.join(index, &files),
+            Wish::JoinInVain(why) => host.refuse(why),
             Wish::Yield => self.make_way(index),
             Wish::Take => self.take_name(),
             Wish::Watch => host.watch = Watch::Later,
             Wish::Kill if !self.state.is_over() => self.guest.kill(),
             Wish::Kill => {}
+            Wish::Part => host.parts = true,
             Wish::Leave => host.has_left = true,
         }
+    }
+
+    /// Has the guest serve a host.
+    fn join(&mut self, index: usize, files: &Files) {
+        let host = &mut self.hosts[index];
+        let output = UnixStream::pair().and_then(|(near, far)| Ok((Channel::new(near)?, far)));
+        let Ok(output) = output else { return host.refuse(CUT) };
+        // A guest that has ended is told of at once.
+        let joined = if self.state.is_over() { Ok(()) } else { self.guest.join(host.number, files) };
+        match joined {
+            Ok(()) => {}
+            Err(error) if packet::is_gone(&error) && !self.had_hosts => {
+                // The guest has ended before it served anybody, and this process is about to hear
+                // of that. A guest that lives is of no use.
+                self.guest.kill();
+            }
+            // The host comes again.
+            Err(error) if packet::is_gone(&error) => {
+                host.has_left = true;
+                return;
+            }
+            Err(error) if packet::is_not_yet(&error) => {
+                return host.refuse("too many hosts wait for the guest, which takes none: is it stopped?");
+            }
+            Err(error) => return host.refuse(&format!("the guest cannot be told of this host: {error}")),
+        }
+        host.welcome(self.guest.pid(), self.parking.as_fd(), output);
+        self.had_hosts = true;
+    }
+
+    /// The guest's process says which host it cannot serve.
+    fn hear_guest(&mut self) {
+        let Some(refusal) = self.guest.hear() else { return };
+        if let Some(host) = self.hosts.iter_mut().find(|host| host.number == refusal.number) {
+            host.refuse(&refusal.why);
+        }
+    }
+
+    /// Forgets the hosts that have left.
+    fn part(&mut self) {
+        if let Some(last) = self.hosts.iter().rfind(|host| host.has_left && host.is_in) {
+            self.ends_in_order = last.parts;
+        }
+        self.hosts.retain(|host| !host.has_left);
     }
 
     /// Goes on taking the name, and tells the host that reloads how that went.
@@ -307,26 +308,19 @@ impl Broker {
     }
 
     /// Whether somebody takes what the guest prints. What is printed once all have left is thrown
-    /// away.
+    /// away, and what was printed last tells of the guest's end.
     fn takes_output(&self) -> bool {
-        self.hosts.iter().any(Host::has_room) || (self.listener.is_closed() && self.hosts.is_empty())
+        self.state.is_over()
+            || self.hosts.iter().any(Host::has_room)
+            || (self.listener.is_closed() && self.hosts.is_empty())
     }
 
     /// Hands what the guest has printed to one host, the first that has room for it.
     fn hand_on(&mut self, index: usize) {
-        let Some(output) = &mut self.outputs[index] else { return };
-        let name = output.name;
-        let lines = output.read();
-        let is_over = lines.is_none();
-        let lines = lines.unwrap_or_else(|| output.rest().into_iter().collect());
-        if is_over {
-            self.outputs[index] = None;
-        }
-        let mut host = self.hosts.iter_mut().find(|host| host.has_room());
-        for line in lines {
-            self.last.keep(&line);
-            if let Some(host) = &mut host {
-                host.tell(&json!({ "event": "output", "stream": name, "text": line }));
+        let (name, lines) = self.outputs.read(index);
+        if let Some(host) = self.hosts.iter_mut().find(|host| host.has_room()) {
+            for line in lines {
+                host.print(name, &line);
             }
         }
     }
@@ -358,8 +352,12 @@ impl Broker {
             return;
         }
         self.listener.close();
-        self.state = State::Ending(Some(Instant::now() + self.drain));
-        if self.guest.finish().is_err() {
+        // What the guest does for a host that was killed nobody can want any more.
+        let may_end = self.ends_in_order && self.guest.finish().is_ok();
+        if may_end {
+            self.state = State::Ending(Some(Instant::now() + self.drain));
+        } else {
+            self.state = State::Ending(None);
             self.guest.kill();
         }
     }
@@ -376,7 +374,7 @@ impl Broker {
             }
             State::Draining(_, until) => {
                 *until = None;
-                self.outputs = [None, None];
+                self.outputs.close();
             }
             State::Serving | State::Told => {}
         }
@@ -385,13 +383,14 @@ impl Broker {
     /// Tells every host how the guest has ended, once all that it printed was read.
     fn tell_end(&mut self) {
         let State::Draining(status, _) = self.state else { return };
-        if self.outputs.iter().any(Option::is_some) {
+        if !self.outputs.are_over() {
             return;
         }
         self.state = State::Told;
-        let lines = self.last.lines();
+        let lines = self.outputs.last();
         let line =
             json!({ "event": "exit", "code": status.code(), "signal": status.signal(), "lines": lines });
+        self.hosts.iter_mut().for_each(Host::end_output);
         self.tell(&line);
     }
 }

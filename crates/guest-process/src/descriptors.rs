@@ -12,6 +12,9 @@ pub const FIRST: RawFd = 3;
 /// Where the process of a guest that several hosts share finds its parking words.
 pub const PARKING: RawFd = FIRST + 1;
 
+/// Bytes of a packet that says why a host cannot be served.
+pub const REFUSAL: usize = 1024;
+
 /// Takes a descriptor over, which programs that this process starts do not get.
 ///
 /// # Errors

@@ -37,8 +37,11 @@ pub extern "C" fn polyloop_process_main() -> i32 {
 }
 
 /// Brokers a guest that several hosts share; the broker's exit status. `arguments`: the
-/// milliseconds that the guest has to end, the name by which hosts find it, the program that serves
-/// it, and that program's arguments.
+/// milliseconds that the guest has to end, the path of the socket where hosts find it, the program
+/// that serves it, and that program's arguments. The broker's standard input is that socket, or one
+/// to the only host.
+///
+/// This function belongs to a process that a host has started for this, and is called once.
 pub fn run_broker(arguments: &[OsString]) -> i32 {
     match broker::run(arguments) {
         Ok(()) => 0,
@@ -57,6 +60,19 @@ pub fn run_guard(arguments: &[OsString]) -> i32 {
         Err(error) => {
             eprintln!("polyloop: this process cannot guard another: {error}; it is started by a host alone");
             70
+        }
+    }
+}
+
+/// Brokers as [`run_broker`] does, in a process that is left behind: this one's exit status comes at once. Only a process
+/// with one thread may call it.
+pub fn start_broker(arguments: &[OsString]) -> i32 {
+    match broker::detach() {
+        Ok(true) => run_broker(arguments),
+        Ok(false) => 0,
+        Err(error) => {
+            eprintln!("polyloop: no process can be left behind to broker a guest: {error}");
+            71
         }
     }
 }

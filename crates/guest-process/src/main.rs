@@ -7,6 +7,7 @@ fn main() {
     std::process::exit(match arguments.split_first() {
         Some((verb, rest)) if verb == "broker" => polyloop_guest_process::run_broker(rest),
         Some((verb, rest)) if verb == "guard" => polyloop_guest_process::run_guard(rest),
+        Some((verb, rest)) if verb == "start-broker" => polyloop_guest_process::start_broker(rest),
         _ => polyloop_guest_process::polyloop_process_main(),
     });
 }

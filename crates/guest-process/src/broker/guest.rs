@@ -18,7 +18,22 @@ use polyloop_connection::packet;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::output::Output;
-use crate::guard::Said;
+use crate::{descriptors::REFUSAL, guard::Said};
+
+/// A host that the guest's process cannot serve.
+pub struct Refusal {
+    pub number: u64,
+    pub why: String,
+}
+
+impl Refusal {
+    /// What [`crate::child`] writes.
+    fn of(packet: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(packet);
+        let (number, why) = text.strip_prefix("refuse ")?.split_once(' ')?;
+        Some(Self { number: number.parse().ok()?, why: why.into() })
+    }
+}
 
 /// A process, until its end was told.
 pub struct Guest {
@@ -26,6 +41,8 @@ pub struct Guest {
     since: SystemTime,
     pid: u32,
     packets: OwnedFd,
+    /// Whether the other end of that is open.
+    speaks: bool,
     guard: BufReader<UnixStream>,
 }
 
@@ -51,7 +68,7 @@ impl Guest {
             Said::Exit { .. } => return Err(io::Error::other("its guard has ended")),
         };
         let outputs = [Output::new("stdout", stdout.into()), Output::new("stderr", stderr.into())];
-        Ok((Self { since, pid, packets, guard }, outputs))
+        Ok((Self { since, pid, packets, speaks: true, guard }, outputs))
     }
 
     pub fn pid(&self) -> u32 {
@@ -70,10 +87,30 @@ impl Guest {
         self.guard.get_ref().as_fd()
     }
 
-    /// Hands a host's descriptors on.
-    pub fn join(&self, files: &[OwnedFd]) -> io::Result<()> {
-        let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        packet::send(&self.packets, b"join", &files).map(drop)
+    /// Hands the descriptors of a host of this number on.
+    pub fn join(&self, number: u64, files: &packet::Files) -> io::Result<()> {
+        packet::send(&self.packets, format!("join {number}").as_bytes(), &files.each_ref().map(AsFd::as_fd))
+            .map(drop)
+    }
+
+    /// Readable if the process says something.
+    pub fn packets(&self) -> Option<BorrowedFd<'_>> {
+        self.speaks.then(|| self.packets.as_fd())
+    }
+
+    /// What the process says, if it does.
+    pub fn hear(&mut self) -> Option<Refusal> {
+        let mut text = [0; REFUSAL];
+        let received = packet::receive(&self.packets, &mut text);
+        match received {
+            Ok(received) if received.bytes > 0 => Refusal::of(&text[..received.bytes]),
+            Err(error) if packet::is_not_yet(&error) => None,
+            // It has closed its end, or has ended.
+            _ => {
+                self.speaks = false;
+                None
+            }
+        }
     }
 
     /// Has the guest end.

@@ -1,67 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where hosts come in: the socket that listens at the name of a guest.
+//! Where hosts come in: the socket that listens at the address of a guest.
 //!
 //! A broker that is started for a reload does not have the socket at first. Once its guest is
 //! ready, the broker asks the one that has the socket, and gets it as it is, with those who wait
 //! there: nobody who comes meanwhile is refused.
 
 use std::{
-    ffi::OsStr,
-    io,
+    fs::File,
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{
-            ffi::OsStrExt,
-            net::{UnixListener, UnixStream},
-        },
+        unix::net::{UnixListener, UnixStream},
     },
     time::{Duration, Instant},
 };
 
-use polyloop_connection::packet;
+use polyloop_connection::{
+    address::{Address, Found},
+    packet,
+};
 use rustix::{
     io::Errno,
-    net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
-        sockopt::socket_acceptconn,
-    },
+    net::{SocketFlags, accept_with, sockopt::socket_acceptconn},
 };
 
-/// What a broker says to the one that has the name.
-pub const YIELD: &[u8] = b"yield\n";
-/// What the one that wants the name hears, with the socket.
+use super::words::{CUT, YIELD, unserved};
+
+/// What the one that wants the address hears, with the socket.
 const YIELDED: &[u8] = b"yielded\n";
-/// The pause before a broker asks again, if who has the name does not listen yet, or is about to
+/// The pause before a broker asks again, if who has the address does not listen yet, or is about to
 /// end.
 const PAUSE: Duration = Duration::from_millis(1);
+/// The pause before a broker looks again who has come, if it can let nobody in.
+const REST: Duration = Duration::from_millis(100);
 
 pub struct Listener {
-    name: SocketAddrUnix,
+    address: Address,
     state: State,
+    /// Until then nobody is let in.
+    rests: Option<Instant>,
+    /// A descriptor that is given up to turn somebody away if no other is left.
+    reserve: Option<File>,
 }
 
 enum State {
     /// Nobody comes in but the host that has this broker started.
     Private,
-    /// The broker that has the name was asked for the socket.
+    /// The broker that has the address was asked for the socket.
     Asks(UnixStream),
-    /// The broker that has the name is to be asked again, at this time.
+    /// The broker that has the address is to be asked again, at this time.
     AsksAgain(Instant),
-    /// Whoever looks for the name comes in.
+    /// Whoever looks for the guest comes in.
     Open(UnixListener),
     /// Nobody comes in any more.
     Closed,
 }
 
 impl Listener {
-    /// The listener that a broker is started with: the socket that listens at the name, or the one
-    /// host that it is for.
-    pub fn new(socket: OwnedFd, name: &OsStr) -> io::Result<(Self, Option<UnixStream>)> {
-        let name = SocketAddrUnix::new_abstract_name(name.as_bytes())?;
-        if socket_acceptconn(&socket)? {
-            return Ok((Self { name, state: opened(socket)? }, None));
-        }
-        Ok((Self { name, state: State::Private }, Some(socket.into())))
+    /// The listener that a broker is started with: the socket that listens at the address, or the
+    /// one host that it is for.
+    pub fn new(socket: OwnedFd, address: Address) -> io::Result<(Self, Option<UnixStream>)> {
+        let (state, first) = if socket_acceptconn(&socket)? {
+            (opened(socket)?, None)
+        } else {
+            (State::Private, Some(socket.into()))
+        };
+        Ok((Self { address, state, rests: None, reserve: reserve() }, first))
     }
 
     pub fn is_open(&self) -> bool {
@@ -72,21 +76,38 @@ impl Listener {
         matches!(self.state, State::Closed)
     }
 
-    /// Lets nobody in any more. Who waits there comes again.
+    /// Lets nobody in any more, and leaves no file behind. Who waits there comes again.
     pub fn close(&mut self) {
-        self.state = State::Closed;
+        if let State::Open(listener) = std::mem::replace(&mut self.state, State::Closed) {
+            self.address.close(listener);
+        }
     }
 
     /// Those who have come.
-    pub fn accept(&self) -> Vec<UnixStream> {
+    pub fn accept(&mut self) -> Vec<UnixStream> {
         let State::Open(listener) = &self.state else { return Vec::new() };
-        std::iter::from_fn(|| listener.accept().ok()).map(|(stream, _)| stream).collect()
+        self.rests = None;
+        self.reserve = self.reserve.take().or_else(reserve);
+        let mut come = Vec::new();
+        loop {
+            match accept_with(listener, SocketFlags::CLOEXEC) {
+                Ok(stream) => come.push(stream.into()),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(Errno::AGAIN) => return come,
+                Err(Errno::MFILE | Errno::NFILE) if turn_away(listener, &mut self.reserve) => {}
+                // They wait, and this process does not look at them without end.
+                Err(_) => {
+                    self.rests = Some(Instant::now() + REST);
+                    return come;
+                }
+            }
+        }
     }
 
     /// What is readable when there is something to do.
     pub fn file(&self) -> Option<BorrowedFd<'_>> {
         match &self.state {
-            State::Open(listener) => Some(listener.as_fd()),
+            State::Open(listener) if self.rests.is_none() => Some(listener.as_fd()),
             State::Asks(broker) => Some(broker.as_fd()),
             _ => None,
         }
@@ -94,13 +115,13 @@ impl Listener {
 
     /// When there is something to do in any case.
     pub fn deadline(&self) -> Option<Instant> {
-        if let State::AsksAgain(at) = self.state { Some(at) } else { None }
+        if let State::AsksAgain(at) = self.state { Some(at) } else { self.rests }
     }
 
-    /// Goes on taking the name: whether this broker has it.
+    /// Goes on taking the address: whether this broker has it.
     ///
     /// # Errors
-    /// Why this broker cannot have the name; the listener is private again.
+    /// Why this broker cannot have the address; the listener is private again.
     pub fn take(&mut self) -> io::Result<bool> {
         let next = match std::mem::replace(&mut self.state, State::Private) {
             State::Private | State::AsksAgain(_) => self.reach()?,
@@ -111,44 +132,47 @@ impl Listener {
         Ok(self.is_open())
     }
 
-    /// Asks for the name who has it; listens there if nobody has it.
+    /// Asks for the address who has it; listens there if nobody has it.
     fn reach(&self) -> io::Result<State> {
-        let socket = socket()?;
-        match connect(&socket, &self.name) {
-            Ok(()) => return ask(socket),
-            // Too many wait there.
-            Err(Errno::AGAIN) => return Ok(again()),
-            Err(Errno::CONNREFUSED) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match bind(&socket, &self.name) {
-            Ok(()) => {
-                listen(&socket, -1)?;
-                opened(socket)
-            }
-            // Somebody is about to listen.
-            Err(Errno::ADDRINUSE) => Ok(again()),
-            Err(error) => Err(error.into()),
+        match self.address.reach()? {
+            Found::Connected(broker) => ask(broker),
+            Found::Busy => Ok(again()),
+            // Somebody may be about to listen.
+            Found::Nobody => self.address.listen()?.map_or_else(|| Ok(again()), opened),
         }
     }
 
-    /// Gives the name to another broker, and closes. `false`: the name is not there to be given, or
-    /// the other one has gone.
+    /// Gives the address to another broker, and closes. `false`: the address is not there to be
+    /// given, or the other one has gone.
     pub fn hand_over(&mut self, to: BorrowedFd<'_>) -> bool {
         // RELOAD 3 take the name
         let State::Open(listener) = &self.state else { return false };
         let sent = packet::send(to, YIELDED, &[listener.as_fd()]);
         let is_given = sent.is_ok_and(|sent| sent == YIELDED.len());
         if is_given {
-            self.close();
+            // The file goes with the socket.
+            self.state = State::Closed;
         }
         is_given
     }
 }
 
-fn socket() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// Lets somebody in by the descriptor that is kept for that, to say that nobody is let in. `false`:
+/// even that cannot be had.
+fn turn_away(listener: &UnixListener, reserve_file: &mut Option<File>) -> bool {
+    drop(reserve_file.take());
+    let accepted = accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+    let is_turned = accepted.is_ok_and(|stream| {
+        // It may have gone.
+        let _ = UnixStream::from(stream).write_all(format!("{}\n", unserved(CUT)).as_bytes());
+        true
+    });
+    *reserve_file = reserve();
+    is_turned
 }
 
 fn opened(socket: OwnedFd) -> io::Result<State> {
@@ -161,25 +185,29 @@ fn again() -> State {
     State::AsksAgain(Instant::now() + PAUSE)
 }
 
-fn ask(socket: OwnedFd) -> io::Result<State> {
-    if !packet::is_ours(&socket)? {
+fn ask(broker: UnixStream) -> io::Result<State> {
+    if !packet::is_ours(&broker)? {
         return Err(io::Error::other("what serves it belongs to another user"));
     }
-    // A broker that is about to end takes no message.
-    let is_asked = packet::send(&socket, YIELD, &[]).is_ok();
-    Ok(if is_asked { State::Asks(socket.into()) } else { again() })
+    match packet::send(&broker, YIELD, &[]) {
+        Ok(_) => Ok(State::Asks(broker)),
+        // A broker that is about to end takes no message.
+        Err(error) if packet::is_gone(&error) || packet::is_not_yet(&error) => Ok(again()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What the broker that was asked says.
 fn hear(broker: UnixStream) -> io::Result<State> {
     let mut text = [0; YIELDED.len()];
     let (read, mut files) = match packet::receive(&broker, &mut text) {
-        Ok(received) => received,
+        Ok(received) if received.is_cut => return Err(io::Error::other(CUT)),
+        Ok(received) => (received.bytes, received.files),
         Err(error) if packet::is_not_yet(&error) => return Ok(State::Asks(broker)),
         Err(_) => (0, Vec::new()),
     };
     match (&text[..read], files.pop()) {
-        // The broker has ended, or had the name no more: somebody else has the name, or nobody.
+        // The broker has ended, or had the address no more: somebody else has it, or nobody.
         (b"", _) => Ok(again()),
         (YIELDED, Some(socket)) if socket_acceptconn(&socket)? => opened(socket),
         _ => Err(io::Error::other("what serves it answers with what is no socket")),
@@ -188,52 +216,70 @@ fn hear(broker: UnixStream) -> io::Result<State> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::SocketAddr;
+    use std::{env, fs, path::PathBuf};
 
     use super::*;
 
-    /// A name of this test's own.
-    fn name(of: &str) -> String {
-        format!("polyloop-test-{of}-{}", std::process::id())
+    /// An address of one test's own; the folder is gone with the test.
+    struct Place {
+        folder: PathBuf,
+        address: Address,
     }
 
-    fn private(name: &str) -> Listener {
-        let (near, _) = UnixStream::pair().unwrap();
-        let (listener, host) = Listener::new(near.into(), OsStr::new(name)).unwrap();
-        assert!(host.is_some() && !listener.is_open());
-        listener
+    impl Place {
+        fn new(of: &str) -> Self {
+            let folder = env::temp_dir().join(format!("polyloop-listener-{of}-{}", std::process::id()));
+            std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700)
+                .create(&folder)
+                .unwrap();
+            let address = Address::at(folder.join("guest").as_os_str()).unwrap();
+            Self { folder, address }
+        }
+
+        fn private(&self) -> Listener {
+            let (near, _) = UnixStream::pair().unwrap();
+            let (listener, host) = Listener::new(near.into(), self.address.clone()).unwrap();
+            assert!(host.is_some() && !listener.is_open());
+            listener
+        }
+
+        /// The listener at the address, one that wants the address, and the connection over which
+        /// it has asked.
+        fn asked(&self) -> (Listener, Listener, UnixStream) {
+            let (mut old, mut new) = (self.private(), self.private());
+            assert!(old.take().unwrap());
+            assert!(!new.take().unwrap());
+            // The first one has looked whether somebody listens while it had the lock.
+            let asks = old.accept().pop().unwrap();
+            (old, new, asks)
+        }
+
+        fn connected(&self) -> UnixStream {
+            UnixStream::connect(self.address.path()).unwrap()
+        }
     }
 
-    /// The listener at the name, one that wants the name, and the connection over which it has
-    /// asked.
-    fn asked(name: &str) -> (Listener, Listener, UnixStream) {
-        let (mut old, mut new) = (private(name), private(name));
-        assert!(old.take().unwrap());
-        assert!(!new.take().unwrap());
-        let asks = old.accept().pop().unwrap();
-        (old, new, asks)
-    }
-
-    fn connected(name: &str) -> UnixStream {
-        UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap()
+    impl Drop for Place {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.folder).unwrap();
+        }
     }
 
     #[test]
     fn nobody_comes_in_before_the_name_is_taken_and_nobody_has_it_before() {
-        let name = name("free");
-        let mut listener = private(&name);
+        let place = Place::new("free");
+        let mut listener = place.private();
         assert!(listener.accept().is_empty() && listener.file().is_none());
         assert!(listener.take().unwrap());
-        let _host = connected(&name);
+        let _host = place.connected();
         assert_eq!(listener.accept().len(), 1);
     }
 
     #[test]
     fn those_who_wait_at_a_listener_that_is_handed_over_come_in_at_the_other() {
-        let name = name("handed");
-        let (mut old, mut new, asks) = asked(&name);
-        let _host = connected(&name);
+        let place = Place::new("handed");
+        let (mut old, mut new, asks) = place.asked();
+        let _host = place.connected();
         assert!(old.hand_over(asks.as_fd()));
         assert!(old.is_closed() && !old.hand_over(asks.as_fd()));
         assert!(new.take().unwrap());
@@ -242,8 +288,8 @@ mod tests {
 
     #[test]
     fn the_name_is_not_given_to_who_has_gone() {
-        let name = name("gone");
-        let (mut old, new, asks) = asked(&name);
+        let place = Place::new("gone");
+        let (mut old, new, asks) = place.asked();
         drop(new);
         assert!(!old.hand_over(asks.as_fd()));
         assert!(old.is_open());
@@ -251,8 +297,8 @@ mod tests {
 
     #[test]
     fn who_was_asked_and_ends_is_not_waited_for() {
-        let name = name("ends");
-        let (mut old, mut new, asks) = asked(&name);
+        let place = Place::new("ends");
+        let (mut old, mut new, asks) = place.asked();
         drop(asks);
         old.close();
         assert!(!new.take().unwrap());
@@ -262,8 +308,8 @@ mod tests {
 
     #[test]
     fn what_is_no_socket_is_refused() {
-        let name = name("strange");
-        let (_old, mut new, asks) = asked(&name);
+        let place = Place::new("strange");
+        let (_old, mut new, asks) = place.asked();
         packet::send(&asks, YIELDED, &[asks.as_fd()]).unwrap();
         assert!(new.take().unwrap_err().to_string().contains("no socket"));
     }

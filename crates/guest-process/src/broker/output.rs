@@ -18,7 +18,7 @@ const LAST_LENGTH: usize = 500;
 
 /// One stream of a guest.
 pub struct Output {
-    pub name: &'static str,
+    name: &'static str,
     pipe: File,
     rest: Vec<u8>,
 }
@@ -29,7 +29,7 @@ impl Output {
     }
 
     /// Reads some of what waits: whole lines, each with its end. `None`: that was all.
-    pub fn read(&mut self) -> Option<Vec<String>> {
+    fn read(&mut self) -> Option<Vec<String>> {
         let mut bytes = vec![0; 1 << 16];
         match self.pipe.read(&mut bytes) {
             Ok(0) => None,
@@ -40,7 +40,7 @@ impl Output {
     }
 
     /// The last line, if it has no end.
-    pub fn rest(&mut self) -> Option<String> {
+    fn rest(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.rest);
         (!rest.is_empty()).then(|| text(&rest))
     }
@@ -83,19 +83,67 @@ fn text(bytes: &[u8]) -> String {
     text
 }
 
+/// What a guest prints on both of its streams.
+pub struct Outputs {
+    /// Until they have ended.
+    streams: [Option<Output>; 2],
+    last: Last,
+}
+
+impl Outputs {
+    pub fn new(streams: [Output; 2]) -> Self {
+        Self { streams: streams.map(Some), last: Last::default() }
+    }
+
+    /// The streams that have not ended.
+    pub fn open(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        self.streams.iter().enumerate().filter_map(|(index, stream)| Some((index, stream.as_ref()?.as_fd())))
+    }
+
+    /// Whether all that was printed was read.
+    pub fn are_over(&self) -> bool {
+        self.streams.iter().all(Option::is_none)
+    }
+
+    /// Reads no more.
+    pub fn close(&mut self) {
+        self.streams = [None, None];
+    }
+
+    /// Reads some of what waits on a stream: its name, and whole lines.
+    pub fn read(&mut self, index: usize) -> (&'static str, Vec<String>) {
+        let Some(stream) = &mut self.streams[index] else { return ("", Vec::new()) };
+        let (name, lines) = (stream.name, stream.read());
+        let is_over = lines.is_none();
+        let lines = lines.unwrap_or_else(|| stream.rest().into_iter().collect());
+        if is_over {
+            self.streams[index] = None;
+        }
+        for line in &lines {
+            self.last.keep(line);
+        }
+        (name, lines)
+    }
+
+    /// The lines that were printed last.
+    pub fn last(&self) -> Vec<&str> {
+        self.last.lines()
+    }
+}
+
 /// The lines that were printed last.
 #[derive(Default)]
-pub struct Last(VecDeque<String>);
+struct Last(VecDeque<String>);
 
 impl Last {
-    pub fn keep(&mut self, line: &str) {
+    fn keep(&mut self, line: &str) {
         self.0.push_back(line.trim_end().chars().take(LAST_LENGTH).collect());
         if self.0.len() > LAST {
             self.0.pop_front();
         }
     }
 
-    pub fn lines(&self) -> Vec<&str> {
+    fn lines(&self) -> Vec<&str> {
         self.0.iter().map(String::as_str).collect()
     }
 }

@@ -2,10 +2,11 @@
 //! The lifeline between the host and this process.
 
 use std::{
-    fs::File,
     io::{self, BufRead, BufReader, Write},
-    os::fd::{AsRawFd, OwnedFd},
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use polyloop_connection::Event;
@@ -36,23 +37,21 @@ pub struct Start {
 
 /// What the host says, and this process.
 pub struct Lifeline {
-    from: BufReader<File>,
+    from: BufReader<UnixStream>,
     to: Speaker,
 }
 
 /// This process's end, to speak.
-pub struct Speaker(Mutex<File>);
+pub struct Speaker(Mutex<UnixStream>);
 
 impl Lifeline {
-    pub fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        // SAFETY: system calls on our own descriptor. Hosts read and write their end in their own
-        // way.
-        unsafe {
-            let flags = libc::fcntl(descriptor.as_raw_fd(), libc::F_GETFL);
-            libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK);
-        }
-        let file = File::from(descriptor);
-        Ok(Self { from: BufReader::new(file.try_clone()?), to: Speaker(Mutex::new(file)) })
+    /// `patience`: how long a host that does not read is waited for, if others wait meanwhile.
+    pub fn new(descriptor: OwnedFd, patience: Option<Duration>) -> io::Result<Self> {
+        let stream = UnixStream::from(descriptor);
+        // Hosts read and write their end in their own way.
+        stream.set_nonblocking(false)?;
+        stream.set_write_timeout(patience)?;
+        Ok(Self { from: BufReader::new(stream.try_clone()?), to: Speaker(Mutex::new(stream)) })
     }
 
     /// Greets the host; its first line.
@@ -81,9 +80,11 @@ impl Speaker {
     }
 
     fn say(&self, value: &Value) {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // If nobody listens any more, this process is about to end.
-        let _ = file.write_all(format!("{value}\n").as_bytes());
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if stream.write_all(format!("{value}\n").as_bytes()).is_err() {
+            // The host has gone, or does not read: what it hears from now on would be garbled.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 

@@ -24,6 +24,9 @@ use crate::{
     descriptors::{FIRST, take},
 };
 
+/// How long one of several hosts may not read what it is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The host's event loop, in its own process.
 struct Loop {
     bell: OwnedFd,
@@ -72,14 +75,14 @@ pub fn wait(events: &Receiver<Event>) {
 }
 
 /// The connection of a host, what it wants loaded, and what it says from then on. `events`: who
-/// else is told of them.
+/// else is told of them, if this is the only host.
 pub fn attach(
     [block, requests, responses]: &[OwnedFd; 3],
     bell: OwnedFd,
     lifeline: OwnedFd,
     events: Option<Sender<Event>>,
 ) -> io::Result<(Arc<Connection>, Start, impl BufRead + Send + use<>)> {
-    let mut line = Lifeline::new(lifeline)?;
+    let mut line = Lifeline::new(lifeline, events.is_none().then_some(PATIENCE))?;
     let start = line.start()?;
     let shared = Shared {
         block: Block::attach(block.as_fd())?,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Serves a guest for several hosts, which a broker sends here.
 //!
-//! A packet `join` brings the descriptors of a host, which from then on is served as the one host
-//! of a process is, on a thread for its lifeline. A packet `end` ends the guest. When the broker
-//! goes, this process goes, too.
+//! A packet `join` brings the number and the descriptors of a host, which from then on is served as
+//! the one host of a process is, on a thread for its lifeline. A host that cannot be served, because
+//! this process has no descriptors or threads left or because the host sends what is none of ours,
+//! is named in a packet `refuse`, with why, and the others are served as before. A packet `end` ends
+//! the guest. When the broker goes, this process goes, too.
 
 use std::{
     io::{self, BufRead},
@@ -14,7 +16,7 @@ use std::{
 
 use polyloop_connection::{
     Connection, ErrorObject, Event, HostTable, TaskSource,
-    packet::{self, Files},
+    packet::{self, Files, Received},
 };
 use polyloop_ring::region::ParkingWords;
 
@@ -23,12 +25,13 @@ use crate::{
         lifeline::Start,
         serve::{Kept, attach, end_process, listen, wait},
     },
-    descriptors::{FIRST, PARKING, take},
+    descriptors::{FIRST, PARKING, REFUSAL, take},
 };
 
 /// What the broker asks for.
 enum Packet {
-    Join(Files),
+    /// The number of a host, and its descriptors if all have come.
+    Join(u64, Option<Files>),
     End,
 }
 
@@ -37,6 +40,7 @@ struct SharedGuest {
     table: Arc<HostTable>,
     guest: Kept<HostTable>,
     begun: Mutex<bool>,
+    broker: OwnedFd,
 }
 
 pub fn serve() -> io::Result<()> {
@@ -46,9 +50,9 @@ pub fn serve() -> io::Result<()> {
     // Nobody waits for events once this process is about to end.
     let tell = move |event: &Event| drop(sender.send(event.clone()));
     let table = Arc::new(HostTable::new(Arc::new(ParkingWords::attach(parking.as_fd())?), tell));
-    let shared = Arc::new(SharedGuest { table, guest: Kept::default(), begun: Mutex::default() });
+    let shared = Arc::new(SharedGuest { table, guest: Kept::default(), begun: Mutex::default(), broker });
     thread::Builder::new().name("polyloop-broker".into()).spawn(move || {
-        if let Err(error) = shared.open(&broker) {
+        if let Err(error) = shared.open() {
             eprintln!("polyloop: this process cannot serve a guest any more: {error}");
         }
         end_process();
@@ -59,12 +63,23 @@ pub fn serve() -> io::Result<()> {
 
 impl SharedGuest {
     /// Does what the broker asks for, until the broker has gone.
-    fn open(self: &Arc<Self>, broker: &OwnedFd) -> io::Result<()> {
-        while let Some(packet) = receive(broker)? {
+    fn open(self: &Arc<Self>) -> io::Result<()> {
+        while let Some(packet) = receive(&self.broker)? {
             match packet {
-                Packet::Join(files) => {
+                Packet::Join(number, Some(files)) => {
                     let shared = Arc::clone(self);
-                    thread::Builder::new().name("polyloop-line".into()).spawn(move || shared.join(files))?;
+                    let join = move || shared.join(number, files);
+                    if let Err(error) = thread::Builder::new().name("polyloop-line".into()).spawn(join) {
+                        self.refuse(
+                            number,
+                            &format!("its process can start no thread for this host: {error}"),
+                        );
+                    }
+                }
+                Packet::Join(number, None) => {
+                    let why =
+                        "its process has no descriptor left: raise its limit (ulimit -n), or close some";
+                    self.refuse(number, why);
                 }
                 Packet::End => self.guest.end(&self.table),
             }
@@ -73,15 +88,27 @@ impl SharedGuest {
     }
 
     /// Serves a host until it has gone.
-    fn join(&self, files: Files) {
+    fn join(&self, number: u64, files: Files) {
         let [block, requests, responses, bell, lifeline] = files;
         let memory = [block, requests, responses];
-        // A host that cannot be attached to has gone already, or is none.
-        let Ok((connection, start, hears)) = attach(&memory, bell, lifeline, None) else { return };
-        if let Err(error) = self.serve(&connection, start, hears) {
-            connection.event(Event::Failed(1, ErrorObject::new("init-failed", &error.to_string())));
+        match attach(&memory, bell, lifeline, None) {
+            Ok((connection, start, hears)) => {
+                drop(memory);
+                if let Err(error) = self.serve(&connection, start, hears) {
+                    connection.event(Event::Failed(1, ErrorObject::new("init-failed", &error.to_string())));
+                }
+                self.table.leave(&connection);
+            }
+            Err(error) => self.refuse(number, &format!("its process cannot serve this host: {error}")),
         }
-        self.table.leave(&connection);
+    }
+
+    /// Has the broker tell a host that it is not served. A broker that hears nothing any more has
+    /// none of this.
+    fn refuse(&self, number: u64, why: &str) {
+        let mut text = format!("refuse {number} {why}");
+        text.truncate(text.floor_char_boundary(REFUSAL));
+        let _ = packet::send(&self.broker, text.as_bytes(), &[]);
     }
 
     fn serve(&self, connection: &Arc<Connection>, start: Start, hears: impl BufRead) -> io::Result<()> {
@@ -107,17 +134,19 @@ impl SharedGuest {
 
 /// The next packet; nothing once the broker has gone.
 fn receive(broker: &OwnedFd) -> io::Result<Option<Packet>> {
-    let mut text = [0; 16];
-    let (read, files) = loop {
+    let mut text = [0; 32];
+    let Received { bytes, files, is_cut } = loop {
         match packet::receive(broker, &mut text) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             received => break received?,
         }
     };
-    match (&text[..read], Files::try_from(files)) {
-        (b"", _) => Ok(None),
-        (b"join", Ok(files)) => Ok(Some(Packet::Join(files))),
-        (b"end", _) => Ok(Some(Packet::End)),
+    let text = String::from_utf8_lossy(&text[..bytes]);
+    let number = text.strip_prefix("join ").and_then(|number| number.parse().ok());
+    match (&*text, number) {
+        ("", _) => Ok(None),
+        (_, Some(number)) => Ok(Some(Packet::Join(number, Files::try_from(files).ok().filter(|_| !is_cut)))),
+        ("end", _) => Ok(Some(Packet::End)),
         _ => Err(io::Error::other("the broker sends what is no packet")),
     }
 }

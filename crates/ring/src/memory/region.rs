@@ -17,6 +17,9 @@ use crate::{
     layout::{Constants, Header, Layout, MAGIC, MAX_SLOTS, REQUEST_BYTES, RESPONSE_BYTES, VERSION},
 };
 
+/// What is forbidden of a file in memory: to change its length, and to forbid more.
+const SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+
 /// A run of zeroed pages, unmapped on drop.
 pub struct Mapping {
     start: NonNull<u8>,
@@ -40,8 +43,14 @@ impl Mapping {
     /// Maps a file in memory, which other processes map, too.
     ///
     /// # Errors
-    /// What mmap says, and that the file is empty.
+    /// What mmap says, that the file is empty, and that its length may be changed by others.
     pub fn of(file: BorrowedFd<'_>, access: Access) -> io::Result<Self> {
+        // A page that somebody has taken away would end the process that touches it.
+        if !is_sealed(file) {
+            return Err(io::Error::other(
+                "memory that others have made is refused: its file is not sealed, as those of Polyloop are",
+            ));
+        }
         let len = file_len(file)?;
         // The page of an empty file would be mapped all the same, and reading it would end the
         // process.
@@ -154,13 +163,19 @@ pub fn file(name: &CStr, len: usize) -> io::Result<OwnedFd> {
     // SAFETY: as above.
     let made = unsafe { OwnedFd::from_raw_fd(made) };
     let len = i64::try_from(len.next_multiple_of(4096)).map_err(io::Error::other)?;
-    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
     // SAFETY: system calls on our own descriptor.
     let done = unsafe {
         libc::ftruncate(made.as_raw_fd(), len) == 0
-            && libc::fcntl(made.as_raw_fd(), libc::F_ADD_SEALS, seals) == 0
+            && libc::fcntl(made.as_raw_fd(), libc::F_ADD_SEALS, SEALS) == 0
     };
     if done { Ok(made) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether nobody can change the file's length any more.
+fn is_sealed(file: BorrowedFd<'_>) -> bool {
+    // SAFETY: a system call. What is no file in memory has no seals, and fails.
+    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+    seals >= 0 && seals & SEALS == SEALS
 }
 
 fn file_len(file: BorrowedFd<'_>) -> io::Result<usize> {

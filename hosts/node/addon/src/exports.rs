@@ -21,7 +21,7 @@ use self::{
     memory::{alloc, open_request_heap, pin, release_request_heap, slab},
     process::{
         child_descriptors, close_child_descriptors, join_shared_guest, parking_words, private_memory,
-        shared_guest_sockets, start_broker,
+        shared_guest_sockets,
     },
 };
 use crate::{
@@ -52,7 +52,6 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"childDescriptors" => child_descriptors,
         c"closeChildDescriptors" => close_child_descriptors,
         c"joinSharedGuest" => join_shared_guest,
-        c"startBroker" => start_broker,
         c"sharedGuestSockets" => shared_guest_sockets,
         c"parkingWords" => parking_words,
         c"removeConnection" => remove_connection,

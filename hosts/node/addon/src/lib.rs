@@ -8,7 +8,6 @@ mod ending;
 mod exports;
 mod guests;
 mod hub;
-mod join;
 mod member;
 mod memory;
 mod napi;

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use polyloop_connection::join::{Joining, Place};
 use polyloop_ring::{
     Window,
     layout::Header,
@@ -14,13 +15,7 @@ use polyloop_ring::{
     submission,
 };
 
-use crate::{
-    bell::Bell,
-    join::{Joining, Place},
-    pins::Pin,
-    placement::Placement,
-    requests::Requests,
-};
+use crate::{bell::Bell, pins::Pin, placement::Placement, requests::Requests};
 
 /// A turn that ends by the budget finds the guest stuck if it took no task for this long.
 const STUCK: Duration = Duration::from_micros(50);

@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use polyloop_connection::{Event, Host};
+use polyloop_connection::{Event, Host, join::News};
 
-use crate::{join::News, uv};
+use crate::uv;
 
 /// A hub's mailbox, which outlives the hub: guest threads may finish after their environment.
 #[derive(Default)]

@@ -17,8 +17,7 @@ export interface BindingNative {
   killProcess(pid: number): void
   childDescriptors(id: number): string
   closeChildDescriptors(id: number): void
-  joinSharedGuest(id: number, name: string): void
-  startBroker(id: number): void
+  joinSharedGuest(id: number, wanted: string): void
   sharedGuestSockets(id: number): string
   parkingWords(id: number): ArrayBuffer
   removeConnection(id: number, mayRead: 0 | 1): void
@@ -39,7 +38,7 @@ export interface BindingNative {
 export type BindingEvent = 'ready' | 'failed' | 'died' | 'closed'
 
 /** What it tells of a connection on its way to a guest that others have, too. */
-export type JoinEvent = 'absent' | 'joined' | 'refused'
+export type JoinEvent = 'joined' | 'refused'
 
 /** What `counts` returns, as JSON; the last four only for a connection. */
 export interface BindingCounts {
@@ -78,7 +77,6 @@ export const native: BindingNative = guarded(binding, {
   childDescriptors: 'the process of the guest cannot be started',
   closeChildDescriptors: 'the process of the guest cannot be started',
   joinSharedGuest: 'the shared guest cannot be looked for',
-  startBroker: 'the shared guest cannot be started',
   sharedGuestSockets: 'the shared guest cannot be reached',
   parkingWords: 'the shared guest cannot be reached',
 })

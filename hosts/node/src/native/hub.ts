@@ -28,19 +28,14 @@ function drain(): void {
 }
 
 function onEvent(id: number, kind: BindingEvent | JoinEvent, rc: number, payload: string): void {
-  if (kind === 'absent' || kind === 'joined' || kind === 'refused') joiners.get(id)?.(kind, payload)
+  if (kind === 'joined' || kind === 'refused') joiners.get(id)?.(kind, payload)
   else members.get(id)?.event(kind, rc, payload)
 }
 
-/** Looks for the guest of this name that others have, too; without a name has a new one started. */
-export function joinShared(
-  id: number,
-  name: string | undefined,
-  told: (kind: JoinEvent, payload: string) => void,
-): void {
+/** Looks for a guest that others have, too, or has one started; `wanted` as `native.joinSharedGuest` has it. */
+export function joinShared(id: number, wanted: string, told: (kind: JoinEvent, payload: string) => void): void {
   joiners.set(id, told)
-  if (name === undefined) native.startBroker(id)
-  else native.joinSharedGuest(id, name)
+  native.joinSharedGuest(id, wanted)
 }
 
 let lastId = 0

@@ -9,8 +9,27 @@ const linesAtOnce = 256
 /** Milliseconds that the streams of a process that has ended may stay open, because others have inherited them. */
 const patience = 200
 
-/** Hands a stream on in whole lines, each with its end; `take` returns a promise if the next one has to wait. */
-export function lines(from: Readable, take: (line: string) => unknown): void {
+/** What becomes of a line; a promise if the next one has to wait. */
+type Take = (line: string) => unknown
+
+/** Hands a stream on in whole lines, each with its end. */
+export function lines(from: Readable, take: Take): void {
+  const rest = split(from, take)
+  from.on('end', () => {
+    if (rest() !== '') take(`${rest()}\n`)
+  })
+}
+
+/**
+ * Hands on a stream that says something in each line: a line without its end was not said. A longer one than anybody
+ * says comes in pieces that say nothing.
+ */
+export function messages(from: Readable, take: Take): void {
+  split(from, take)
+}
+
+/** Returns what has come of a line that has not ended. */
+function split(from: Readable, take: Take): () => string {
   const decoder = new StringDecoder('utf8')
   let rest = ''
   from.on('data', (bytes: Buffer) => {
@@ -24,13 +43,11 @@ export function lines(from: Readable, take: (line: string) => unknown): void {
     }
     if (whole.length > 0) void handOn(from, whole, take)
   })
-  from.on('end', () => {
-    if (rest !== '') take(`${rest}\n`)
-  })
+  return () => rest
 }
 
 /** Hands lines on, some in each turn of the loop, and reads no more meanwhile. */
-async function handOn(from: Readable, whole: readonly string[], take: (line: string) => unknown): Promise<void> {
+async function handOn(from: Readable, whole: readonly string[], take: Take): Promise<void> {
   from.pause()
   for (const [index, line] of whole.entries()) {
     if (index > 0 && index % linesAtOnce === 0) await new Promise((resolve) => setImmediate(resolve))

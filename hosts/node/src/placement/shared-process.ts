@@ -4,13 +4,13 @@ import { type Deferred, deferred } from '../common/deferred.ts'
 import { type GuestExit, PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
 import type { GuestStart } from '../guests/start.ts'
-import { type JoinEvent, native } from '../native/addon.ts'
-import { signalName, startProcess } from '../native/guarded-process.ts'
+import { type JoinEvent, native, nativeFile } from '../native/addon.ts'
 import { joinShared } from '../native/hub.ts'
 import { hold, release } from '../native/keep-alive.ts'
+import { brokerNews, printedLine } from './broker-lines.ts'
 import { howOf, unkillableAfter, unknownExit, unreachable, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
-import { lines, streamsEnd } from './lines.ts'
+import { messages, streamsEnd } from './lines.ts'
 import type { OnInstanceEvent } from './placement.ts'
 import type { Printer } from './printer.ts'
 import type { GuestProcess } from './process.ts'
@@ -19,6 +19,8 @@ import { shareName } from './share-name.ts'
 /** What `native.sharedGuestSockets` returns, as JSON: descriptors of the sockets to the broker and to the guest. */
 interface Sockets {
   readonly broker: number
+  /** What the guest prints comes here, so that nothing else waits for who reads that. */
+  readonly output: number
   readonly lifeline: number
   /** The guest's process. */
   readonly pid: number
@@ -27,22 +29,10 @@ interface Sockets {
 /** Milliseconds in which the guest's place must be taken: whoever has it may not answer. */
 const takenWithin = 10_000
 
-/** A line of the broker, as `crates/guest-process/src/broker.rs` writes it. */
-interface News {
-  readonly event?: unknown
-  readonly stream?: unknown
-  readonly text?: unknown
-  readonly code?: number | null
-  readonly signal?: number | null
-  readonly lines?: readonly string[]
-  readonly since?: number
-  readonly message?: string
-}
-
 const ended = 'it has ended'
 
 /**
- * `looking`: the add-on looks for the guest that others have, or a broker is being started.
+ * `looking`: the add-on looks for the guest that others have, or starts a broker.
  * `joined`: there are sockets to the broker and to the guest.
  * `draining`: the guest's end was told, and what the guest said before is being read.
  * `over`: this host has told how it ended, or has left it.
@@ -53,7 +43,7 @@ type State = 'looking' | 'joined' | 'draining' | 'over'
 
 /**
  * A process that serves several hosts. None of them is its parent: it has a broker, a process that the first of them
- * starts, and the others find.
+ * starts and leaves behind, and the others find.
  */
 export class SharedProcess implements GuestProcess {
   pid: number | undefined
@@ -68,11 +58,13 @@ export class SharedProcess implements GuestProcess {
   #state: State = 'looking'
   #isFresh = false
   #broker: Socket | undefined
+  #output: Socket | undefined
   #lifeline: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #taking: Deferred<void> | undefined
   /** How often another one is looked for if this one ends by itself: it was about to when this host came. */
   #triesLeft = 5
+  #hasStarted = false
 
   /** @param index - which of the runtime's instances it serves */
   constructor(
@@ -101,38 +93,45 @@ export class SharedProcess implements GuestProcess {
 
   #look(): void {
     this.#state = 'looking'
-    const name = this.#isFresh ? undefined : this.#name
-    joinShared(this.#id, name, (event, payload) => this.#heard(event, payload))
-  }
-
-  #heard(event: JoinEvent, payload: string): void {
-    if (event === 'absent') this.#startBroker(Number(payload))
-    else if (event === 'joined') this.#joined()
-    else this.#refused(JSON.parse(payload) as { missing?: boolean; message: string })
-  }
-
-  /** Nobody serves it yet: starts the broker, which does. */
-  #startBroker(socket: number): void {
+    const wanted = {
+      name: this.#name,
+      isFresh: this.#isFresh,
+      broker: nativeFile('polyloop-guest-process'),
+      drainTimeout: this.#drainTimeout,
+      command: this.#command,
+      // As a process that this thread starts would have it.
+      environment: { ...process.env },
+    }
     try {
-      // It may outlive what this host has of the guest.
-      const args = ['broker', String(this.#drainTimeout), this.#name, ...this.#command]
-      startProcess(args, ['nothing', 'nothing', 'nothing', socket])
+      joinShared(this.#id, JSON.stringify(wanted), (event, payload) => this.#heard(event, payload))
     } catch (error) {
+      // Told later, as what fails later is.
       process.nextTick(() => this.#refused(error as Error))
     }
   }
 
+  #heard(event: JoinEvent, payload: string): void {
+    if (event === 'joined') this.#joined()
+    else this.#refused(JSON.parse(payload) as { missing?: boolean; message: string })
+  }
+
   #joined(): void {
     const sockets = JSON.parse(native.sharedGuestSockets(this.#id)) as Sockets
-    const [broker, lifeline] = [new Socket({ fd: sockets.broker }), new Socket({ fd: sockets.lifeline })]
+    const [broker, output, lifeline] = [sockets.broker, sockets.output, sockets.lifeline].map(
+      (fd) => new Socket({ fd }),
+    ) as [Socket, Socket, Socket]
     this.#state = 'joined'
     this.pid = sockets.pid
     this.#broker = broker
+    this.#output = output
     this.#lifeline = lifeline
     // Who is gone reads nothing more; its end is told of by itself.
-    for (const socket of [broker, lifeline]) socket.on('error', () => {}).unref()
+    for (const socket of [broker, output, lifeline]) socket.on('error', () => {}).unref()
     hear(lifeline, (line) => this.#tell({ type: 'line', line }))
-    lines(broker, (line) => this.#news(line))
+    messages(broker, (line) => {
+      if (this.#broker === broker) this.#news(line)
+    })
+    messages(output, (line) => (this.#output === output ? this.#print(line) : undefined))
     broker.once('close', () => {
       if (this.#broker === broker) void this.#exited('has ended with its broker', unknownExit)
     })
@@ -145,6 +144,7 @@ export class SharedProcess implements GuestProcess {
 
   started(): ArrayBuffer {
     this.#triesLeft = 0
+    this.#hasStarted = true
     return native.parkingWords(this.#id)
   }
 
@@ -176,18 +176,43 @@ export class SharedProcess implements GuestProcess {
     this.#tell({ type: 'refused', ...why })
   }
 
-  #news(line: string): Promise<void> | undefined {
-    const { event, stream, text, code = null, signal = null, ...more } = JSON.parse(line) as News
-    if (event === 'output') {
-      return this.#printer.line(String(text), stream === 'stderr' ? 'stderr' : 'stdout', this.pid)
+  #news(line: string): void {
+    const news = brokerNews(line)
+    switch (news?.event) {
+      case 'exit':
+        void this.#exited(howOf(news.exit), news.exit)
+        break
+      case 'moved':
+        this.#tell({ type: 'moved' })
+        break
+      case 'first':
+        this.#tell({ type: 'first', since: news.since })
+        break
+      case 'taken':
+        this.#taking?.resolve()
+        break
+      case 'untaken':
+        this.#taking?.reject(new Error(news.message))
+        break
+      case 'unserved':
+        if (this.#hasStarted) this.#break(line)
+        else this.#refused(news)
+        break
+      default:
+        this.#break(line)
     }
-    const exit = { code, signal: signalName(signal), lines: more.lines ?? [] }
-    if (event === 'exit') void this.#exited(howOf(exit), exit)
-    else if (event === 'moved') this.#tell({ type: 'moved' })
-    else if (event === 'first') this.#tell({ type: 'first', since: Number(more.since) })
-    else if (event === 'taken') this.#taking?.resolve()
-    else if (event === 'untaken') this.#taking?.reject(new Error(more.message))
+  }
+
+  #print(line: string): Promise<void> | undefined {
+    const printed = printedLine(line)
+    if (printed !== undefined) return this.#printer.line(printed.text, printed.stream, this.pid)
+    this.#break(line)
     return undefined
+  }
+
+  /** What a broken broker says of the guest is not to be believed, and nobody else tells of it. */
+  #break(line: string): void {
+    void this.#exited(`is out of reach: its broker says '${line.slice(0, 200).trimEnd()}'`, unknownExit)
   }
 
   write(text: string): void {
@@ -195,6 +220,7 @@ export class SharedProcess implements GuestProcess {
   }
 
   close(): void {
+    this.#broker?.write('leave\n')
     this.write('close\n')
     this.expectEnd()
   }
@@ -237,7 +263,7 @@ export class SharedProcess implements GuestProcess {
     // DEATH 1 end
     this.#state = 'draining'
     hold(this, 'a guest process is to be read to its end')
-    if (this.#lifeline !== undefined) await streamsEnd([this.#lifeline])
+    await streamsEnd([this.#lifeline, this.#output].filter((socket) => socket !== undefined))
     this.#leave(how, exit)
   }
 
@@ -246,15 +272,7 @@ export class SharedProcess implements GuestProcess {
     const wasEnding = this.#lifeline?.bytesRead === 0 || exit.code === 0
     this.#part()
     if (!wasEnding || this.#triesLeft-- <= 0) this.#tell({ type: 'ended', how, exit })
-    else this.#retry()
-  }
-
-  #retry(): void {
-    try {
-      this.#look()
-    } catch (error) {
-      this.#refused(error as Error)
-    }
+    else this.#look()
   }
 
   #part(): void {
@@ -263,9 +281,9 @@ export class SharedProcess implements GuestProcess {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#taking?.reject(new Error(ended))
-    this.#broker?.destroy()
-    this.#lifeline?.destroy()
+    for (const socket of [this.#broker, this.#output, this.#lifeline]) socket?.destroy()
     this.#broker = undefined
+    this.#output = undefined
     this.#lifeline = undefined
   }
 }

@@ -619,9 +619,11 @@ def length(data):
     for (let i = 0; i < 4; i++) { await turns(3); gc() }
     // The new guest is sent others.
     await Promise.all(Array.from({ length: 50 }, () => guest.length(${alloc}.fill(2))))
+    // What a thread has said last and its end may come at once.
+    const ended = once(other, 'exit')
     other.postMessage('again')
     say((await once(other, 'message'))[0])
-    await once(other, 'exit')
+    await ended
     await guest.unload()
   `
   expect(await said(source, { node: ['--expose-gc'] })).toEqual([true, true])

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One guest's process that serves several hosts: who is served, and what becomes of it when one of them ends.
-import { describe, expect, test } from 'vitest'
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { until } from '../support/calls.ts'
+import { dist } from '../support/child.ts'
+import { temporaryFolder, write } from '../support/folders.ts'
 import { brokerOf, ended, isAlive } from '../support/processes.ts'
 import { ask } from './child.ts'
 import { host, type Outcome, type TestHost } from './hosts.ts'
@@ -285,4 +289,137 @@ test('what the guest prints comes to one host, the first of those that are there
   expect(exit).toMatchObject({ code: 7, signal: null })
   expect(exit.lines).toContain('farewell, again')
   await second.unload()
+})
+
+test('what a guest does for hosts that were killed ends at once, however much time it would have to end', async () => {
+  const day = 24 * 60 * 60 * 1000
+  for (const [name, ...args] of [
+    ['hold_gil', 86_400],
+    ['wait', 86_400],
+  ] as const) {
+    const shared = await hosts(2, livesGuest, { ...fresh(), drainTimeout: day })
+    await shared.all[0]?.begin(1, name, ...args)
+    await Promise.all(shared.all.map((one) => one.end('SIGKILL')))
+    await gone(shared)
+  }
+})
+
+test('what ends a host with its group, its session or its children does not end the guest of all', async () => {
+  const { all, pid, broker } = await hosts(1, rustGuest)
+  const idsOf = (of: number): number[] => {
+    const stat = readFileSync(`/proc/${of}/stat`, 'latin1')
+    // Parent, group, session.
+    return stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(1, 4)
+      .map(Number)
+  }
+  const [parent, group, session] = idsOf(broker)
+  const [, hostGroup, hostSession] = idsOf((all[0] as TestHost).hostPid)
+  expect(parent).not.toBe(all[0]?.hostPid)
+  expect([group, session]).toEqual([session, group])
+  expect([group, session]).not.toContain(hostGroup)
+  expect([group, session]).not.toContain(hostSession)
+  await all[0]?.unload()
+  await gone({ pid, broker })
+})
+
+describe('a guest whose process has no descriptor left', () => {
+  const code = write(
+    temporaryFolder(),
+    'files.py',
+    `import asyncio, os, resource
+
+hold = []
+
+def fill(spare):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+    try:
+        while True:
+            hold.append(os.open('/dev/null', os.O_RDONLY))
+    except OSError:
+        pass
+    for _ in range(spare):
+        os.close(hold.pop())
+
+def release():
+    while hold:
+        os.close(hold.pop())
+
+async def wait(seconds):
+    await asyncio.sleep(seconds)
+    return 'waited'
+
+def add(a, b): return a + b
+`,
+  )
+
+  test('refuses the host that comes, and goes on for the one that it has', async () => {
+    const locator = `python:${code}`
+    const options = fresh()
+    const [first, second] = [host(), host()]
+    const pid = (await first.load(locator, options)) as number
+    await first.begin(1, 'wait', 2)
+    for (const spare of [0, 1, 4, 5]) {
+      await first.call('fill', spare)
+      const { code: why, message } = (await second.tryToLoad(locator, options)) as Required<Outcome>
+      expect([why, message], `${spare} left`).toEqual(['init-failed', expect.stringMatching(/descriptor|open files/)])
+      await first.call('release')
+    }
+    expect(await first.call('add', 1, 2)).toBe(3)
+    expect(await first.outcomes()).toEqual([{ value: 'waited' }])
+    expect(await first.types()).toEqual(['starting', 'ready'])
+    expect(await second.load(locator, options)).toBe(pid)
+    await Promise.all([first.unload(), second.unload()])
+    await ended(pid)
+  })
+})
+
+test('a host whose output nobody reads hears at once of a reload by others, and how the guest has ended', async () => {
+  const options = { placement: 'process' as const, ...fresh() }
+  const source = `
+    import { load } from '${dist('index.js')}'
+    const guest = await load('${livesGuest}', ${JSON.stringify(options)})
+    const pid = () => guest.stats().instances[0]?.pid
+    const asked = {
+      pid: async () => pid(),
+      say: async () => void guest.call('say', 'x'.repeat(2_000_000)).catch(() => {}),
+      wait: () => guest.call('wait', 86_400).catch(({ code, exit }) => ({ code, exit })),
+      end: () => guest.unload(),
+    }
+    process.on('message', async (name) => process.send([name, await asked[name]()]))
+    process.send(['loaded', pid()])
+  `
+  const stdio = ['ignore', 'pipe', 'inherit', 'ipc'] as const
+  const blocked = spawn(process.execPath, ['--input-type=module', '--eval', source], { stdio: [...stdio] })
+  onTestFinished(() => void blocked.kill('SIGKILL'))
+  const heard = new Map<string, unknown>()
+  blocked.on('message', ([name, value]: [string, unknown]) => heard.set(name, value))
+  const answer = async (name: string): Promise<unknown> => {
+    await until(() => heard.has(name))
+    return heard.get(name)
+  }
+  const ask = (name: string): Promise<unknown> => {
+    heard.delete(name)
+    blocked.send(name)
+    return answer(name)
+  }
+  const pid = (await answer('loaded')) as number
+  await ask('say')
+  // The pipe is full, and so is what its writer keeps.
+  await until(() => (blocked.stdout?.readableLength ?? 0) > 0)
+  const other = host()
+  expect(await other.load(livesGuest, options)).toBe(pid)
+  expect(await other.reload()).toEqual({ value: undefined })
+  const next = await other.pid()
+  await until(async () => (await ask('pid')) === next)
+  await ask('say')
+  const end = ask('wait')
+  await until(async () => (await other.call('pid')) === next)
+  process.kill(next as number, 'SIGKILL')
+  expect(await end).toMatchObject({ code: 'guest-crashed', exit: { signal: 'SIGKILL' } })
+  await other.unload()
+  blocked.kill('SIGKILL')
+  await until(() => blocked.signalCode !== null)
 })

@@ -68,3 +68,23 @@ export function descriptors(): string[] {
     })
     .sort()
 }
+
+/** What everything that this process starts has in its environment, also what it leaves behind. */
+const mark = `POLYLOOP_TEST_HOST=${process.pid}`
+process.env.POLYLOOP_TEST_HOST = String(process.pid)
+
+/** The processes that this one has started, or those have, and that have not ended; brokers are nobody's children. */
+export function started(): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && isAlive(pid) && environmentOf(pid).includes(mark))
+}
+
+function environmentOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
+  } catch {
+    return []
+  }
+}

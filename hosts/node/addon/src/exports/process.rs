@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use napi_sys::{napi_env, napi_value};
-use polyloop_connection::RemoteConnection;
+use polyloop_connection::{
+    RemoteConnection,
+    join::{self, Wanted},
+};
 
 use super::{child, environment::hub};
 use crate::{
-    hub::Hub,
-    join,
     member::{Member, Own},
     memory,
     napi::{self, Result},
@@ -48,42 +49,37 @@ pub fn close_child_descriptors(env: napi_env, [id]: [napi_value; 1]) -> Result<O
     Ok(None)
 }
 
-/// joinSharedGuest(id, name): has a guest that is shared by this name serve the connection, too;
-/// events say how it goes: `absent` (that guest has no broker; the payload is the number of the
-/// socket that one is to be started with, which is closed after the event), `joined`, and
-/// `refused`.
-pub fn join_shared_guest(env: napi_env, [id, name]: [napi_value; 2]) -> Result<Option<napi_value>> {
-    let (id, name) = (napi::number(env, id)?, napi::text(env, name)?);
-    seek(hub(env)?, id, Some(&name))
-}
-
-/// startBroker(id): has a new guest serve the connection, which others share once its broker takes
-/// their name. The events are those of `joinSharedGuest`.
-pub fn start_broker(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
-    let id = napi::number(env, id)?;
-    seek(hub(env)?, id, None)
-}
-
-fn seek(hub: &mut Hub, id: u32, name: Option<&str>) -> Result<Option<napi_value>> {
+/// joinSharedGuest(id, options): has a guest that is shared serve the connection, too; an event
+/// says how that has gone: `joined` or `refused`. The options are those of [`Wanted`], as JSON.
+pub fn join_shared_guest(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let (id, options) = (napi::number(env, id)?, napi::text(env, options)?);
+    let wanted: Wanted = serde_json::from_str(&options).map_err(|error| error.to_string())?;
+    let hub = hub(env)?;
     let signals = Arc::clone(&hub.signals);
     let member = hub.member(id)?;
     let [block, requests, responses] = process(member)?.copy_files()?;
     let own = own_of(member)?;
     let files = [block, requests, responses, own.bell.copy_far()?];
-    own.joining = Some(join::begin(name, files, move |news| signals.post(id, Notice::Join(news)))?);
+    own.joining = Some(join::begin(wanted, files, move |news| signals.post(id, Notice::Join(news)))?);
     hub.ref_loop();
     Ok(None)
 }
 
-/// sharedGuestSockets(id): as JSON, the descriptors of the sockets to the broker and to the guest,
-/// which are the caller's from now on, and the guest's process. Once, after `joined`.
+/// sharedGuestSockets(id): as JSON, the descriptors of the sockets to the broker and to the guest
+/// and of the one where what the guest prints comes, which are the caller's from now on, and the
+/// guest's process. Once, after `joined`.
 pub fn shared_guest_sockets(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     let own = own_of(hub(env)?.member(napi::number(env, id)?)?)?;
     let place = own.place.take().ok_or("it has no place, or its sockets were taken")?;
     own.parking = Some(place.parking);
-    let given = child::keep(env, vec![Some(place.broker), Some(place.lifeline)])?;
-    let text = serde_json::json!({ "broker": given[0], "lifeline": given[1], "pid": place.pid }).to_string();
-    napi::string(env, &text).map(Some)
+    let given = child::keep(env, vec![Some(place.broker), Some(place.output), Some(place.lifeline)])?;
+    let text = serde_json::json!({
+        "broker": given[0],
+        "output": given[1],
+        "lifeline": given[2],
+        "pid": place.pid,
+    });
+    napi::string(env, &text.to_string()).map(Some)
 }
 
 /// parkingWords(id): the shared guest has started, and has the descriptors: the words by which its

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a hub tells JavaScript outside the rings.
 
-use std::os::fd::AsRawFd;
-
-use polyloop_connection::Event;
+use polyloop_connection::{
+    Event,
+    join::{News, Place},
+};
 
 use super::Hub;
-use crate::{
-    join::{News, Place},
-    signals::Notice,
-};
+use crate::signals::Notice;
 
 impl Hub {
     /// A connection has its place in a shared guest. `false`: the connection was removed.
@@ -68,12 +66,6 @@ unsafe fn deliver_news(hub: *mut Hub, id: u32, news: News) {
     let now = || unsafe { &mut *hub };
     let calls = now().calls;
     match news {
-        // The socket is closed after the event.
-        News::Absent(socket) => {
-            if now().member(id).is_ok() {
-                calls.event(id, "absent", 0, &socket.as_raw_fd().to_string());
-            }
-        }
         News::Joined(place) => {
             if now().settle(id, place) {
                 calls.event(id, "joined", 0, "");
