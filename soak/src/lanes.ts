@@ -19,9 +19,7 @@ export interface Mix {
   readonly streams: number
 }
 
-/** Codes that calls may be rejected with because their guest was killed. */
-const ofKills: ReadonlySet<string> = new Set(['guest-crashed'])
-const ofGivingUp: ReadonlySet<string> = new Set(['cancelled', 'deadline'])
+const ofGivingUp: readonly string[] = ['cancelled', 'deadline']
 
 /** Bytes that no other call has sent: a number of its own in front, and everywhere what follows from it. */
 export function request(number: number, length: number): Buffer {
@@ -40,8 +38,17 @@ export class Lanes {
   readonly #random: Random
   readonly #tally: Tally
   readonly #mix: Mix
+  /** Codes that calls may be rejected with because of what happens to their guest. */
+  readonly #meant: ReadonlySet<string>
 
-  constructor(guests: readonly Guest[], random: Random, tally: Tally, mix: Mix) {
+  constructor(
+    guests: readonly Guest[],
+    random: Random,
+    tally: Tally,
+    mix: Mix,
+    meant: readonly string[] = ['guest-crashed'],
+  ) {
+    this.#meant = new Set(meant)
     this.#guests = guests
     this.#random = random
     this.#tally = tally
@@ -82,7 +89,7 @@ export class Lanes {
       if (back.equals(sent)) this.#tally.answered++
       else this.#tally.fault(`${name} answered call ${number} of ${sent.length} bytes with ${back.length} others`)
     } catch (error) {
-      this.#rejected(name, error, ofKills)
+      await this.#rejected(name, error)
     }
   }
 
@@ -100,7 +107,7 @@ export class Lanes {
       if ((await call).equals(sent)) this.#tally.answered++
       else this.#tally.fault(`${name} answered call ${number} wrongly`)
     } catch (error) {
-      this.#rejected(name, error, new Set([...ofKills, ...ofGivingUp]))
+      await this.#rejected(name, error, ofGivingUp)
     }
   }
 
@@ -121,7 +128,7 @@ export class Lanes {
       }
       this.#tally.streams++
     } catch (error) {
-      this.#rejected(name, error, ofKills)
+      await this.#rejected(name, error)
     }
   }
 
@@ -135,8 +142,11 @@ export class Lanes {
     this.#tally.items += count
   }
 
-  #rejected(name: string, error: unknown, meant: ReadonlySet<string>): void {
-    if (error instanceof PolyloopError && meant.has(error.code)) this.#tally.reject(error.code)
+  /** What is refused at once is tried again in the next turn of the loop, which others have, too. */
+  async #rejected(name: string, error: unknown, alsoMeant: readonly string[] = []): Promise<void> {
+    const isOurs = error instanceof PolyloopError
+    if (isOurs && (this.#meant.has(error.code) || alsoMeant.includes(error.code))) this.#tally.reject(error.code)
     else this.#tally.fault(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    await new Promise((resolve) => setImmediate(resolve))
   }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// npm run soak -- [--calls N] [--kills N] [--reloads N] [--seed N]
+// npm run soak -- [--calls N] [--kills N] [--reloads N] [--faults N] [--seed N]
 import { parseArgs } from 'node:util'
+import { chaos as faultsOf } from './chaos.ts'
+import { kinds } from './chaos-orders.ts'
 import { type Outcome, type Plan, soak } from './soak.ts'
 
 const { values } = parseArgs({
@@ -8,15 +10,17 @@ const { values } = parseArgs({
     calls: { type: 'string', default: '100000000' },
     kills: { type: 'string', default: '2000' },
     reloads: { type: 'string', default: '200' },
+    faults: { type: 'string', default: '5000' },
     seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
   },
 })
-const [calls, kills, reloads, seed] = [values.calls, values.kills, values.reloads, values.seed].map(Number) as [
-  number,
-  number,
-  number,
-  number,
-]
+const [calls, kills, reloads, faults, seed] = [
+  values.calls,
+  values.kills,
+  values.reloads,
+  values.faults,
+  values.seed,
+].map(Number) as [number, number, number, number, number]
 
 /** Runs a part, and says how it went. */
 async function part(title: string, plan: Plan): Promise<boolean> {
@@ -43,8 +47,17 @@ function left({ before, after, duplicates }: Outcome): string {
   ].join(', ')
 }
 
+/** Faults of all kinds, and how they went. */
+async function faulty(): Promise<boolean> {
+  console.log(`${faults} faults of guests, brokers and hosts at the same time; seed ${seed}`)
+  const report = await faultsOf({ faults, seed, kinds }, (line) => console.log(`  ${line}`))
+  console.log(`  ${JSON.stringify({ ...report, wrong: report.wrong.length })}`)
+  for (const wrong of report.wrong) console.log(`  WRONG: ${wrong}`)
+  return report.wrong.length === 0
+}
+
 const streams = 50
-const chaos: Plan = {
+const kill: Plan = {
   calls: 0,
   kills,
   reloads: 0,
@@ -52,10 +65,11 @@ const chaos: Plan = {
   mix: { longest: 200_000, givesUp: 0, streams },
   seed,
 }
-const long: Plan = { ...chaos, calls, kills: 0, reloads, mix: { longest: 20_000, givesUp: 200, streams: 2000 } }
+const long: Plan = { ...kill, calls, kills: 0, reloads, mix: { longest: 20_000, givesUp: 200, streams: 2000 } }
 
 const good = [
-  kills === 0 || (await part(`${kills} kills under load of 64 outstanding, with streams open`, chaos)),
+  faults === 0 || (await faulty()),
+  kills === 0 || (await part(`${kills} kills under load of 64 outstanding, with streams open`, kill)),
   calls === 0 || (await part(`${calls.toLocaleString('en')} calls with cancellations, deadlines and reloads`, long)),
 ]
 process.exitCode = good.every(Boolean) ? 0 : 1

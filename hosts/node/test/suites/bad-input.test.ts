@@ -328,7 +328,7 @@ describe('a Python that cannot serve', () => {
   const rows: [options: LoadOptions, code: PolyloopErrorCode, ...words: string[]][] = [
     [{ python: '/bin/true' }, 'init-failed', "'/bin/true' is not a Python interpreter", ...advice],
     [{ python: '/bin/false' }, 'init-failed', "'/bin/false' cannot be used", ...advice],
-    [{ python: folder }, 'init-failed', 'cannot be used as a Python interpreter', 'EACCES', ...advice],
+    [{ python: folder }, 'init-failed', 'cannot be used as a Python interpreter', 'Permission denied', ...advice],
     [{ python: write(folder, 'text', 'x') }, 'init-failed', 'cannot be used as a Python interpreter', ...advice],
     [{ python: '/usr/bin/yes' }, 'init-failed', 'cannot be used as a Python interpreter', ...advice],
     [{ python: banner }, 'init-failed', "it answered 'Welcome!", ...advice],
