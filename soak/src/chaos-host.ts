@@ -122,8 +122,8 @@ class Host {
     }
     const events = this.#events
     this.#signal(this.#pid(), 'SIGKILL')
-    // The death, and a start that fails or does not.
-    while (this.#events < events + 2) await turn()
+    // The death, and a start that fails or does not; neither comes if the guest was about to start anyhow.
+    for (let turns = 0; turns < 2000 && this.#events < events + 2; turns++) await turn()
     for (const file of taken) closeSync(file)
   }
 

@@ -78,7 +78,7 @@ impl SharedGuest {
                 }
                 Packet::Join(number, None) => {
                     let why =
-                        "its process has no descriptor left: raise its limit (ulimit -n), or close some";
+                        "its process has no descriptor left (EMFILE)";
                     self.refuse(number, why);
                 }
                 Packet::End => self.guest.end(&self.table),

@@ -25,7 +25,7 @@ const isForbidden = "the system forbids it: allow it in the seccomp filter or th
 
 /** What the system refuses, by the name of its error: our code for it, and what to do. */
 const refusals: Readonly<Record<string, readonly [code: PolyloopErrorCode, advice: string]>> = {
-  EMFILE: ['overloaded', 'this process has as many descriptors as it may have: close some, or raise ulimit -n'],
+  EMFILE: ['overloaded', 'a process has as many descriptors as it may have: close some, or raise ulimit -n'],
   ENFILE: ['overloaded', 'the machine has as many open files as it may have: close some, or raise fs.file-max'],
   ENOMEM: ['overloaded', 'there is no memory, or no address space: free some, or raise ulimit -v'],
   EAGAIN: ['overloaded', 'no more threads or processes may be started: end some, or raise ulimit -u or pids.max'],

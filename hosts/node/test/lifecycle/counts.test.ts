@@ -3,11 +3,18 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { describe, expect, test } from 'vitest'
+import { inlineResponseBytes, slabSizes } from '../../src/common/layout.ts'
 import { canPin } from '../../src/native/addon.ts'
 import { open } from '../../src/native/hub.ts'
 import { ask } from './child.ts'
 import { pythonGuest, rustGuest } from './paths.ts'
 import { total, trace } from './trace.ts'
+
+/** Responses of this size that share a slab. */
+function perSlab(bytes: number): number {
+  const [, size] = slabSizes.find(([most]) => bytes <= most) as readonly [number, number]
+  return Math.floor(size / bytes)
+}
 
 interface Window {
   readonly calls: number
@@ -119,8 +126,9 @@ describe('in steady state no Node-API call is made per request', () => {
       for (const { all, told } of found) expect(told).toBe(all)
       // Nothing beside the slabs but doorbells for a guest that fell asleep.
       for (const { all, slabs, bells } of found) expect(all - slabs).toBe(bells)
-      // A slab of 1 MiB holds 256 responses of 4 KiB; up to 1 KiB they come in their slots.
-      for (const { slabs, calls } of found) expect(slabs).toBeLessThanOrEqual(one.bytes === 4096 ? calls / 256 + 1 : 0)
+      // Up to 1 KiB they come in their slots.
+      const inSlabs = one.bytes > inlineResponseBytes ? perSlab(one.bytes) : Number.POSITIVE_INFINITY
+      for (const { slabs, calls } of found) expect(slabs).toBeLessThanOrEqual(Math.ceil(calls / inSlabs))
       expect(found.every(({ pins }) => pins === 0)).toBe(true)
       fewest = Math.min(fewest, ...found.map(share(({ drains }) => drains)))
       return found.map(share(({ bells }) => bells))
@@ -148,7 +156,7 @@ describe('in steady state no Node-API call is made per request', () => {
     const found = await count(placement, locator, 10_240, 64, 2000, windows, 'alloc')
     expect(found).toHaveLength(windows)
     for (const { all, slabs, bells } of found) expect(all - slabs).toBe(bells)
-    // A slab of 1 MiB holds 102 responses.
-    for (const { pins, slabs, calls } of found) expect([pins, slabs <= calls / 100]).toEqual([0, true])
+    const most = (calls: number): number => Math.ceil(calls / perSlab(10_240))
+    for (const { pins, slabs, calls } of found) expect([pins, slabs <= most(calls)]).toEqual([0, true])
   })
 })

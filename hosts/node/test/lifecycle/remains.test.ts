@@ -82,7 +82,7 @@ describe('a host with few descriptors', () => {
     const refusals = outcomes.filter((outcome) => outcome !== 'loaded')
     expect(refusals.length).toBeGreaterThan(0)
     expect(outcomes.at(-1)).toBe('loaded')
-    for (const refusal of refusals) expect(refusal).toMatch(/^PolyloopError init-failed .*ulimit -n/)
+    for (const refusal of refusals) expect(refusal).toMatch(/^PolyloopError overloaded .*ulimit -n/)
   })
 
   test('has its guest started again once it has more', async () => {

@@ -364,7 +364,7 @@ def add(a, b): return a + b
     for (const spare of [0, 1, 4, 5]) {
       await first.call('fill', spare)
       const { code: why, message } = (await second.tryToLoad(locator, options)) as Required<Outcome>
-      expect([why, message], `${spare} left`).toEqual(['init-failed', expect.stringMatching(/descriptor|open files/)])
+      expect([why, message], `${spare} left`).toEqual(['overloaded', expect.stringMatching(/descriptor|open files/)])
       await first.call('release')
     }
     expect(await first.call('add', 1, 2)).toBe(3)

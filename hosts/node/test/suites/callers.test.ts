@@ -157,7 +157,10 @@ const rust = ${JSON.stringify(rust)}
 
 /** Nothing is wrong in any place, and the program has ended by itself. */
 async function allIsWell(source: string, least: number): Promise<void> {
-  const lines = (await said(head + source)) as (string | [place: string, wrong: string[]])[]
+  const lines = (await said(head + source, { node: ['--no-warnings'] })) as (
+    | string
+    | [place: string, wrong: string[]]
+  )[]
   expect(lines.pop()).toBe('over')
   expect(lines.length).toBeGreaterThanOrEqual(least)
   expect(lines.filter(([, wrong]) => wrong?.length !== 0)).toEqual([])
