@@ -11,7 +11,7 @@ const programs = [
 ]
 
 /** Tests beside a source that start guests, whose memory they measure. tools/suites/projects.test.ts looks for more. */
-const measuring = ['hosts/node/src/**/slabs.test.ts']
+const measuring = ['hosts/node/src/**/{slabs,library-copy}.test.ts']
 
 const exclude = ['**/dist/**', '**/node_modules/**', '**/fixtures/**']
 

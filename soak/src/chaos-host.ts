@@ -160,6 +160,10 @@ class Host {
     }
   }
 
+  report(type: 'done' | 'ended'): Report {
+    return { type, settled: this.#tally.settled, rejected: this.#tally.rejected }
+  }
+
   /** No more calls: every one has settled, and the guest is gone. */
   async end(): Promise<Report> {
     this.#lanes.end()
@@ -168,7 +172,7 @@ class Host {
     const { inFlight, queued, bytesInFlight } = this.#guest.runtime.stats()
     if (inFlight + queued + bytesInFlight > 0) this.#tally.fault(`counts are left: ${inFlight}, ${queued}`)
     for (const what of this.#tally.wrong) process.send?.({ type: 'wrong', what } satisfies Report)
-    return { type: 'ended', settled: this.#tally.settled, rejected: this.#tally.rejected }
+    return this.report('ended')
   }
 }
 
@@ -181,7 +185,7 @@ process.on('message', (order: Order) => {
           say(report)
           process.disconnect()
         })
-      : (order.do === 'pool' ? host.pool() : host.do(order.do)).then(() => say({ type: 'done' }))
+      : (order.do === 'pool' ? host.pool() : host.do(order.do)).then(() => say(host.report('done')))
   done.catch((error: unknown) => say({ type: 'wrong', what: String((error as Error).stack) }))
 })
 say({ type: 'ready' })

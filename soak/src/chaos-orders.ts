@@ -28,6 +28,7 @@ export type Kind = (typeof kinds)[number]
 /** What the host is told, and says when that is done. */
 export type Order = { readonly do: Kind } | { readonly do: 'pool' | 'end' }
 export type Report =
-  | { readonly type: 'ready' | 'done' }
-  | { readonly type: 'ended'; readonly settled: number; readonly rejected: Readonly<Record<string, number>> }
+  | { readonly type: 'ready' }
+  /** With what has settled so far. */
+  | { readonly type: 'done' | 'ended'; readonly settled: number; readonly rejected: Readonly<Record<string, number>> }
   | { readonly type: 'wrong'; readonly what: string }

@@ -83,7 +83,7 @@ class HostProcess {
     })
     this.child.on('message', (report: Report) => {
       if (report.type === 'wrong') this.wrong.push(report.what)
-      else if (report.type === 'ended') ({ settled: this.settled, rejected: this.rejected } = report)
+      else if (report.type !== 'ready') ({ settled: this.settled, rejected: this.rejected } = report)
       this.#reports.push(report)
       this.#wake?.()
     })

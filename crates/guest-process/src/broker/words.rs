@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 pub const YIELD: &[u8] = b"yield\n";
 
 /// Why nobody is let in any more.
-pub const CUT: &str = "its broker has no descriptor left (EMFILE); it has the limit (ulimit -n) of the host that came first";
+pub const CUT: &str =
+    "its broker has no descriptor left (EMFILE); it has the limit (ulimit -n) of the host that came first";
 
 /// What a host hears that cannot be served.
 pub fn unserved(why: &str) -> Value {

@@ -77,8 +77,7 @@ impl SharedGuest {
                     }
                 }
                 Packet::Join(number, None) => {
-                    let why =
-                        "its process has no descriptor left (EMFILE)";
+                    let why = "its process has no descriptor left (EMFILE)";
                     self.refuse(number, why);
                 }
                 Packet::End => self.guest.end(&self.table),

@@ -31,7 +31,7 @@ const guardWithin = 2_000
  *
  * @throws overloaded, too-large, init-failed
  */
-export function startProcess(args: readonly string[], files: readonly ProcessFile[]): [number, (Socket | undefined)[]] {
+function startProcess(args: readonly string[], files: readonly ProcessFile[]): [number, (Socket | undefined)[]] {
   const environment = Object.entries(process.env).map(([name, value]) => `${name}=${value}`)
   const start = JSON.parse(
     native.startProcess(JSON.stringify({ command: [program, ...args], environment, files })),
