@@ -12,7 +12,7 @@ import { Tally } from './tally.ts'
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 /** The process that has started another one. */
-function parentOf(pid: number): number | undefined {
+function parentOf(pid: number | undefined): number | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
@@ -62,7 +62,7 @@ class Host {
 
   #signal(pid: number | undefined, signal: NodeJS.Signals): void {
     try {
-      if (pid !== undefined && pid !== process.pid) process.kill(pid, signal)
+      if (pid !== undefined && pid > 1 && pid !== process.pid) process.kill(pid, signal)
     } catch {
       // It has ended already.
     }
@@ -76,10 +76,11 @@ class Host {
         return this.#signal(this.#pid(), 'SIGKILL')
       case 'abort':
         return this.#signal(this.#pid(), 'SIGABRT')
-      case 'parent': {
-        const pid = this.#pid()
-        return this.#signal(pid === undefined ? undefined : parentOf(pid), 'SIGKILL')
-      }
+      case 'guard':
+        return this.#signal(parentOf(this.#pid()), 'SIGKILL')
+      case 'broker':
+        // Of a guest that is not shared this is the host itself, which is left alone.
+        return this.#signal(parentOf(parentOf(this.#pid())), 'SIGKILL')
       case 'pause': {
         const pid = this.#pid()
         this.#signal(pid, 'SIGSTOP')

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { chaos } from './chaos.ts'
 import { kinds } from './chaos-orders.ts'
 
-const faults = Number(process.env.POLYLOOP_CHAOS_FAULTS ?? 84)
+const faults = Number(process.env.POLYLOOP_CHAOS_FAULTS ?? 90)
 const seed = Number(process.env.POLYLOOP_CHAOS_SEED ?? 1)
 
 test(`${faults} faults at the same time: every promise settles, no answer is wrong, and nothing is left`, async () => {

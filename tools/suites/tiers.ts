@@ -50,7 +50,7 @@ const table: readonly Row[] = [
   ['processes',     no,        no,                  processes],
   ['conformance',   no,        inside,              everywhere],
   ['examples',      no,        examples,            no],
-  ['chaos',         no,        () => chaos(84),     () => chaos(1200)],
+  ['chaos',         no,        () => chaos(90),     () => chaos(1200)],
   ['attacks',       no,        no,                  attacks],
   ['programs',      no,        no,                  programs],
   ['coverage',      no,        no,                  coverage],
