@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Socket } from 'node:net'
-import { PolyloopError, type PolyloopErrorCode } from '../common/errors.ts'
+import type { PolyloopErrorCode } from '../common/errors.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import { native } from '../native/addon.ts'
 import { Guarded, type GuardNews } from '../native/guarded-process.ts'
 import { hold, release } from '../native/keep-alive.ts'
@@ -50,7 +51,7 @@ export class OwnProcess implements GuestProcess {
       this.#watch(new Guarded(this.#command, [...files, 'socket'], (news) => this.#heard(news)))
     } catch (error) {
       // Told later, as what fails later is.
-      process.nextTick(() => this.#refused(PolyloopError.from('init-failed', error as Error)))
+      process.nextTick(() => this.#refused(toPolyloop(error, 'the process of the guest cannot be started')))
     } finally {
       native.closeChildDescriptors(this.#id)
     }
