@@ -5,7 +5,7 @@ import type { Placement } from './languages.ts'
 import type { Subject } from './subject.ts'
 import { type Claim, column } from './support/cells.ts'
 import { matches, rejection, until } from './support/expect.ts'
-import { childrenOf, ended, isAlive } from './support/processes.ts'
+import { ended, isAlive, started } from './support/processes.ts'
 import { Feed, numbers } from './support/streams.ts'
 
 /** Where the guest has a process that is not the host's. */
@@ -303,6 +303,16 @@ const limits: Claim[] = [
     },
   },
   {
+    name: 'one that has nothing to do does not hang',
+    placements: apart,
+    run: async ({ guest: other, load }) => {
+      const guest = await load({ heartbeat: 2000, whenHung: 'kill' })
+      await other.call('sleep_ms', [2500])
+      expect(typesOf(guest)).toEqual(['starting', 'ready'])
+      expect(await guest.call('add', [1, 2])).toBe(3)
+    },
+  },
+  {
     name: 'one whose threads are all busy does not hang',
     placements: apart,
     run: async ({ load }) => {
@@ -338,10 +348,14 @@ const limits: Claim[] = [
     name: 'after the last unload no process is left',
     placements: apart,
     run: async ({ load }) => {
-      const before = childrenOf(process.pid)
+      const before = started()
       const guest = await load({ instances: 2 })
+      // Each has a guard, and a shared one a broker before that.
+      const own = started().filter((pid) => !before.includes(pid))
+      expect(own).toEqual(expect.arrayContaining(guest.stats().instances.map(({ pid }) => pid)))
+      expect(own.length).toBeGreaterThanOrEqual(4)
       await guest.unload()
-      await until(() => childrenOf(process.pid).every((pid) => before.includes(pid)))
+      await until(() => started().every((pid) => before.includes(pid)))
     },
   },
 ]

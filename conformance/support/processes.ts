@@ -12,15 +12,27 @@ export function ended(pid: number): Promise<void> {
   return until(() => !isAlive(pid))
 }
 
-/** The processes that a process has started and that have not ended. */
-export function childrenOf(pid: number): number[] {
+/** What everything that this process starts has in its environment, also what it leaves behind. */
+const mark = `POLYLOOP_TEST_HOST=${process.pid}`
+process.env.POLYLOOP_TEST_HOST = String(process.pid)
+
+/** The processes that this one has started, or those have, and that have not ended; brokers are nobody's children. */
+export function started(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((child) => isAlive(child) && fieldsOf(child)[1] === String(pid))
+    .filter((pid) => pid !== process.pid && isAlive(pid) && environmentOf(pid).includes(mark))
 }
 
-/** The state and the parent of a process, if there is one. */
+function environmentOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0')
+  } catch {
+    return []
+  }
+}
+
+/** The state of a process and what follows it, if there is one. */
 function fieldsOf(pid: number): string[] {
   try {
     // They follow the name, which may hold anything but ends with the last parenthesis.

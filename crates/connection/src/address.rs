@@ -258,8 +258,10 @@ fn opened(folder: &Path) -> io::Result<OwnedFd> {
 }
 
 fn named(folder: &Path, error: &io::Error) -> io::Error {
-    let why = format!("hosts that share a guest cannot meet in '{}': {error}: {ADVICE}", folder.display());
-    io::Error::new(error.kind(), why)
+    let why = format!("hosts that share a guest cannot meet in '{}': {error}", folder.display());
+    // If this process is short of something, the folder is not to blame.
+    let is_short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
+    io::Error::new(error.kind(), if is_short { why } else { format!("{why}: {ADVICE}") })
 }
 
 fn socket() -> io::Result<OwnedFd> {

@@ -245,11 +245,14 @@ impl Seeker {
     /// Makes the socket that hosts find, and is the first at it.
     fn found(&self) -> io::Result<Option<(UnixStream, Option<OwnedFd>)>> {
         let Some(listener) = self.address.listen()? else { return Ok(None) };
-        if let Ok(Found::Connected(broker)) = self.address.reach() {
-            return Ok(Some((broker, Some(listener))));
+        match self.address.reach() {
+            Ok(Found::Connected(broker)) => Ok(Some((broker, Some(listener)))),
+            found => {
+                self.address.close(listener);
+                // What the kernel refuses now, it refuses at the next try.
+                found.map(|_| None)
+            }
         }
-        self.address.close(listener);
-        Ok(None)
     }
 
     /// Starts a broker with the socket, which is no child of this process: nothing that ends a

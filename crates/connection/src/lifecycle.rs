@@ -6,7 +6,7 @@ use std::{
     any::Any,
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, mpsc},
     thread,
 };
 
@@ -122,18 +122,24 @@ fn declared(manifest: Option<&str>) -> Result<String, ErrorObject> {
 }
 
 /// Stops a source, whose host hears [`Event::Closed`] once the guest has let go of the source.
-/// `lent` is what the guest may still read until then, and is dropped after that.
+/// `take` is called once there is a thread for that. It gives the guest, and what the guest may
+/// still read until then, which is dropped after that.
 ///
 /// # Errors
-/// If no thread can be started; the guest is then left as it is, and `lent` is never dropped.
-pub fn unload<S, Lent>(source: Arc<S>, guest: Option<Box<dyn Guest<S>>>, lent: Lent) -> std::io::Result<()>
+/// If no thread can be started: the guest is left as it is, and `take` neither called nor dropped.
+pub fn unload<S, Lent>(
+    source: Arc<S>,
+    take: impl FnOnce() -> (Option<Box<dyn Guest<S>>>, Lent),
+) -> std::io::Result<()>
 where
     S: TaskSource,
     Lent: Send + 'static,
 {
-    // Neither is dropped unless the guest was joined, whatever fails before.
-    let mut rest = ManuallyDrop::new((guest, lent));
+    // Nothing is dropped unless the guest was joined, whatever fails before.
+    let take = ManuallyDrop::new(take);
+    let (hand, handed) = mpsc::channel::<ManuallyDrop<(Option<Box<dyn Guest<S>>>, Lent)>>();
     let work = move || {
+        let Ok(mut rest) = handed.recv() else { return };
         source.stop();
         if let Some(guest) = rest.0.take() {
             guest.join();
@@ -146,7 +152,10 @@ where
         }
         source.event(Event::Closed);
     };
-    thread::Builder::new().name("polyloop-unload".into()).spawn(work).map(drop)
+    thread::Builder::new().name("polyloop-unload".into()).spawn(work)?;
+    // The thread waits for it.
+    let _ = hand.send(ManuallyDrop::new(ManuallyDrop::into_inner(take)()));
+    Ok(())
 }
 
 fn said(panic: &(dyn Any + Send)) -> String {

@@ -173,7 +173,7 @@ impl Loaded {
     /// # Panics
     /// If the guest does not end.
     pub fn end(&self) {
-        unload(Arc::clone(&self.connection), Some(self.guests.recv().unwrap()), ()).unwrap();
+        unload(Arc::clone(&self.connection), || (Some(self.guests.recv().unwrap()), ())).unwrap();
         assert_eq!(self.event(), Event::Closed);
     }
 

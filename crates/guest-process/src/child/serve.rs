@@ -160,7 +160,7 @@ impl<S: TaskSource> Kept<S> {
             drop(pulse);
             guest
         });
-        if let Err(error) = unload(Arc::clone(source), guest, ()) {
+        if let Err(error) = unload(Arc::clone(source), || (guest, ())) {
             eprintln!("polyloop: the guest cannot be ended: {error}");
         }
     }

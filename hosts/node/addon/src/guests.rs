@@ -22,7 +22,7 @@ impl Guests {
         if state.ended {
             // Without a thread for that the guest is left as it is: stopped, its memory never
             // freed.
-            let _ = unload(connection, Some(guest), ());
+            let _ = unload(connection, || (Some(guest), ()));
         } else {
             state.started.push((id, guest));
         }

@@ -127,8 +127,10 @@ impl Hub {
         self.members.retain(|member| member.id != id);
     }
 
-    /// Takes hold of what a connection's guest has left to do, and unloads it.
+    /// Takes hold of what a connection's guest has left to do, and unloads it. If there is no thread
+    /// for that, the guest stays, and this may be tried again.
     pub fn unload(&mut self, id: u32) -> Result<()> {
+        let guests = Arc::clone(&self.guests);
         let member = self.member(id)?;
         let connection = match &member.placement {
             Placement::Thread(connection) => Arc::clone(connection),
@@ -138,9 +140,10 @@ impl Hub {
                 return Ok(());
             }
         };
-        let lent = (member.lent(), Changing::of(&connection));
+        let ending = Arc::clone(&connection);
+        unload(connection, || (guests.take(id), (member.lent(), Changing::of(&ending))))?;
         self.pending += 1;
         self.ref_loop();
-        Ok(unload(connection, self.guests.take(id), lent)?)
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@ export type Reason =
   | 'calls wait and no instance is there to send them'
   | 'a guest process starts'
   | 'a guest process ends'
+  | 'a guest on threads is to be ended, and there is no thread for that yet'
   | 'a guest process is to be read to its end'
 
 const reasons = new Map<object, Reason>()

@@ -16,7 +16,7 @@ export function howOf({ code, signal }: GuestExit): string {
 }
 
 /** Why there is no process. */
-interface Refusal {
+export interface Refusal {
   readonly code: PolyloopErrorCode
   readonly message: string
 }

@@ -51,7 +51,7 @@ export class OwnProcess implements GuestProcess {
       this.#watch(new Guarded(this.#command, [...files, 'socket'], (news) => this.#heard(news)))
     } catch (error) {
       // Told later, as what fails later is.
-      process.nextTick(() => this.#refused(toPolyloop(error, 'no process can be started')))
+      process.nextTick(() => this.#refused(toPolyloop(error, 'the process of the guest cannot be started')))
     } finally {
       native.closeChildDescriptors(this.#id)
     }

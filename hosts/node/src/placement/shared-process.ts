@@ -3,12 +3,13 @@ import { Socket } from 'node:net'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { type GuestExit, PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
+import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { type JoinEvent, native, nativeFile } from '../native/addon.ts'
 import { joinShared } from '../native/hub.ts'
 import { hold, release } from '../native/keep-alive.ts'
 import { brokerNews, printedLine } from './broker-lines.ts'
-import { howOf, unkillableAfter, unknownExit, unreachable, unrunnable } from './ending.ts'
+import { howOf, type Refusal, unkillableAfter, unknownExit, unreachable, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
 import { messages, streamsEnd } from './lines.ts'
 import type { OnInstanceEvent } from './placement.ts'
@@ -106,7 +107,7 @@ export class SharedProcess implements GuestProcess {
       joinShared(this.#id, JSON.stringify(wanted), (event, payload) => this.#heard(event, payload))
     } catch (error) {
       // Told later, as what fails later is.
-      process.nextTick(() => this.#refused(error as Error))
+      process.nextTick(() => this.#refuse(toPolyloop(error, 'the shared guest cannot be looked for')))
     }
   }
 
@@ -170,10 +171,13 @@ export class SharedProcess implements GuestProcess {
   }
 
   #refused({ missing, message }: { missing?: boolean; message: string }): void {
+    this.#refuse(missing === undefined ? unreachable(message) : unrunnable(this.#command[0], missing, message))
+  }
+
+  #refuse({ code, message }: Refusal): void {
     if (this.#state === 'over') return
     this.#part()
-    const why = missing === undefined ? unreachable(message) : unrunnable(this.#command[0], missing, message)
-    this.#tell({ type: 'refused', ...why })
+    this.#tell({ type: 'refused', code, message })
   }
 
   #news(line: string): void {

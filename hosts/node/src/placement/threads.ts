@@ -2,13 +2,18 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import type { PolyloopError } from '../common/errors.ts'
 import { guestOptions, type Settings } from '../common/options.ts'
 import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
+import { hold, release } from '../native/keep-alive.ts'
 import { copyLibrary } from './library-copy.ts'
 import type { Placement } from './placement.ts'
 import type { Printer } from './printer.ts'
+
+/** Milliseconds between two tries to end a guest, at most; the first ones come sooner. */
+const longestPause = 100
 
 /** A guest on threads of this process. */
 export class ThreadPlacement implements Placement {
@@ -20,6 +25,8 @@ export class ThreadPlacement implements Placement {
   readonly #settings: Settings
   readonly #printer: Printer
   readonly #isFresh: boolean
+  /** How long the next try to end it waits. */
+  #pause = 0
 
   /** @param isFresh - whether older code of the same guest may still be loaded */
   constructor(id: number, guest: GuestStart, settings: Settings, printer: Printer, isFresh: boolean) {
@@ -51,8 +58,21 @@ export class ThreadPlacement implements Placement {
   /** Nobody else has one. */
   async takeOver(): Promise<void> {}
 
+  /** Its end needs a thread: if the system has none to give, that is tried until the system has one. */
   close(): void {
-    native.close(this.#id)
+    try {
+      native.close(this.#id)
+      release(this)
+    } catch (error) {
+      this.#closeLater(error as PolyloopError)
+    }
+  }
+
+  #closeLater({ message }: PolyloopError): void {
+    if (this.#pause === 0) process.emitWarning(`${message}; that is tried until it can be done`, 'PolyloopUnload')
+    this.#pause = Math.min(this.#pause * 2 || 1, longestPause)
+    hold(this, 'a guest on threads is to be ended, and there is no thread for that yet')
+    setTimeout(() => this.close(), this.#pause).unref()
   }
 
   /** Threads cannot be ended from outside. */

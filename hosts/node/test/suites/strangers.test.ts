@@ -146,7 +146,7 @@ describe('who has the address and', () => {
     const path = await addressOf(rust)
     const one = await stranger(path, what)
     const before = descriptors().length
-    const loading = rejection(load(rust, options), 'unloaded')
+    const loading = rejection(load(rust, options), 'unloaded', 'load it again')
     await until(() => runtimes().length > 0)
     if (what === 'silent') await one.has('accepted')
     await Promise.all(runtimes().map((runtime) => runtime.unload()))

@@ -11,7 +11,7 @@ import { load } from '../../src/runtime/load.ts'
 import { isSettled, rejection, until } from '../support/calls.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
-import { childrenOf, ended, isAlive } from '../support/processes.ts'
+import { childrenOf, descriptors, ended, isAlive } from '../support/processes.ts'
 import { startWatched as start, types, type Watched } from '../support/watched.ts'
 
 const hour = 3_600_000
@@ -248,14 +248,20 @@ describe('an unload', () => {
     expect(guest.stats().inFlight).toBe(0)
   })
 
-  test('lets nothing start after it: reloads that wait their turn reject', async () => {
-    const guest = await start(rust)
+  test.each([1, 2])('lets nothing start after it: reloads of %d that wait their turn reject', async (instances) => {
+    await (await start(rust, { instances })).unload()
+    const before = descriptors()
+    const guest = await start(rust, { instances })
+    const starts = (): number => types(guest).filter((type) => type === 'starting').length
     const reloads = [guest.reload(), guest.reload()]
     const unloading = guest.unload()
     for (const reload of reloads) await rejection(reload, 'unloaded')
     await unloading
+    // The first reload was under way, with its first instance.
+    expect(starts()).toBeLessThanOrEqual(instances + 1)
     const told = guest.events.length
     await rejection(guest.reload(), 'unloaded')
+    await until(() => descriptors().length <= before.length)
     expect(guest.events.length).toBe(told)
   })
 

@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { native } from '../../src/native/addon.ts'
 import { load } from '../../src/runtime/load.ts'
-import { rejection } from '../support/calls.ts'
+import { rejection, until } from '../support/calls.ts'
 import { dist, said, script } from '../support/child.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
 import { anyCall, loadRust } from '../support/guests.ts'
@@ -43,29 +43,68 @@ const tried = async (locator, options) => {
 type Said = [code: string, message: string]
 
 describe('a host without descriptors', () => {
-  // With some left the guest's process has its own fault to tell.
-  test.each(['{ placement: "thread" }', '{ placement: "process" }', '{ placement: "process", shared: true }'])(
-    'is refused guests with %s, and has them when it has descriptors again',
+  const placements = ['{ placement: "thread" }', '{ placement: "process" }', '{ placement: "process", shared: true }']
+
+  // However many are left: the guest is refused, in whatever step of its start they are used up, or answers.
+  test.each(placements)('is refused guests with %s, and has them when it has descriptors again', async (options) => {
+    const lines = (await said(
+      `${head}
+      const files = []
+      try { for (;;) files.push(openSync('/dev/null')) } catch {}
+      for (let left = 0; left <= 20; left++) {
+        if (left > 0) closeSync(files.pop())
+        say(await tried(rust, ${options}))
+      }
+      for (const file of files) closeSync(file)
+      say(await tried(rust, ${options}))
+    `,
+      { limits: ['--nofile=120:120'] },
+    )) as Said[]
+    expect(lines.pop()).toEqual(['answered', 3])
+    expect(lines).toHaveLength(21)
+    expect(lines[0]).toMatchObject(['overloaded', expect.stringContaining('ulimit -n')])
+    for (const line of lines) {
+      const refused = ['overloaded', expect.stringContaining('ulimit -n')]
+      expect(line).toEqual(line[0] === 'answered' ? ['answered', 3] : refused)
+    }
+  })
+
+  test.each(placements.slice(1))(
+    'whose guest with %s dies has another one once it has descriptors again',
     async (options) => {
       const lines = await said(
         `${head}
-        const files = []
+      const restart = { attempts: Number.POSITIVE_INFINITY, minDelay: 1, maxDelay: 1 }
+      const crashes = []
+      const onEvent = ({ type, error }) => {
+        if (type === 'crashed') crashes.push(error)
+        wake?.()
+      }
+      let wake
+      const alive = setInterval(() => {}, 1 << 30)
+      const guest = await load(rust, { ...${options}, restart, onEvent })
+      const files = []
+      for (let left = 0; left <= 20; left++) {
+        crashes.length = 0
         try { for (;;) files.push(openSync('/dev/null')) } catch {}
-        for (const left of [0, 1, 2]) {
-          for (let more = 0; more < (left === 0 ? 0 : 1); more++) closeSync(files.pop())
-          say(await tried(rust, ${options}))
-        }
-        for (const file of files) closeSync(file)
-        say(await tried(rust, ${options}))
-      `,
-        { limits: ['--nofile=120:120'] },
+        for (let more = 0; more < left; more++) closeSync(files.pop())
+        process.kill(guest.stats().instances[0].pid, 'SIGKILL')
+        // The death itself, and a restart that was refused, or its success.
+        const serves = () => guest.stats().instances[0]?.state === 'ready'
+        await new Promise((resolve) => {
+          wake = () => { if (crashes.length > 1 || (crashes.length === 1 && serves())) resolve() }
+        })
+        wake = undefined
+        const odd = crashes.slice(1).filter((error) => !/ulimit -n/.test(error.message) || !(error instanceof PolyloopError))
+        while (files.length > 0) closeSync(files.pop())
+        say([await guest.add(left, 0), ...odd.map(({ message }) => message)])
+      }
+      clearInterval(alive)
+      await guest.unload()
+    `,
+        { limits: ['--nofile=140:140'] },
       )
-      expect(lines.pop()).toEqual(['answered', 3])
-      expect(lines[0]).toMatchObject(['overloaded', expect.stringContaining('ulimit -n')])
-      // Those few may be enough.
-      for (const line of lines as Said[])
-        expect(line[1]).toEqual(line[0] === 'answered' ? 3 : expect.stringContaining('ulimit -n'))
-      expect(lines).toHaveLength(3)
+      expect(lines).toEqual(Array.from({ length: 21 }, (_, left) => [left]))
     },
   )
 
@@ -270,4 +309,58 @@ describe('a native function that throws', () => {
       expect(descriptors()).toEqual(before)
     },
   )
+
+  test('close: a guest on threads is told to end until it can be, with a warning, and the next load starts over', async () => {
+    const options = { placement: 'thread', config: { native: 'close' } } as const
+    const guest = await load(rust, options)
+    const warnings: Error[] = []
+    const listener = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', listener)
+    const spy = vi.spyOn(native, 'close').mockImplementationOnce(raw)
+    await guest.reload()
+    await until(() => guest.stats().instances.length === 1)
+    expect(spy).toHaveBeenCalledTimes(2)
+    spy.mockImplementationOnce(raw).mockImplementationOnce(raw)
+    await guest.unload()
+    expect(spy).toHaveBeenCalledTimes(5)
+    process.off('warning', listener)
+    expect(warnings.map(({ name }) => name)).toEqual(['PolyloopUnload', 'PolyloopUnload'])
+    expect(warnings[0]?.message).toContain('os error 12')
+    await (await load(rust, options)).unload()
+  })
+})
+
+test.runIf(isRoot)('a user who may start no thread: guests on threads end when that one may', async () => {
+  const { stdout, stderr, code } = await script(
+    `${head}
+    const { spawn } = await import('node:child_process')
+    const { once } = await import('node:events')
+    process.setgroups([]); process.setgid(${nobody}); process.setuid(${nobody})
+    const guest = await load(rust)
+    const children = []
+    for (;;) {
+      const child = spawn('sleep', ['1000'], { stdio: 'ignore' })
+      child.on('error', () => {})
+      if (child.pid === undefined) break
+      children.push(child)
+    }
+    say(await tried(rust, { config: 'refused' }))
+    let isOver = false
+    const unloaded = guest.unload().then(() => { isOver = true })
+    await once(process, 'warning')
+    say(isOver)
+    for (const child of children) child.kill('SIGKILL')
+    await unloaded
+    say(await tried(rust))
+  `,
+    { limits: ['--nproc=64:64'] },
+  )
+  expect(stderr).toMatch(/PolyloopUnload: the guest cannot be ended: .*ulimit -u.*that is tried until it can be done/)
+  expect([
+    code,
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ]).toEqual([0, [['overloaded', expect.stringContaining('ulimit -u')], false, ['answered', 3]]])
 })

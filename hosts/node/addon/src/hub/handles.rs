@@ -109,7 +109,7 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
             guests.iter().position(|(id, _)| *id == member.id).map(|index| guests.swap_remove(index).1);
         let lent = (member.lent(), Changing::of(&connection));
         // Without a thread for that the guest is left as it is: stopped, its memory never freed.
-        let _ = unload(connection, guest, lent);
+        let _ = unload(connection, || (guest, lent));
     }
     ending::prepare_if_at_work();
     let Handles { doorbell, prepare, check, idle } = hub.handles;
