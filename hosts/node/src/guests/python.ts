@@ -16,7 +16,7 @@ const advice = 'install Python 3.9 to 3.14, or name one by the option python or 
 const answerWithin = 20_000
 
 /** Characters that are told of what a program has said. */
-const told = 200
+const shown = 200
 
 /**
  * A Python module: in a process of its own that is the interpreter itself, on threads by the loader, which has to know
@@ -62,13 +62,13 @@ async function probe(executable: string): Promise<Probe> {
   try {
     return toProbe(ran.stdout)
   } catch (cause) {
-    const said = ran.stdout.slice(0, told)
+    const said = ran.stdout.slice(0, shown)
     const message = `'${executable}' is not a Python interpreter: it answered '${said}'; ${advice}`
     throw new PolyloopError('init-failed', message, { cause })
   }
 }
 
-function unusable(executable: string, { end, stderr, isLate }: Ran): PolyloopError {
+function unusable(executable: string, { end, stderr, excess }: Ran): PolyloopError {
   if (end.event === 'unrunnable' && end.missing) {
     return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`)
   }
@@ -76,8 +76,8 @@ function unusable(executable: string, { end, stderr, isLate }: Ran): PolyloopErr
   const code = end.event === 'unrunnable' ? refusalOf(end.message)?.code : undefined
   // The interpreter is not to blame.
   if (code === 'overloaded' || code === 'too-large') return toPolyloop(new Error(howOf(end)), what)
-  const silent = isLate ? `it does not answer within ${answerWithin} ms` : undefined
-  const said = silent ?? (stderr.trim() || howOf(end)).split('\n').at(-1)?.slice(0, told)
+  const told = { time: `it does not answer within ${answerWithin} ms`, words: 'it says more than an interpreter does' }
+  const said = (excess && told[excess]) ?? (stderr.trim() || howOf(end)).split('\n').at(-1)?.slice(0, shown)
   return new PolyloopError('init-failed', `${what}: ${said}; ${advice}`)
 }
 

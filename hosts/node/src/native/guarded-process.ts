@@ -136,10 +136,13 @@ function toNews(line: string): GuardNews | undefined {
   }
 }
 
+/** Characters that a program that is run may say; who says more, and perhaps without end, is killed. */
+const mostSaid = 1 << 20
+
 /** How a program has ended, and what it said. */
 export interface Ran {
-  /** Whether it had to be killed, because it took too long. */
-  readonly isLate: boolean
+  /** Why it was killed, if it was: it took longer, or said more, than it might. */
+  readonly excess: 'time' | 'words' | undefined
   readonly stdout: string
   readonly stderr: string
   readonly end: Exclude<GuardNews, { event: 'started' }>
@@ -156,14 +159,15 @@ export async function runGuarded(command: readonly string[], within: number): Pr
   hold(holder, 'a guest process starts')
   try {
     return await new Promise<Ran>((resolve, reject) => {
-      const ran = { stdout: '', stderr: '', isLate: false }
+      const said = { stdout: '', stderr: '' }
+      let excess: Ran['excess']
       let timer: NodeJS.Timeout | undefined
       let open = 3
       let end: Ran['end'] | undefined
       const over = (): void => {
         if (--open > 0 || end === undefined) return
         clearTimeout(timer)
-        resolve({ ...ran, end })
+        resolve({ ...said, excess, end })
       }
       try {
         const guarded = new Guarded(command, [], (news) => {
@@ -171,13 +175,15 @@ export async function runGuarded(command: readonly string[], within: number): Pr
           end = news
           over()
         })
-        timer = setTimeout(() => {
-          ran.isLate = true
+        const exceed = (what: 'time' | 'words'): void => {
+          excess ??= what
           guarded.kill()
-        }, within)
+        }
+        timer = setTimeout(() => exceed('time'), within)
         for (const name of ['stdout', 'stderr'] as const) {
           guarded[name].setEncoding('utf8').on('data', (text: string) => {
-            ran[name] += text
+            if (said[name].length + text.length <= mostSaid) said[name] += text
+            else exceed('words')
           })
           guarded[name].once('close', over)
         }

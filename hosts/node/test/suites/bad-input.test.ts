@@ -330,7 +330,7 @@ describe('a Python that cannot serve', () => {
     [{ python: '/bin/false' }, 'init-failed', "'/bin/false' cannot be used", ...advice],
     [{ python: folder }, 'init-failed', 'cannot be used as a Python interpreter', 'Permission denied', ...advice],
     [{ python: write(folder, 'text', 'x') }, 'init-failed', 'cannot be used as a Python interpreter', ...advice],
-    [{ python: '/usr/bin/yes' }, 'init-failed', 'cannot be used as a Python interpreter', ...advice],
+    [{ python: '/usr/bin/yes' }, 'init-failed', 'it says more than an interpreter does', ...advice],
     [{ python: banner }, 'init-failed', "it answered 'Welcome!", ...advice],
     [{ python: './no/python3' }, 'not-found', `${process.cwd()}/no/python3`, ...advice],
     [{ python: 'no-python-of-this-name' }, 'not-found', "'no-python-of-this-name'", ...advice],
