@@ -1,25 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The host of a chaos: calls one guest all the time, checks every answer, and does to itself and its guest what it is
 // told. `chaos.ts` starts it, and does to it what nobody can do to oneself.
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { load, type Runtime, type RuntimeEvent } from 'polyloop'
 import type { HostPlan, Kind, Order, Report } from './chaos-orders.ts'
 import { type Guest, Lanes } from './lanes.ts'
+import { parentOf } from './processes.ts'
 import { Random } from './random.ts'
 import { Tally } from './tally.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-
-/** The process that has started another one. */
-function parentOf(pid: number | undefined): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
-  } catch {
-    return undefined
-  }
-}
 
 class Host {
   readonly #plan: HostPlan
@@ -60,6 +51,12 @@ class Host {
     return pids[this.#random.below(Math.max(1, pids.length))]
   }
 
+  /** Who has started a guest's process: its guard; and who has started that. */
+  #above(generations: 1 | 2): number | undefined {
+    const guard = parentOf(this.#pid() ?? 0)
+    return generations === 1 || guard === undefined ? guard : parentOf(guard)
+  }
+
   #signal(pid: number | undefined, signal: NodeJS.Signals): void {
     try {
       if (pid !== undefined && pid > 1 && pid !== process.pid) process.kill(pid, signal)
@@ -77,10 +74,10 @@ class Host {
       case 'abort':
         return this.#signal(this.#pid(), 'SIGABRT')
       case 'guard':
-        return this.#signal(parentOf(this.#pid()), 'SIGKILL')
+        return this.#signal(this.#above(1), 'SIGKILL')
       case 'broker':
         // Of a guest that is not shared this is the host itself, which is left alone.
-        return this.#signal(parentOf(parentOf(this.#pid())), 'SIGKILL')
+        return this.#signal(this.#above(2), 'SIGKILL')
       case 'pause': {
         const pid = this.#pid()
         this.#signal(pid, 'SIGSTOP')

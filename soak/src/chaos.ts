@@ -2,12 +2,13 @@
 // Faults at the same time: hosts of every placement call guests all the time, and meanwhile guests, brokers, guards,
 // workers and hosts themselves die, are short of descriptors or of address space, and are not read.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { LoadOptions } from 'polyloop'
 import type { HostPlan, Kind, Order, Report } from './chaos-orders.ts'
+import { environmentOf, processes } from './processes.ts'
 import { Random } from './random.ts'
 
 /** What a chaos does, beside what a host does to itself. */
@@ -49,15 +50,7 @@ const limits: readonly (readonly string[])[] = [['--nofile=200'], ['--nofile=200
 
 /** Processes that have this text in their environment, and have not ended. */
 function marked(mark: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => {
-      try {
-        return /^\d+$/.test(name) && readFileSync(`/proc/${name}/environ`, 'latin1').includes(mark)
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
+  return processes().filter((pid) => environmentOf(pid).includes(mark))
 }
 
 /** A host, and what was heard of it. */

@@ -2,6 +2,7 @@
 // What a program must have none of once its guests are unloaded.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parentOf, processes } from './processes.ts'
 
 /** What this process has of the system. */
 export interface Held {
@@ -14,15 +15,7 @@ export interface Held {
 
 /** The processes that this one has started and not waited for. */
 function children(): number {
-  return readdirSync('/proc').filter((name) => {
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, 'latin1')
-      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === process.pid
-    } catch {
-      // No process, or it has ended meanwhile.
-      return false
-    }
-  }).length
+  return processes().filter((pid) => parentOf(pid) === process.pid).length
 }
 
 function held(): Held {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { fieldsOf } from './words.ts'
 
 /** Every code that a {@link PolyloopError} can have. */
 export const errorCodes = [
@@ -91,7 +92,7 @@ export class PolyloopError extends Error {
 
   /** The error for an error object of the host's own native side, which names one of our codes. */
   static fromHost(json: string): PolyloopError {
-    const { code, message } = parsed(json)
+    const { code, message } = fieldsOf(json)
     const text = typeof message === 'string' ? message : json.slice(0, 200)
     return new PolyloopError(isCode(code) ? code : 'protocol', text)
   }
@@ -135,14 +136,6 @@ function ownCode(code: PolyloopErrorCode, guest: string | undefined): PolyloopEr
   // So is the name of a module that the loader does not find.
   if (code === 'init-failed' && guest === 'not-found') return guest
   return code
-}
-
-function parsed(json: string): ErrorObject {
-  try {
-    return (JSON.parse(json) ?? {}) as ErrorObject
-  } catch {
-    return {}
-  }
 }
 
 function isCode(code: unknown): code is PolyloopErrorCode {

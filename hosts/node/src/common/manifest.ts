@@ -2,6 +2,7 @@
 import { PolyloopError } from './errors.ts'
 import { rawMethod } from './layout.ts'
 import { reasonOf } from './reasons.ts'
+import { isTexts } from './words.ts'
 
 /** A function of the guest, as its manifest declares it. */
 export interface Method {
@@ -87,10 +88,6 @@ function objectOf(value: unknown, what: string): Readonly<Record<string, unknown
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function isTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((one) => typeof one === 'string')
 }
 
 function wrong(why: string, cause?: unknown): PolyloopError {

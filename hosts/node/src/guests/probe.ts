@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isTexts } from '../common/words.ts'
 
 /** What an interpreter says of itself, as `_probe.py` of the Python kit prints it; the loader reads it, and so does its kit. */
 export interface Probe {
@@ -18,20 +19,17 @@ export interface Probe {
 const isText = (value: unknown): boolean => typeof value === 'string'
 const isFlag = (value: unknown): boolean => typeof value === 'boolean'
 const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >>> 0 === value
-const isEach =
-  (fits: (value: unknown) => boolean) =>
-  (value: unknown): boolean =>
-    Array.isArray(value) && value.every(fits)
+const isCounts = (value: unknown): boolean => Array.isArray(value) && value.every(isCount)
 
 const fields: { readonly [Name in keyof Probe]: (value: unknown) => boolean } = {
   implementation: isText,
   version: isText,
-  version_info: isEach(isCount),
+  version_info: isCounts,
   executable: isText,
   prefix: isText,
   base_prefix: isText,
-  path: isEach(isText),
-  libpython: isEach(isText),
+  path: isTexts,
+  libpython: isTexts,
   gil: isFlag,
   trace_refs: isFlag,
   bits: isCount,

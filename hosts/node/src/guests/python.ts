@@ -5,7 +5,7 @@ import { PolyloopError } from '../common/errors.ts'
 import type { Settings } from '../common/options.ts'
 import { refusalOf, toPolyloop } from '../common/reasons.ts'
 import { nativeFile } from '../native/addon.ts'
-import { type Ran, runGuarded } from '../native/guarded-process.ts'
+import { howOf, type Ran, runGuarded } from '../native/guarded-process.ts'
 import { fromHere, type Locator } from './locator.ts'
 import { type Probe, toProbe } from './probe.ts'
 import type { GuestStart } from './start.ts'
@@ -69,20 +69,17 @@ async function probe(executable: string): Promise<Probe> {
 }
 
 function unusable(executable: string, { end, stderr, excess }: Ran): PolyloopError {
-  if (end.event === 'unrunnable' && end.missing) {
-    return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`)
-  }
   const what = `'${executable}' cannot be used as a Python interpreter`
-  const code = end.event === 'unrunnable' ? refusalOf(end.message)?.code : undefined
-  // The interpreter is not to blame.
-  if (code === 'overloaded' || code === 'too-large') return toPolyloop(new Error(howOf(end)), what)
+  if (end.event === 'unrunnable') {
+    if (end.missing) {
+      return new PolyloopError('not-found', `there is no Python interpreter at '${executable}': ${advice}`)
+    }
+    const code = refusalOf(end.message)?.code
+    // The interpreter is not to blame.
+    if (code === 'overloaded' || code === 'too-large') return toPolyloop(new Error(end.message), what)
+  }
+  const how = end.event === 'unrunnable' ? end.message : `it ${howOf(end)}`
   const told = { time: `it does not answer within ${answerWithin} ms`, words: 'it says more than an interpreter does' }
-  const said = (excess && told[excess]) ?? (stderr.trim() || howOf(end)).split('\n').at(-1)?.slice(0, shown)
+  const said = (excess && told[excess]) ?? (stderr.trim() || how).split('\n').at(-1)?.slice(0, shown)
   return new PolyloopError('init-failed', `${what}: ${said}; ${advice}`)
-}
-
-/** How a program has ended, in words. */
-function howOf(end: Ran['end']): string {
-  if (end.event === 'unrunnable') return end.message
-  return end.signal === null ? `it exited with code ${end.code}` : `it was killed by ${end.signal}`
 }

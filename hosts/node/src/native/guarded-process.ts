@@ -2,7 +2,10 @@
 import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import type { GuestExit } from '../common/errors.ts'
+import { messages } from '../common/lines.ts'
 import { toPolyloop } from '../common/reasons.ts'
+import { fieldsOf } from '../common/words.ts'
 import { native, nativeFile } from './addon.ts'
 import { hold, release } from './keep-alive.ts'
 
@@ -77,15 +80,7 @@ export class Guarded {
   }
 
   #listen(): void {
-    let text = ''
-    this.#line.setEncoding('utf8')
-    this.#line.on('data', (more: string) => {
-      text += more
-      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
-        this.#said(text.slice(0, end))
-        text = text.slice(end + 1)
-      }
-    })
+    messages(this.#line, (line) => this.#said(line))
     this.#line.once('close', () => {
       // The process is killed with its guard.
       if (this.#state === 'running') this.#over({ event: 'exit', code: null, signal: 'SIGKILL' })
@@ -126,14 +121,16 @@ export function signalName(number: unknown): string | null {
   return name ?? `signal ${number}`
 }
 
+/** How a process has ended, in words. */
+export function howOf({ code, signal }: Pick<GuestExit, 'code' | 'signal'>): string {
+  if (signal !== null) return `was killed by ${signal}`
+  return code === null ? 'cannot be ended' : `exited with code ${code}`
+}
+
 /** Reads what a guard says; undefined if it is nothing that a guard says. */
 function toNews(line: string): GuardNews | undefined {
-  try {
-    const news = JSON.parse(line) as GuardNews | null
-    return news !== null && typeof news === 'object' && typeof news.event === 'string' ? news : undefined
-  } catch {
-    return undefined
-  }
+  const news = fieldsOf(line)
+  return typeof news.event === 'string' ? (news as unknown as GuardNews) : undefined
 }
 
 /** Characters that a program that is run may say; who says more, and perhaps without end, is killed. */

@@ -3,8 +3,8 @@
 // many random lines, and from where on.
 import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
+import { messages } from '../common/lines.ts'
 import { brokerNews, printedLine } from './broker-lines.ts'
-import { messages } from './lines.ts'
 
 const exit = { event: 'exit', code: null, signal: 9, lines: ['last'] }
 

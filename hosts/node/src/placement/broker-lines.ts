@@ -2,6 +2,7 @@
 // What a broker says, as `crates/guest-process/src/broker.rs` writes it: a line of JSON each. Whatever else comes is no
 // broker's, and neither half of it is believed.
 import type { GuestExit } from '../common/errors.ts'
+import { fieldsOf, isTexts } from '../common/words.ts'
 import { signalName } from '../native/guarded-process.ts'
 import type { StreamName } from './printer.ts'
 
@@ -25,11 +26,9 @@ export interface Printed {
   readonly text: string
 }
 
-type Fields = Readonly<Record<string, unknown>>
-
 /** What a line of a broker tells; undefined if no broker says that. */
 export function brokerNews(line: string): BrokerNews | undefined {
-  const said = fields(line)
+  const said = fieldsOf(line)
   const { event, message, since } = said
   switch (event) {
     case 'moved':
@@ -49,29 +48,16 @@ export function brokerNews(line: string): BrokerNews | undefined {
 
 /** What a line about what is printed tells; undefined if no broker says that. */
 export function printedLine(line: string): Printed | undefined {
-  const { stream, text } = fields(line)
+  const { stream, text } = fieldsOf(line)
   const isStream = stream === 'stdout' || stream === 'stderr'
   return isStream && typeof text === 'string' ? { stream, text } : undefined
 }
 
-function exitOf({ code, signal, lines }: Fields): BrokerNews | undefined {
+function exitOf({ code, signal, lines }: ReturnType<typeof fieldsOf>): BrokerNews | undefined {
   if (!isNumberOrNull(code) || !isNumberOrNull(signal) || !isTexts(lines)) return undefined
   return { event: 'exit', exit: { code, signal: signalName(signal), lines } }
 }
 
-function fields(line: string): Fields {
-  try {
-    const value: unknown = JSON.parse(line)
-    return typeof value === 'object' && value !== null ? (value as Fields) : {}
-  } catch {
-    return {}
-  }
-}
-
 function isNumberOrNull(value: unknown): value is number | null {
   return value === null || typeof value === 'number'
-}
-
-function isTexts(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((text) => typeof text === 'string')
 }

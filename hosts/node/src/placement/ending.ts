@@ -9,12 +9,6 @@ export const unkillableAfter = 10_000
 /** How a process has ended of which nobody knows it. */
 export const unknownExit: GuestExit = { code: null, signal: null, lines: [] }
 
-/** How a process has ended. */
-export function howOf({ code, signal }: GuestExit): string {
-  if (signal !== null) return `was killed by ${signal}`
-  return code === null ? 'cannot be ended' : `exited with code ${code}`
-}
-
 /** Why there is no process. */
 export interface Refusal {
   readonly code: PolyloopErrorCode

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a guest's process says over the lifeline, as `crates/guest-process/src/child/lifeline.rs` writes it: lines of JSON.
 import type { Readable } from 'node:stream'
+import { fieldsOf } from '../common/words.ts'
 
 /** Bytes of a manifest, or of an error, that a guest may tell: `LONGEST_WORDS` of `crates/connection/src/error.rs`. */
 export const longestWords: number = 16 << 20
@@ -59,18 +60,10 @@ export interface Said {
 
 /** Reads a line, field by field. Never throws: what is no JSON says nothing. */
 export function toSaid(line: string): Said {
-  const { event, rc, payload } = parse(line)
+  const { event, rc, payload } = fieldsOf(line)
   return {
     event: typeof event === 'string' ? event : undefined,
     rc: Number.isInteger(rc) && ((rc as number) | 0) === rc ? rc : 0,
     payload: typeof payload === 'string' ? payload : '',
-  }
-}
-
-function parse(line: string): Readonly<Record<string, unknown>> {
-  try {
-    return (JSON.parse(line) ?? {}) as Readonly<Record<string, unknown>>
-  } catch {
-    return {}
   }
 }

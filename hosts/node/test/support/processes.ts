@@ -4,13 +4,7 @@ import { until } from './calls.ts'
 
 /** Whether there is a process of this number that has not ended. */
 export function isAlive(pid: number): boolean {
-  try {
-    // The state follows the name, which may hold anything but ends with the last parenthesis.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return !['Z', 'X'].includes(stat.slice(stat.lastIndexOf(')') + 2)[0] as string)
-  } catch {
-    return false
-  }
+  return !['Z', 'X', undefined].includes(fieldsOf(pid)[0])
 }
 
 /** Turns of the loop, until a process has ended. */
@@ -47,11 +41,18 @@ export function sessionOf(pid: number): number | undefined {
 }
 
 function fieldOf(pid: number, index: number): number | undefined {
+  const field = fieldsOf(pid)[index]
+  return field === undefined ? undefined : Number(field)
+}
+
+/** The state of a process and what follows it, if there is one. */
+function fieldsOf(pid: number): string[] {
   try {
+    // They follow the name, which may hold anything but ends with the last parenthesis.
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[index])
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   } catch {
-    return undefined
+    return []
   }
 }
 
