@@ -5,7 +5,8 @@
 //! the process in a group of its own and says which number it has, or why it cannot be run, and at the end how it has
 //! ended, in a line of JSON each. If the socket's other end is closed, or the thread that has started the guard ends,
 //! the process is killed. Once it has ended, in whatever way, all that it has started is killed: the guard adopts what
-//! loses its parent, so that nothing gets away by a group or a session of its own.
+//! loses its parent, so that nothing gets away by a group or a session of its own. Who withstands SIGTERM has half a second
+//! to clean up after the others.
 //!
 //! If the guard itself is killed the kernel kills the process, and who has started the guard what is left of its
 //! session.
@@ -30,7 +31,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        signal::{SigSet, Signal, kill, killpg},
+        signal::{SigSet, Signal, kill},
         signalfd::{SfdFlags, SignalFd},
         wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
@@ -45,6 +46,9 @@ const HOST_ENDS: Signal = Signal::SIGPWR;
 
 /// How long the end of what was killed may take before the process's own end is told.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long those have that clean up after others.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Looks for ends, and leaves them to be reaped.
 const PEEK: WaitPidFlag = WaitPidFlag::WEXITED.union(WaitPidFlag::WNOHANG).union(WaitPidFlag::WNOWAIT);
@@ -141,14 +145,13 @@ struct Guard {
 }
 
 impl Guard {
-    /// Waits until the process has ended, or is to, and kills it with its group.
+    /// Waits until the process has ended, or is to, and kills it. What it has started is its guard's from then on.
     fn watch(&mut self) {
         while !self.has_ended() && !self.is_to_end() {
             self.reap_others();
         }
         // DEATH 1 end
-        // Nobody else reaps it, so that the number of the group is still its own.
-        let _ = killpg(self.process, Signal::SIGKILL);
+        // Nobody else reaps it, so that the number is still its own.
         let _ = kill(self.process, Signal::SIGKILL);
     }
 
@@ -196,15 +199,17 @@ impl Guard {
 
     /// Kills all that is left, and tells how the process has ended.
     fn clear(&mut self) {
-        let latest = Instant::now() + PATIENCE;
+        let since = Instant::now();
         let mut is_told = false;
         // Each that is killed leaves its own to the guard.
-        while self.reap_all() && kill_children() {
-            let left = latest.saturating_duration_since(Instant::now());
+        while self.reap_all() && kill_children(since.elapsed() < GRACE) {
+            let left = PATIENCE.saturating_sub(since.elapsed());
             if left.is_zero() && !std::mem::replace(&mut is_told, true) {
                 self.tell();
             }
-            let timeout = PollTimeout::try_from(left).ok().filter(|_| !is_told);
+            let grace = GRACE.saturating_sub(since.elapsed());
+            let next = if grace.is_zero() { left } else { grace };
+            let timeout = PollTimeout::try_from(next).ok().filter(|_| !is_told);
             let mut files = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             let _ = poll(&mut files, timeout.unwrap_or(PollTimeout::NONE));
             self.take_signals();

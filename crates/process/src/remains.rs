@@ -12,13 +12,14 @@ use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use crate::table::{Entry, entries};
 
 /// Kills the children of this process, which nobody else may reap; whether there are any whose end is to be waited
-/// for.
-pub fn kill_children() -> bool {
+/// for. `spares`: not those that withstand SIGTERM, which clean up after the others, as the resource tracker of Python's
+/// multiprocessing does with what stands in /dev/shm.
+pub fn kill_children(spares: bool) -> bool {
     let own = Pid::this();
     let mut any = false;
     for child in entries().filter(|entry| entry.parent == own) {
         // A program of another user cannot be killed.
-        any |= kill(child.pid, Signal::SIGKILL).is_ok();
+        any |= spares && child.withstands_end() || kill(child.pid, Signal::SIGKILL).is_ok();
     }
     any
 }

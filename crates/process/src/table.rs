@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use nix::unistd::Pid;
+use nix::{sys::signal::Signal, unistd::Pid};
 
 /// What is known of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +17,19 @@ impl Entry {
     /// Nothing if there is no such process.
     pub fn of(pid: Pid) -> Option<Self> {
         read(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+}
+
+impl Entry {
+    /// Whether it neither ends by SIGTERM nor hears it: who arranges that has something to do when others have ended.
+    /// One that is only about to ignore it blocks it until then.
+    pub fn withstands_end(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        ["SigBlk:", "SigIgn:"].into_iter().any(|name| {
+            let mask = status.lines().find_map(|line| line.strip_prefix(name));
+            let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+            mask & 1 << (Signal::SIGTERM as i32 - 1) != 0
+        })
     }
 }
 

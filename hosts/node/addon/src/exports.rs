@@ -14,8 +14,8 @@ use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
 use self::{
     child::{kill_process, start_process},
     connection::{
-        act_on_control_ring, close, counts, create_connection, doorbell, ref_loop, remove_connection, start,
-        take_log,
+        act_on_control_ring, close, counts, create_connection, doorbell, let_go, ref_loop, remove_connection,
+        start, take_log,
     },
     environment::open_hub,
     memory::{alloc, open_request_heap, pin, release_request_heap, slab},
@@ -47,6 +47,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"privateMemory" => private_memory,
         c"start" => start,
         c"close" => close,
+        c"letGo" => let_go,
         c"startProcess" => start_process,
         c"killProcess" => kill_process,
         c"childDescriptors" => child_descriptors,

@@ -63,8 +63,6 @@ pub struct Hub {
     pub members: Vec<Member>,
     /// Of the runtimes whose instances they are.
     pub requests: HashMap<u32, Arc<Requests>>,
-    /// Loads and unloads under way: they keep the loop alive too.
-    pub pending: u32,
     pub counts: Counts,
 }
 
@@ -142,7 +140,7 @@ impl Hub {
         };
         let ending = Arc::clone(&connection);
         unload(connection, || (guests.take(id), (member.lent(), Changing::of(&ending))))?;
-        self.pending += 1;
+        self.member(id)?.pending += 1;
         self.ref_loop();
         Ok(())
     }

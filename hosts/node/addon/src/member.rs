@@ -54,6 +54,10 @@ pub struct Member {
     pub id: u32,
     pub placement: Placement,
     pub spins: bool,
+    /// Loads and unloads under way: they keep the loop alive, too.
+    pub pending: u32,
+    /// Nobody waits for it any more.
+    pub is_let_go: bool,
     /// With a guest in a process of its own.
     pub own: Option<Own>,
     pins: Vec<Option<Pin>>,
@@ -79,6 +83,8 @@ impl Member {
             id,
             placement,
             spins,
+            pending: 0,
+            is_let_go: false,
             own,
             pins: Vec::new(),
             pinned: Vec::new(),
@@ -97,8 +103,13 @@ impl Member {
         self.placement.block().rings().parking
     }
 
-    /// Whether the connection looks for a guest: that keeps the loop alive.
-    pub fn is_joining(&self) -> bool {
+    /// Whether the loop is kept alive for it.
+    pub fn keeps_alive(&self) -> bool {
+        !self.is_let_go && (self.pending > 0 || self.outstanding() || self.is_joining())
+    }
+
+    /// Whether the connection looks for a guest.
+    fn is_joining(&self) -> bool {
         self.own.as_ref().is_some_and(|own| own.joining.is_some())
     }
 

@@ -180,7 +180,7 @@ export class Instance implements HubMember, ConnectionListener {
 
   async #close(): Promise<void> {
     if (this.#state === 'starting') {
-      this.#letGo()
+      this.#placement.abandon(new Error('it was unloaded while it started'))
       await this.started.promise.catch(() => {})
     }
     // RELOAD 5 retire
@@ -194,19 +194,17 @@ export class Instance implements HubMember, ConnectionListener {
   /** Does not wait for the guest any more: ends it at once, or leaves it to others. Threads end when they return. */
   end(): void {
     void this.close()
-    this.#tellToEnd()
-    this.#letGo()
+    if (this.#state === 'gone') return
+    // Of a process that others share, who leaves in order is waited for.
+    if (!this.#placement.isRemote) this.#tellToEnd()
+    if (this.#state !== 'starting') this.#state = 'closing'
+    this.#placement.end()
   }
 
   #tellToEnd(): void {
     if (this.#state !== 'ready' && this.#state !== 'dead') return
     this.#state = 'closing'
     this.#placement.close()
-  }
-
-  #letGo(): void {
-    if (this.#state === 'starting') this.#placement.abandon(new Error('it was unloaded while it started'))
-    else if (this.#state === 'closing') this.#placement.abandon()
   }
 
   /** What the add-on tells of a guest on threads. */

@@ -13,6 +13,7 @@ export interface BindingNative {
   privateMemory(id: number): ArrayBuffer
   start(id: number, options: string): void
   close(id: number): void
+  letGo(id: number): void
   startProcess(options: string): string
   killProcess(pid: number): void
   childDescriptors(id: number): string

@@ -103,6 +103,8 @@ export class Guarded {
     if (this.#state === 'over') return
     this.#state = 'over'
     clearTimeout(this.#timer)
+    // Its descriptor is free before anybody hears of the end.
+    this.#line.destroy()
     this.#tell(news)
   }
 

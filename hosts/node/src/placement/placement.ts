@@ -61,9 +61,14 @@ export interface Placement {
   /**
    * Lets the guest go at once: ends it, or leaves it to the other hosts that it serves. Does nothing to threads.
    *
-   * @param reason - for the event that follows, if the guest was not told to end before
+   * @param reason - for the event that follows
    */
-  abandon(reason?: Error): void
+  abandon(reason: Error): void
+  /**
+   * Does not wait for the guest any more: ends it at once, or leaves it to the other hosts that it serves. Threads, which
+   * were told to end, go on until they return, and do not keep the loop alive.
+   */
+  end(): void
   /** Hands on what was printed and not read yet. */
   flushLog(): void
 }

@@ -154,8 +154,14 @@ export class ProcessPlacement implements Placement {
     this.#process.kill()
   }
 
-  abandon(reason?: Error): void {
+  abandon(reason: Error): void {
     this.#reason ??= reason
+    this.#process.abandon()
+  }
+
+  end(): void {
+    this.#closing = true
+    hold(this, 'a guest process ends')
     this.#process.abandon()
   }
 

@@ -80,6 +80,10 @@ export class ThreadPlacement implements Placement {
 
   abandon(): void {}
 
+  end(): void {
+    native.letGo(this.#id)
+  }
+
   flushLog(): void {
     const lines = JSON.parse(native.takeLog(this.#id)) as [1 | 2, string][]
     for (const [stream, text] of lines) this.#printer.print(text, stream === 2 ? 'stderr' : 'stdout')

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 _config: Any = None
@@ -22,6 +23,7 @@ _most = 0
 _barriers: dict[int, threading.Barrier] = {}
 _open = threading.Event()
 _pool: ProcessPoolExecutor | None = None
+_memory: SharedMemory | None = None
 
 
 def init(config: Any) -> None:
@@ -80,8 +82,12 @@ def most_at_once() -> int:
 
 
 def start_programs() -> list[int]:
-    """Starts what runs for ever: in this group, in a session of its own, without its parent, and in a pool."""
-    global _pool
+    """Starts what runs for ever: in this group, in a session of its own, without its parent, and in a pool.
+
+    Makes memory with a name, which multiprocessing takes away once nobody is left who uses it.
+    """
+    global _pool, _memory
+    _memory = SharedMemory(f"polyloop-test-{os.getpid()}", create=True, size=1)
     sleep = ["sleep", "1000000"]
     plain = subprocess.Popen(sleep).pid
     apart = subprocess.Popen(sleep, start_new_session=True).pid

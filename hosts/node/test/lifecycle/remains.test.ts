@@ -2,8 +2,10 @@
 // Nothing is left behind: of what guests have started, of their processes, and of what their hosts made for them.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
+import { until } from '../support/calls.ts'
 import { inRoot } from '../support/paths.ts'
 import { ended, isAlive, parentOf } from '../support/processes.ts'
 import { ask } from './child.ts'
@@ -23,6 +25,8 @@ async function host(scenario: string, kind: string, then: (host: number, pids: n
   try {
     then(child.pid as number, pids)
     await Promise.all(pids.map(ended))
+    // Who takes that away has ended after those who used it.
+    await until(() => !existsSync(`/dev/shm/polyloop-test-${pids[0]}`))
     console.log(`${scenario} ${kind}: gone after ${Math.round(performance.now() - began)} ms`)
   } finally {
     child.kill('SIGKILL')
@@ -58,6 +62,7 @@ test('the guest goes with its guard, and so does what it has started in its sess
     process.kill(parentOf(guest) as number, 'SIGKILL')
     // Nobody knows of these once the guard is gone.
     for (const pid of [apart, orphan]) process.kill(pid, 'SIGKILL')
+    rmSync(`/dev/shm/polyloop-test-${guest}`)
   })
 })
 

@@ -9,6 +9,7 @@ import type { RuntimeEvent } from '../../src/common/events.ts'
 import type { LoadOptions } from '../../src/common/options.ts'
 import { load } from '../../src/runtime/load.ts'
 import { isSettled, rejection, until } from '../support/calls.ts'
+import { said } from '../support/child.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
 import { childrenOf, descriptors, ended, isAlive } from '../support/processes.ts'
@@ -149,6 +150,21 @@ describe('a start that hangs', () => {
     release()
   })
 
+  test('does not keep a program whose load was given up, on threads, nor does a call after an unload', async () => {
+    const pipe = new Pipe().make()
+    const hangs = write(temporaryFolder(), 'hangs.py', `open(${JSON.stringify(pipe.path)}).read()\n`)
+    const reads = write(temporaryFolder(), 'reads.py', 'def read(path):\n    return open(path).read()\n')
+    expect(await said(`say(await outcome(load('python:${hangs}', { timeout: 2000 })))`)).toEqual([
+      ['rejected', 'deadline', expect.stringContaining('2000 ms')],
+    ])
+    const source = `
+      const guest = await load('python:${reads}')
+      const call = outcome(guest.read(${JSON.stringify(pipe.path)}))
+      say((await outcome(guest.unload({ timeout: 100 })))[1])
+      say((await call)[1])`
+    expect(await said(source)).toEqual(['deadline', 'unloaded'])
+  })
+
   test('rejects a load with a timeout on threads', async () => {
     const pipe = new Pipe().make()
     await rejection(load(rust, { config: { waitsAt: pipe.path }, timeout: 300 }), 'deadline')
@@ -233,6 +249,17 @@ describe('an unload', () => {
     release()
     const again = await load(`python:${file}`)
     await again.unload()
+  })
+
+  test('with a timeout leaves a shared guest at once, which ends if nobody else has it', async () => {
+    const guest = await start(python('lives'), { shared: true, drainTimeout: hour })
+    const pid = guest.pid()
+    const call = guest.call('wait', hour / 1000)
+    call.catch(() => {})
+    await until(() => guest.stats().inFlight > 0)
+    await guest.unload({ timeout: 50 })
+    await rejection(call, 'unloaded')
+    await ended(pid)
   })
 
   test('does not wait for calls that were given up for longer than drainTimeout', async () => {

@@ -91,7 +91,7 @@ pub fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<nap
         drop(starting);
     };
     load(connection, begin, open, keep)?;
-    hub.pending += 1;
+    hub.member(id)?.pending += 1;
     hub.ref_loop();
     Ok(None)
 }
@@ -99,6 +99,12 @@ pub fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<nap
 /// close(id): unloads; an event says when the guest has let go.
 pub fn close(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
     hub(env)?.unload(napi::number(env, id)?)?;
+    Ok(None)
+}
+
+/// letGo(id): nobody waits for the guest any more: the loop is not kept alive for it.
+pub fn let_go(env: napi_env, [id]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    hub(env)?.member(napi::number(env, id)?)?.is_let_go = true;
     Ok(None)
 }
 

@@ -42,7 +42,6 @@ pub fn start(env: napi_env, drain: napi_value, on_event: napi_value) -> Result<*
         pinner: Pinner::probe(env),
         members: Vec::new(),
         requests: HashMap::new(),
-        pending: 0,
         counts: Counts::default(),
     }));
     // SAFETY: the hub was just made, and is freed by the last close callback.

@@ -36,8 +36,10 @@ pub(super) unsafe fn deliver(hub: *mut Hub) {
                 continue;
             }
         };
-        if !matches!(event, Event::Died(_)) {
-            now().pending = now().pending.saturating_sub(1);
+        if !matches!(event, Event::Died(_))
+            && let Ok(member) = now().member(id)
+        {
+            member.pending = member.pending.saturating_sub(1);
         }
         // What was answered and printed before the event is told before.
         now().draining(true);

@@ -10,14 +10,14 @@ use polyloop_ring::{
 };
 
 use super::Hub;
-use crate::uv;
+use crate::{member::Member, uv};
 
 /// The longest that one turn of the loop may go on draining and spinning.
 const BUDGET: Duration = Duration::from_micros(200);
 
 impl Hub {
     fn alive(&self) -> bool {
-        self.pending > 0 || self.members.iter().any(|member| member.outstanding() || member.is_joining())
+        self.members.iter().any(Member::keeps_alive)
     }
 
     fn waiting(&self) -> bool {
