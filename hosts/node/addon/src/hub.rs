@@ -8,8 +8,10 @@
 //!
 //! The loop is kept alive while calls are outstanding. Letting go and taking hold again would cost
 //! a call at every first and last request, so the hub lets go only when nothing else keeps the
-//! loop alive: `words[0]` tells JavaScript whether it must take hold again.
+//! loop alive: `words[0]` tells JavaScript whether it must take hold again. Several hubs of one
+//! loop, each of a copy of the package, would wait for each other: they let go at once.
 
+mod copies;
 pub mod handles;
 mod notices;
 mod turn;
@@ -22,6 +24,7 @@ use std::{
 use napi_sys as sys;
 use polyloop_connection::unload;
 
+use self::copies::Copies;
 use crate::{
     bell::Bell, calls::Calls, ending::Changing, guests::Guests, member::Member, napi::Result, pins::Pinner,
     placement::Placement, requests::Requests, signals::Signals, uv,
@@ -51,6 +54,7 @@ struct Handles {
 
 pub struct Hub {
     calls: Calls,
+    copies: Copies,
     uv_loop: *mut uv::Loop,
     handles: Handles,
     closing: u32,

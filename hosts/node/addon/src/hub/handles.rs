@@ -7,7 +7,7 @@ use std::{collections::HashMap, ffi::c_void, ptr, sync::Arc};
 use napi_sys::{self as sys, napi_env, napi_value};
 use polyloop_connection::unload;
 
-use super::{Counts, Handles, Hub, notices, turn};
+use super::{Copies, Counts, Handles, Hub, notices, turn};
 use crate::{
     calls::Calls,
     ending::{self, Changing},
@@ -31,6 +31,7 @@ pub fn start(env: napi_env, drain: napi_value, on_event: napi_value) -> Result<*
     };
     let hub = Box::into_raw(Box::new(Hub {
         calls: Calls::new(env, drain, on_event)?,
+        copies: Copies::join(env)?,
         uv_loop: uv_loop.cast(),
         guests: Arc::default(),
         signals: Arc::new(Signals::new(handles.doorbell)),
@@ -97,6 +98,7 @@ unsafe extern "C" fn on_cleanup(_: sys::napi_async_cleanup_hook_handle, data: *m
     let this = data.cast::<Hub>();
     // SAFETY: the hub lives until its last handle is closed.
     let hub = unsafe { &mut *this };
+    hub.copies.leave();
     hub.signals.close();
     let mut guests = hub.guests.end();
     for mut member in hub.members.drain(..) {

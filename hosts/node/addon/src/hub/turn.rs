@@ -35,7 +35,7 @@ impl Hub {
         // SAFETY: as in ref_loop.
         unsafe {
             uv::uv_unref(self.handles.doorbell);
-            if uv::uv_loop_alive(self.uv_loop) != 0 {
+            if !self.copies.has_others() && uv::uv_loop_alive(self.uv_loop) != 0 {
                 uv::uv_ref(self.handles.doorbell);
             } else {
                 self.words.write(0);
