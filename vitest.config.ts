@@ -7,7 +7,7 @@ const programs = [
   'examples/**/*.test.ts',
   'tools/docs/{programs,services}.test.ts',
   'benchmark/src/main.test.ts',
-  'soak/src/{soak,chaos}.test.ts',
+  'soak/src/{soak,chaos,libraries}.test.ts',
 ]
 
 /** Tests beside a source that start guests, whose memory they measure. tools/suites/projects.test.ts looks for more. */

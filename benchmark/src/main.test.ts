@@ -77,7 +77,7 @@ describe('a tiny run', () => {
     const before = texts()
     const again = bench('--from', 'bench.json', '--chart', 'again.svg', ...readmes)
     expect(again).toMatchObject({ status: 0, stdout: result.stdout })
-    expect(before.every((text) => text.includes('Polyloop, Rust guest'))).toBe(true)
+    expect(before.every((text) => text.includes('Rust guest, threads'))).toBe(true)
     expect(texts()).toEqual(before)
     expect(readFileSync(join(folder, 'again.svg'))).toEqual(readFileSync(join(folder, 'bench.svg')))
   })

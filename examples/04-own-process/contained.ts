@@ -5,7 +5,7 @@ interface Fragile {
   measure(text: string): number
 }
 
-await using fragile = await load<Fragile>('python:examples/04-own-process/fragile.py', { placement: 'process' })
+await using fragile = await load<Fragile>('python:examples/04-own-process/fragile.py')
 
 console.log('a text has', await fragile.measure('a text'), 'bytes')
 try {

@@ -9,7 +9,7 @@ interface Fragile {
 
 export async function contained(): Promise<void> {
   title(5, 'What crashes in a process of its own stays there', '04-own-process')
-  const options = { ...python, placement: 'process', log: () => {} } as const
+  const options = { ...python, log: () => {} }
   await using fragile = await load<Fragile>('python:examples/04-own-process/fragile.py', options)
   print(`   await fragile.measure('a text')    ${await fragile.measure('a text')}`)
   const died = await fragile.measure('').catch((error: PolyloopError) => error)

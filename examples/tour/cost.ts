@@ -8,8 +8,8 @@ import { figure, print, title } from './print.ts'
 /** Of the benchmark's variants; the first is what the others are compared with. */
 const VARIANTS = [
   { variant: 'uds-c', name: 'C server, unix socket' },
-  { variant: 'polyloop-rust', name: 'Rust guest' },
-  { variant: 'polyloop-python', name: 'Python guest' },
+  { variant: 'polyloop-rust', name: 'Rust guest, threads' },
+  { variant: 'polyloop-python-process', name: 'Python guest, process' },
 ] as const
 
 const LOADS = [

@@ -40,7 +40,7 @@ describe('intoReadme', () => {
 
 describe('markdown', () => {
   it('has a line of all sizes for every variant', () => {
-    expect(markdown(someRows(), someMachine)).toContain('| Polyloop, Rust guest | 1.7 (1.3-2.1) | 13.3 (10.3-16.7) |')
+    expect(markdown(someRows(), someMachine)).toContain('| Rust guest, threads | 1.7 (1.3-2.1) | 13.3 (10.3-16.7) |')
   })
 
   it('shows what requests in memory of alloc gain', () => {
@@ -63,9 +63,7 @@ describe('markdown', () => {
       return won ? { ...row, perSecond: { median: 25_000, min: 1, max: 25_000 } } : row
     })
     const text = markdown(rows, someMachine)
-    expect(text).toContain(
-      '- 100 KB, 64 outstanding: koffi, async call of C is 2 times as fast as Polyloop, Rust guest',
-    )
+    expect(text).toContain('- 100 KB, 64 outstanding: koffi, async call of C is 2 times as fast as Rust guest, threads')
     expect(text).not.toContain('slower than none')
   })
 

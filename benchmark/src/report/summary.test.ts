@@ -8,7 +8,7 @@ describe('summary', () => {
   it('is one table of medians, one call at a time and many', () => {
     const text = summary(someRows(), someMachine)
     expect(text).toContain('| | 512 B, µs | 10 KB, µs | 100 KB, µs | 512 B, k/s | 10 KB, k/s | 100 KB, k/s |')
-    expect(text).toContain('| Polyloop, Rust guest | 1.7 | 33.3 | 333 | 2,500 | 125 | 12.5 |')
+    expect(text).toContain('| Rust guest, threads | 1.7 | 33.3 | 333 | 2,500 | 125 | 12.5 |')
   })
 
   it('is wrapped, but for the table', () => {

@@ -16,14 +16,14 @@ async function openRuntime(locator: string, { bytes }: Load, options: LoadOption
   }
 }
 
-/** The Rust fixture's iterator. */
+/** The Rust fixture's iterator, on threads. */
 export function openPolyloopRust(tools: Tools, load: Load): Promise<Fountain> {
-  return openRuntime(`rust:${rustFixture(tools.root)}`, load, {})
+  return openRuntime(`rust:${rustFixture(tools.root)}`, load, { placement: 'thread' })
 }
 
-/** The Python fixture's generator. */
+/** The Python fixture's generator, on threads. */
 export function openPolyloopPython(tools: Tools, load: Load): Promise<Fountain> {
-  return openRuntime(`python:${pythonStreams(tools.root)}`, load, { python: tools.python })
+  return openRuntime(`python:${pythonStreams(tools.root)}`, load, { python: tools.python, placement: 'thread' })
 }
 
 /** The Rust fixture's iterator, in a process of its own. */

@@ -50,8 +50,8 @@ export type EchoName = Exclude<VariantName, 'uds-objects' | 'grpc-js'>
 export type VariantName = (typeof VARIANT_NAMES)[number]
 
 export const VARIANT_TITLES: Record<VariantName, string> = {
-  'polyloop-rust': 'Polyloop, Rust guest',
-  'polyloop-python': 'Polyloop, Python guest',
+  'polyloop-rust': 'Rust guest, threads',
+  'polyloop-python': 'Python guest, threads',
   'polyloop-rust-process': 'Rust guest, own process',
   'polyloop-python-process': 'Python guest, own process',
   'polyloop-rust-shared': 'Rust guest, process that hosts share',

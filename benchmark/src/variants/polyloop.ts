@@ -13,14 +13,14 @@ async function openRuntime(locator: string, load: Load, options: LoadOptions): P
   }
 }
 
-/** The Rust fixture: bytes in, bytes out. */
+/** The Rust fixture on threads: bytes in, bytes out. */
 export function openPolyloopRust(tools: Tools, load: Load): Promise<Echo> {
-  return openRuntime(`rust:${rustFixture(tools.root)}`, load, {})
+  return openRuntime(`rust:${rustFixture(tools.root)}`, load, { placement: 'thread' })
 }
 
-/** The Python fixture: bytes in, bytes out. */
+/** The Python fixture on threads: bytes in, bytes out. */
 export function openPolyloopPython(tools: Tools, load: Load): Promise<Echo> {
-  return openRuntime(`python:${pythonFixture(tools.root)}`, load, { python: tools.python })
+  return openRuntime(`python:${pythonFixture(tools.root)}`, load, { python: tools.python, placement: 'thread' })
 }
 
 /** The Rust fixture in a process of its own. */

@@ -18,6 +18,14 @@ test('defaults are those of the documentation', () => {
   })
 })
 
+test('a guest lives where its language lives, or where the option says, and only in a process there is more to say', () => {
+  expect(settle({}, 'process')).toMatchObject({ placement: 'process', restart: { attempts: 5 } })
+  expect(settle({ instances: 2 }, 'process')).toMatchObject({ placement: 'process', instances: 2 })
+  expect(settle({ placement: 'thread' }, 'process')).toMatchObject({ placement: 'thread', restart: { attempts: 0 } })
+  expect(settle({ placement: 'process' }, 'thread').placement).toBe('process')
+  expect(() => settle({ placement: 'thread', instances: 2 }, 'process')).toThrow("placement: 'process'")
+})
+
 test('a config is anything that JSON can carry, and none is not null', () => {
   expect(settle({ config: { a: [1, null] } }).config).toBe('{"a":[1,null]}')
   expect(settle({ config: null }).config).toBe('null')

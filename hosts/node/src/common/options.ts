@@ -48,7 +48,10 @@ export interface LoadOptions {
   readonly venv?: string
   /** Receives what the guest prints, in whole lines. Default: the process's own streams, labelled if another process wrote. */
   readonly log?: (text: string, stream: 'stdout' | 'stderr', from: { readonly pid?: number }) => void
-  /** Where the guest lives: on threads of this process (default), or in a process of its own, see docs/internals/trust.md. */
+  /**
+   * Where the guest lives: in a process of its own (the default of Python, whose runtime is a guest of the host's process
+   * otherwise, see docs/guide/threads.md), or on threads of this process (the default of Rust and C).
+   */
   readonly placement?: 'thread' | 'process'
   /**
    * Whether one process serves all workers of this machine, those of node:cluster and worker threads, that load the same
@@ -211,8 +214,10 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
   },
   placement: {
     read: oneOf('thread', 'process'),
+    // `settle` is told which one a language has.
     default: 'thread',
-    doc: "where the guest lives: on threads of this process, or with `'process'` in a process of its own",
+    shownDefault: "`'process'` (Python), `'thread'` (Rust, C)",
+    doc: "where the guest lives: `'process'`, in a process of its own; `'thread'`, on threads of this process",
   },
   shared: {
     read: booleanOrName,
@@ -306,12 +311,14 @@ function entry<Name extends OptionName>(name: Name): Option<Name> {
 /**
  * Checks options and puts defaults in place.
  *
+ * @param usual - where guests of the language live
  * @throws invalid-argument, naming the option and what it takes
  */
-export function settle(options: LoadOptions): Settings {
+export function settle(options: LoadOptions, usual: Settings['placement'] = 'thread'): Settings {
   if (typeof options !== 'object' || options === null) refuse('options', 'an object')
-  const given = readFrom('an option', () => copy(options))
-  const placement = settleOne('placement', given, 'thread')
+  const wanted = readFrom('an option', () => copy(options))
+  const given = { ...wanted, placement: wanted.placement ?? usual }
+  const placement = settleOne('placement', given, usual)
   if (placement === 'thread') refuseProcessOptions(given)
   const settled = Object.fromEntries(names.map((name) => [name, settleOne(name, given, placement)]))
   const settings = settled as unknown as Omit<Settings, 'encoding'>

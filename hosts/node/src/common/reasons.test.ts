@@ -47,7 +47,7 @@ describe('what the system refuses has a code, and advice', () => {
     [new Error('Too many open files in system (os error 23)'), 'overloaded', 'fs.file-max'],
     [new Error('Cannot allocate memory (os error 12)'), 'overloaded', 'ulimit -v'],
     [new Error('Function not implemented (os error 38)'), 'init-failed', 'seccomp'],
-    [new Error('Operation not permitted (os error 1)'), 'init-failed', 'seccomp'],
+    [new Error('Operation not permitted (os error 1)'), 'init-failed', "try placement: 'thread'"],
     [new Error('spawn EAGAIN'), 'overloaded', 'ulimit -u'],
     [new Error('spawn E2BIG'), 'too-large', 'process.env'],
     [new Error('ENOSPC: no space left on device, copyfile'), 'overloaded', 'free some'],

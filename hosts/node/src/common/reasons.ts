@@ -21,7 +21,9 @@ export function reasonOf(error: unknown): string {
   }
 }
 
-const isForbidden = "the system forbids it: allow it in the seccomp filter or the policy of this process's container"
+const isForbidden =
+  "the system forbids it: allow it in the seccomp filter or the policy of this process's container, or, for a guest in " +
+  "a process of its own, try placement: 'thread'"
 
 /** What the system refuses, by the name of its error: our code for it, and what to do. */
 const refusals: Readonly<Record<string, readonly [code: PolyloopErrorCode, advice: string]>> = {

@@ -6,6 +6,14 @@ import { startPython } from './python.ts'
 import type { GuestStart } from './start.ts'
 
 /**
+ * Where guests of a language live if nothing else is said. What has a runtime of its own, with signals, exit handlers and
+ * symbols that are those of a whole process, has a process.
+ */
+export function usualPlacement({ kind }: Locator): Settings['placement'] {
+  return kind === 'python' ? 'process' : 'thread'
+}
+
+/**
  * Finds out what a guest is started from.
  *
  * @throws not-found, init-failed: what is missing on this machine

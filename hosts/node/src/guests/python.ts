@@ -36,6 +36,7 @@ export async function startPython(locator: Locator & { kind: 'python' }, setting
     library: nativeFile('libpolyloop_python.so'),
     loader: JSON.stringify({ module, file, ...how }),
     command: [program, nativeFile('python_process.py'), nativeFile('libpolyloop_guest_process.so')],
+    advice,
   }
 }
 

@@ -8,4 +8,6 @@ export interface GuestStart {
   readonly loader: string
   /** The program and its arguments that serve the guest in a process of its own. */
   readonly command: readonly [string, ...string[]]
+  /** What to do if that program cannot be run, or is something else. */
+  readonly advice: string
 }

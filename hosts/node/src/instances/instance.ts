@@ -87,7 +87,7 @@ export class Instance implements HubMember, ConnectionListener {
     const printer = new Printer(name, settings.log)
     const toProcess = (onEvent: OnInstanceEvent): GuestProcess =>
       shared === false
-        ? new OwnProcess(this.id, guest.command, drainTimeout, printer, onEvent)
+        ? new OwnProcess(this.id, guest, drainTimeout, printer, onEvent)
         : new SharedProcess(this.id, guest, settings, index, printer, onEvent)
     this.#placement = orRemove(id, () =>
       isRemote

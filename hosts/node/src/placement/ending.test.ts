@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { expect, test } from 'vitest'
+import type { GuestStart } from '../guests/start.ts'
 import { unreachable, unrunnable } from './ending.ts'
+
+const start: GuestStart = {
+  library: '',
+  loader: '',
+  command: ['x'],
+  advice: 'name another by the option python or venv',
+}
 
 test.each([
   ['spawn x EACCES', 'init-failed', 'the option python or venv'],
@@ -12,14 +20,17 @@ test.each([
   ['spawn x ENOMEM', 'overloaded', 'ulimit -v'],
   ['spawn E2BIG', 'too-large', 'process.env'],
 ])('a program that cannot be run: %s is %s', (message, code, advice) => {
-  const why = unrunnable('x', false, message)
+  const why = unrunnable(start, false, message)
   expect(why.code).toBe(code)
   expect(why.message).toContain(`'x' cannot be run: ${message}`)
   expect(why.message).toContain(advice)
 })
 
 test('a program that is missing is not found', () => {
-  expect(unrunnable('x', true, 'spawn x ENOENT')).toMatchObject({ code: 'not-found' })
+  expect(unrunnable(start, true, 'spawn x ENOENT')).toEqual({
+    code: 'not-found',
+    message: `there is no program 'x': ${start.advice}`,
+  })
 })
 
 test('a shared guest that cannot be reached says why', () => {

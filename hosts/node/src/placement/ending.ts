@@ -2,6 +2,7 @@
 // How processes end, in words.
 import type { GuestExit, PolyloopErrorCode } from '../common/errors.ts'
 import { refusalOf } from '../common/reasons.ts'
+import type { GuestStart } from '../guests/start.ts'
 
 /** Milliseconds after which a process that cannot be ended (it runs a program of another user) is given up. */
 export const unkillableAfter = 10_000
@@ -16,8 +17,7 @@ export interface Refusal {
 }
 
 /** The code and the message for a program that cannot be run. */
-export function unrunnable(program: string, isMissing: boolean, message: string): Refusal {
-  const advice = 'correct the path, or the option python or venv'
+export function unrunnable({ command: [program], advice }: GuestStart, isMissing: boolean, message: string): Refusal {
   if (isMissing) return { code: 'not-found', message: `there is no program '${program}': ${advice}` }
   const what = `'${program}' cannot be run: ${message}`
   const refusal = refusalOf(message)

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { PolyloopErrorCode } from '../common/errors.ts'
 import { lines, streamsEnd } from '../common/lines.ts'
 import { toPolyloop } from '../common/reasons.ts'
+import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
 import { Guarded, type GuardNews, howOf } from '../native/guarded-process.ts'
 import { hold, release } from '../native/keep-alive.ts'
@@ -20,7 +21,7 @@ const lastLineLength = 500
 /** The process of one guest of one host, whose guard this host has started. */
 export class OwnProcess implements GuestProcess {
   readonly #id: number
-  readonly #command: readonly [string, ...string[]]
+  readonly #guest: GuestStart
   readonly #drainTimeout: number
   readonly #printer: Printer
   readonly #tell: OnInstanceEvent
@@ -31,15 +32,9 @@ export class OwnProcess implements GuestProcess {
   #killing: NodeJS.Timeout | undefined
   #over = false
 
-  constructor(
-    id: number,
-    command: readonly [string, ...string[]],
-    drainTimeout: number,
-    printer: Printer,
-    tell: OnInstanceEvent,
-  ) {
+  constructor(id: number, guest: GuestStart, drainTimeout: number, printer: Printer, tell: OnInstanceEvent) {
     this.#id = id
-    this.#command = command
+    this.#guest = guest
     this.#drainTimeout = drainTimeout
     this.#printer = printer
     this.#tell = tell
@@ -48,7 +43,7 @@ export class OwnProcess implements GuestProcess {
   begin(): void {
     const files = JSON.parse(native.childDescriptors(this.#id)) as number[]
     try {
-      this.#watch(new Guarded(this.#command, [...files, 'socket'], (news) => this.#heard(news)))
+      this.#watch(new Guarded(this.#guest.command, [...files, 'socket'], (news) => this.#heard(news)))
     } catch (error) {
       // Told later, as what fails later is.
       process.nextTick(() => this.#refused(toPolyloop(error, 'the process of the guest cannot be started')))
@@ -65,7 +60,7 @@ export class OwnProcess implements GuestProcess {
 
   #heard(news: GuardNews): void {
     if (news.event === 'exit') void this.#exited(news.code, news.signal)
-    else if (news.event === 'unrunnable') this.#refused(unrunnable(this.#command[0], news.missing, news.message))
+    else if (news.event === 'unrunnable') this.#refused(unrunnable(this.#guest, news.missing, news.message))
     else {
       this.pid = news.pid
       this.#tell({ type: 'reached' })

@@ -11,7 +11,7 @@ import type { InstanceEvent, OnInstanceEvent, Placement } from './placement.ts'
 /** Milliseconds in which a process must have greeted: a program that is something else never does. */
 const greetingWithin = 20_000
 
-const strange = `it does not speak as a guest's process does: is it the interpreter that was meant?`
+const strange = "it does not speak as a guest's process does"
 
 /** The process that a guest runs in: one of its own, or one that serves other hosts, too. */
 export interface GuestProcess {
@@ -233,7 +233,9 @@ export class ProcessPlacement implements Placement {
     const why = reason instanceof Error ? `: ${reason.message}` : ''
     const last = exit.lines.length === 0 ? '' : `; it wrote last:\n${exit.lines.join('\n')}`
     const process = this.pid === undefined ? 'its process' : `its process ${this.pid}`
-    const message = `${process} ${how}${wasReady ? '' : ' while it started'}${why}${last}`
+    // A program that is something else may end before anybody wonders.
+    const advice = wasReady || this.#hasGreeted ? '' : `; ${this.#guest.advice}`
+    const message = `${process} ${how}${wasReady ? '' : ' while it started'}${why}${last}${advice}`
     const code = wasReady ? 'guest-crashed' : 'init-failed'
     const error = isSaid(reason)
       ? PolyloopError.fromGuest(code, reason, wasReady ? undefined : 0)

@@ -51,7 +51,7 @@ export class SharedProcess implements GuestProcess {
   pid: number | undefined
   readonly #id: number
   readonly #name: string
-  readonly #command: readonly [string, ...string[]]
+  readonly #guest: GuestStart
   readonly #drainTimeout: number
   /** Whether this host is to hear whether it is the one to act on changes of the code. One instance tells it of all. */
   readonly #watches: boolean
@@ -79,7 +79,7 @@ export class SharedProcess implements GuestProcess {
   ) {
     this.#id = id
     this.#name = shareName(guest, settings, index)
-    this.#command = guest.command
+    this.#guest = guest
     this.#drainTimeout = settings.drainTimeout
     this.#watches = settings.hotReload && index === 0
     this.#printer = printer
@@ -100,7 +100,7 @@ export class SharedProcess implements GuestProcess {
       isFresh: this.#isFresh,
       broker: nativeFile('polyloop-guest-process'),
       drainTimeout: this.#drainTimeout,
-      command: this.#command,
+      command: this.#guest.command,
       // As a process that this thread starts would have it.
       environment: { ...process.env },
     }
@@ -172,7 +172,7 @@ export class SharedProcess implements GuestProcess {
   }
 
   #refused({ missing, message }: { missing?: boolean; message: string }): void {
-    this.#refuse(missing === undefined ? unreachable(message) : unrunnable(this.#command[0], missing, message))
+    this.#refuse(missing === undefined ? unreachable(message) : unrunnable(this.#guest, missing, message))
   }
 
   #refuse({ code, message }: Refusal): void {

@@ -4,7 +4,7 @@ import { PolyloopError } from '../common/errors.ts'
 import { differences, type LoadOptions, type Settings, settle } from '../common/options.ts'
 import { toPolyloop } from '../common/reasons.ts'
 import { type Locator, parseLocator } from '../guests/locator.ts'
-import { prepare } from '../guests/prepare.ts'
+import { prepare, usualPlacement } from '../guests/prepare.ts'
 import { keepFromExit, unloadBeforeExit } from '../instances/exit-hook.ts'
 import { loadTracing } from '../observe/tracing.ts'
 import { type Runtime, toHandle, type Untyped } from './handle.ts'
@@ -22,7 +22,7 @@ import { RuntimeCore } from './runtime.ts'
  */
 export async function load<T = Untyped>(locator: string, options: LoadOptions = {}): Promise<Runtime<T>> {
   const parsed = parseLocator(locator)
-  const settings = settle(options)
+  const settings = settle(options, usualPlacement(parsed))
   const key = `${parsed.key}\n${settings.config}`
   for (let known = find(key); known !== undefined; known = find(key)) {
     if (known.core.open)

@@ -25,8 +25,10 @@ const guests = [rust, python('basic')].flatMap((locator) =>
   ['thread', 'process'].map((placement) => ({ locator, placement })),
 )
 
-test.each(guests)('of which each has called $locator ($placement) end with the program', async ({ locator, placement }) => {
-  const source = `
+test.each(guests)(
+  'of which each has called $locator ($placement) end with the program',
+  async ({ locator, placement }) => {
+    const source = `
     const loads = []
     for (const path of ${copies}) loads.push((await import(path)).load)
     const guests = await Promise.all(loads.map((load) => load('${locator}', { placement: '${placement}' })))
@@ -37,7 +39,8 @@ test.each(guests)('of which each has called $locator ($placement) end with the p
     await first.unload()
     say(others.length)
   `
-  const { code, signal, stdout, stderr } = await script(source)
-  expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' })
-  expect(stdout.trim().split('\n').at(-1)).toBe('2')
-})
+    const { code, signal, stdout, stderr } = await script(source)
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' })
+    expect(stdout.trim().split('\n').at(-1)).toBe('2')
+  },
+)

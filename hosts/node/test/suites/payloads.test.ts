@@ -69,6 +69,21 @@ describe('every kind of bytes is sent as the bytes it views', () => {
   }
 })
 
+describe.each(['thread', 'process'] as const)('bytes that the caller changes before the answer, %s', (placement) => {
+  test.each([1, 4096, 4097, mib])('%i of them', async (length) => {
+    const guest = await loadRust({ placement })
+    const bytes = pattern(length)
+    const sent = Buffer.from(bytes)
+    const keeping = guest.keep(bytes)
+    bytes.fill(9)
+    await keeping
+    // docs/guide/calls.md says which of the two.
+    const isLent = placement === 'thread' && length > 4096
+    expect(same(await guest.kept(), isLent ? bytes : sent)).toBe(true)
+    await guest.unload()
+  })
+})
+
 describe('a resizable ArrayBuffer', () => {
   type Resizable = ArrayBuffer & { resize(length: number): void }
   const make = (length: number): Resizable =>

@@ -3,6 +3,7 @@
 import { chmodSync, existsSync, mkdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { load } from '../../src/runtime/load.ts'
 import { rejection, until } from '../support/calls.ts'
 import { cGuests, emptyVenv, temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
@@ -34,6 +35,16 @@ describe('a guest in a process of its own', () => {
     }
     await until(() => descriptors().length <= before.length)
     expect(descriptors()).toEqual(before)
+  })
+
+  test('is what Python has if nothing else is said; Rust lives on threads', async () => {
+    const [own, threads] = [await load(lives, { config: 'usual' }), await load(rust, { config: 'usual' })]
+    const pids = [own, threads].map((guest) => guest.stats().instances[0]?.pid)
+    expect(pids).toEqual([await own.call('pid'), undefined])
+    expect(pids[0]).not.toBe(process.pid)
+    const here = await load(lives, { config: 'here', placement: 'thread' })
+    expect(await here.call('pid')).toBe(process.pid)
+    await Promise.all([own, threads, here].map((guest) => guest.unload()))
   })
 
   test('is one of several, each with a process', async () => {
@@ -242,7 +253,7 @@ describe('a process that cannot be had', () => {
 
   test('a program that runs and never greets: init-failed, and it is ended', async () => {
     const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
-    await rejection(load, 'init-failed', 'is it the interpreter that was meant')
+    await rejection(load, 'init-failed', 'does not speak as', 'the option python or venv')
     await until(() => childrenOf(process.pid).length === 0)
   })
 

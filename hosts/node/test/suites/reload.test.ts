@@ -134,8 +134,12 @@ test('a module that a guest in a process of its own imports is its code, too', a
 })
 
 test('a module by its name is refused on threads, which share it, and reloaded in a process', async () => {
-  await rejection(load('python:json', { hotReload: true }), 'invalid-argument', "set placement to 'process'")
-  const shared = await load('python:colorsys')
+  await rejection(
+    load('python:json', { placement: 'thread', hotReload: true }),
+    'invalid-argument',
+    "set placement to 'process'",
+  )
+  const shared = await load('python:colorsys', { placement: 'thread' })
   await rejection(shared.reload(), 'invalid-argument', 'name its file')
   const own = await load('python:colorsys', { placement: 'process', config: { own: true } })
   await own.reload()

@@ -154,11 +154,11 @@ describe('a start that hangs', () => {
     const pipe = new Pipe().make()
     const hangs = write(temporaryFolder(), 'hangs.py', `open(${JSON.stringify(pipe.path)}).read()\n`)
     const reads = write(temporaryFolder(), 'reads.py', 'def read(path):\n    return open(path).read()\n')
-    expect(await said(`say(await outcome(load('python:${hangs}', { timeout: 2000 })))`)).toEqual([
+    expect(await said(`say(await outcome(load('python:${hangs}', { placement: 'thread', timeout: 2000 })))`)).toEqual([
       ['rejected', 'deadline', expect.stringContaining('2000 ms')],
     ])
     const source = `
-      const guest = await load('python:${reads}')
+      const guest = await load('python:${reads}', { placement: 'thread' })
       const call = outcome(guest.read(${JSON.stringify(pipe.path)}))
       say((await outcome(guest.unload({ timeout: 100 })))[1])
       say((await call)[1])`
@@ -240,14 +240,14 @@ describe('an unload', () => {
   test('with a timeout settles on threads, too, and the guest ends when it returns', async () => {
     const pipe = new Pipe().make()
     const file = write(temporaryFolder(), 'reads.py', 'def read(path):\n    return open(path).read()\n')
-    const guest = await load(`python:${file}`)
+    const guest = await load(`python:${file}`, { placement: 'thread' })
     const call = guest.call('read', pipe.path)
     call.catch(() => {})
     const release = await pipe.read()
     await rejection(guest.unload({ timeout: 50 }), 'deadline', 'threads cannot be ended')
     await rejection(call, 'unloaded')
     release()
-    const again = await load(`python:${file}`)
+    const again = await load(`python:${file}`, { placement: 'thread' })
     await again.unload()
   })
 

@@ -43,7 +43,9 @@ impl Copies {
         };
         check(status, NAME)?;
         if kind != sys::TypedarrayType::uint32_array || length == 0 {
-            return Err(format!("{NAME} of the global object is not what a copy of polyloop has put there").into());
+            return Err(
+                format!("{NAME} of the global object is not what a copy of polyloop has put there").into()
+            );
         }
         let copies = Self { env, count: count.cast(), reference: napi::reference(env, array)? };
         // SAFETY: the word lives as long as the reference, and belongs to this thread.
@@ -69,22 +71,26 @@ impl Copies {
 
 /// The array of this environment, which the first of its hubs makes.
 fn shared_array(env: napi_env) -> Result<napi_value> {
-    // SAFETY: here and below, env is live and the values are of this scope.
+    // SAFETY: env is live.
     let global = value("the global object", |out| unsafe { sys::napi_get_global(env, out) })?;
-    let symbol = value(NAME, |out| unsafe {
-        sys::node_api_symbol_for(env, NAME.as_ptr().cast(), NAME.len().cast_signed(), out)
+    let symbol = value(NAME, |out| {
+        // SAFETY: env is live, and the name valid for the call.
+        unsafe { sys::node_api_symbol_for(env, NAME.as_ptr().cast(), NAME.len().cast_signed(), out) }
     })?;
     let mut is_there = false;
+    // SAFETY: env and the values are live.
     check(unsafe { sys::napi_has_property(env, global, symbol, &raw mut is_there) }, NAME)?;
     if is_there {
+        // SAFETY: as above.
         return value(NAME, |out| unsafe { sys::napi_get_property(env, global, symbol, out) });
     }
-    let bytes = size_of::<u32>();
-    let memory = value("memory", |out| unsafe {
-        sys::napi_create_arraybuffer(env, bytes, ptr::null_mut(), out)
+    let memory = value("memory", |out| {
+        // SAFETY: env is live; where the memory lies is asked for later.
+        unsafe { sys::napi_create_arraybuffer(env, size_of::<u32>(), ptr::null_mut(), out) }
     })?;
-    let array = value(NAME, |out| unsafe {
-        sys::napi_create_typedarray(env, sys::TypedarrayType::uint32_array, 1, memory, 0, out)
+    let array = value(NAME, |out| {
+        // SAFETY: the memory has room for one word.
+        unsafe { sys::napi_create_typedarray(env, sys::TypedarrayType::uint32_array, 1, memory, 0, out) }
     })?;
     let property = sys::napi_property_descriptor {
         utf8name: ptr::null(),
@@ -97,6 +103,7 @@ fn shared_array(env: napi_env) -> Result<napi_value> {
         attributes: sys::PropertyAttributes::default,
         data: ptr::null_mut(),
     };
+    // SAFETY: env and the values are live, and so is the one property.
     check(unsafe { sys::napi_define_properties(env, global, 1, &raw const property) }, NAME)?;
     Ok(array)
 }

@@ -2,19 +2,14 @@
 // Programs that end in one way or another. The second argument is the guest's locator.
 import { readdirSync, readFileSync } from 'node:fs'
 import { isMainThread, Worker } from 'node:worker_threads'
-import { type LoadOptions, load as loadAnywhere, type Runtime, type Untyped } from 'polyloop'
-import { placement, play, sleep, tell, until } from './support.ts'
+import type { Runtime } from 'polyloop'
+import { load, play, sleep, tell, until } from './support.ts'
 
 const locator = process.argv[3] ?? ''
 interface Fixture {
   handle(bytes: Uint8Array): Buffer
   sleep_ms(ms: number): number
   log_lines(count: number): void
-}
-
-/** Loads a guest where the test wants it. */
-function load<T = Untyped>(where: string, options: LoadOptions = {}): Promise<Runtime<T>> {
-  return loadAnywhere<T>(where, { placement, ...options })
 }
 
 const forever = 1_000_000_000

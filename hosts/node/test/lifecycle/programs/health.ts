@@ -3,9 +3,9 @@
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { load, type Runtime } from 'polyloop'
+import type { Runtime } from 'polyloop'
 import { ownGuest, pythonGuest, rustGuest } from '../paths.ts'
-import { play, sleep, tell, until } from './support.ts'
+import { load, play, sleep, tell, until } from './support.ts'
 
 const request = Buffer.alloc(512, 'x')
 const locators = { rust: rustGuest, python: pythonGuest }

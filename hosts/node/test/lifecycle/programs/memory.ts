@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory, threads and files: bounded while calls go on, given back when a guest is unloaded. Also: what is idle sleeps.
 import { readdirSync, readFileSync } from 'node:fs'
-import { load } from 'polyloop'
 import { ownGuest, pythonGuest, rustGuest } from '../paths.ts'
-import { collect, files, flood, mapped, play, rss, sleep, tell, threads, until } from './support.ts'
+import { collect, files, flood, load, mapped, play, rss, sleep, tell, threads, until } from './support.ts'
 
 interface Fixture {
   fill(count: number): Buffer

@@ -3,9 +3,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { load } from 'polyloop'
 import { ownGuest, pythonGuest, rustGuest } from '../paths.ts'
-import { play, sleep } from './support.ts'
+import { load, play, sleep } from './support.ts'
 
 interface Own {
   print_from_threads(threads: number, lines: number): void

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker whose guests print just before it ends.
-import { load } from 'polyloop'
 import { ownGuest, rustGuest } from '../paths.ts'
+import { load } from './support.ts'
 
 const own = await load<{ print_both(number: number): void }>(ownGuest)
 const rust = await load<{ log_lines(count: number): void }>(rustGuest)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Spinning, and doing without. Arguments: scenario, locator, 'spin' or not.
 import { accessSync } from 'node:fs'
-import { load } from 'polyloop'
-import { flood, play, tell } from './support.ts'
+import { flood, load, play, tell } from './support.ts'
 
 const [, , , locator = '', spin] = process.argv
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the programs of these tests share.
 import { readdirSync, readFileSync } from 'node:fs'
+import { type LoadOptions, load as loadAnywhere, type Runtime, type Untyped } from 'polyloop'
 
 /** Runs the scenario that the first argument names, as the top level of the program does it. */
 export async function play(scenarios: Readonly<Record<string, () => unknown>>): Promise<void> {
@@ -12,6 +13,11 @@ export async function play(scenarios: Readonly<Record<string, () => unknown>>): 
 
 /** Where the guests of this program live, as its test has it. */
 export const placement: 'thread' | 'process' = process.env.POLYLOOP_TEST_PLACEMENT === 'process' ? 'process' : 'thread'
+
+/** Loads a guest where the test wants it: on threads, whatever its language has by default. */
+export function load<T = Untyped>(locator: string, options: LoadOptions = {}): Promise<Runtime<T>> {
+  return loadAnywhere<T>(locator, { placement, ...options })
+}
 
 /** Prints what the test wants to know: the program's last line. */
 export function tell(value: unknown): void {

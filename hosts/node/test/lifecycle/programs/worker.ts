@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What runs in the workers of workers.ts.
 import { parentPort, workerData } from 'node:worker_threads'
-import { load } from 'polyloop'
+import { load } from './support.ts'
 
 /** What a worker is to do. */
 export interface Job {

@@ -2,9 +2,8 @@
 // Workers with runtimes of their own, and how they end. The second argument is the guest's locator.
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import { load } from 'polyloop'
 import { ownGuest, pythonGuest, rustGuest } from '../paths.ts'
-import { collect, flood, mapped, play, rss, sleep, tell, threads, until } from './support.ts'
+import { collect, flood, load, mapped, play, rss, sleep, tell, threads, until } from './support.ts'
 import type { Job, Said } from './worker.ts'
 
 const locator = process.argv[3] ?? ''
