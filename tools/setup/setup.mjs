@@ -60,9 +60,12 @@ function cargo() {
     if (!existsSync(built)) throw new Missing(`cargo did not build ${from}`)
     replace(built, join(native, to))
   }
-  for (const name of ['probe', 'process']) {
-    replace(join(root, 'guests', 'python', 'kit', 'polyloop', `_${name}.py`), join(native, `python_${name}.py`))
-  }
+  const kit = join(root, 'guests', 'python', 'kit', 'polyloop')
+  for (const name of ['probe', 'process']) replace(join(kit, `_${name}.py`), join(native, `python_${name}.py`))
+  // What a guest may import, for the child processes of a guest, which have no loader.
+  const importable = join(native, 'python', 'polyloop')
+  mkdirSync(importable, { recursive: true })
+  for (const name of ['__init__.py', '_call.py']) replace(join(kit, name), join(importable, name))
 }
 
 /** Copies by rename: a running process may have the old file mapped, and would crash if it changed under it. */

@@ -155,7 +155,8 @@ impl Broker {
             }
         }
         sources.hear_hosts(&self.hosts);
-        sources.wait(self.state.deadline().into_iter().chain(self.listener.deadline()).min())
+        let deadlines = [self.state.deadline(), self.listener.deadline(), self.guest.deadline()];
+        sources.wait(deadlines.into_iter().flatten().min())
     }
 
     fn serve(&mut self, source: Source, flags: PollFlags) {
@@ -250,7 +251,8 @@ impl Broker {
 
     /// The guest's process says which host it cannot serve.
     fn hear_guest(&mut self) {
-        let Some(refusal) = self.guest.hear() else { return };
+        // One that is to end has its time for that.
+        let Some(refusal) = self.guest.hear(matches!(self.state, State::Serving)) else { return };
         if let Some(host) = self.hosts.iter_mut().find(|host| host.number == refusal.number) {
             host.refuse(&refusal.why);
         }
@@ -364,6 +366,7 @@ impl Broker {
 
     /// Ends what has had its time.
     fn expire(&mut self) {
+        self.guest.expire();
         if self.state.deadline().is_none_or(|at| at > Instant::now()) {
             return;
         }
@@ -387,9 +390,10 @@ impl Broker {
             return;
         }
         self.state = State::Told;
-        let lines = self.outputs.last();
-        let line =
-            json!({ "event": "exit", "code": status.code(), "signal": status.signal(), "lines": lines });
+        let line = json!({
+            "event": "exit", "code": status.code(), "signal": status.signal(), "lines": self.outputs.last(),
+            "hungUp": self.guest.has_hung_up(),
+        });
         self.hosts.iter_mut().for_each(Host::end_output);
         self.tell(&line);
     }

@@ -40,9 +40,9 @@ use nix::{
 use polyloop_process::kill_children;
 use serde::{Deserialize, Serialize};
 
-/// What the kernel sends when the thread that has started the guard ends, and nobody sends to all the processes of a
-/// service. Other signals are for whom that thread belongs to to act on.
-const HOST_ENDS: Signal = Signal::SIGPWR;
+/// What the kernel sends, in the host's name, when the thread that has started the guard ends: the one signal by which
+/// a guard that somebody has stopped goes on. Of others it says nothing, and other signals are for the host to act on.
+const HOST_ENDS: Signal = Signal::SIGCONT;
 
 /// How long the end of what was killed may take before the process's own end is told.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -71,6 +71,7 @@ pub fn run(command: &[OsString]) -> io::Result<()> {
     let line = UnixStream::from(unsafe { OwnedFd::from_raw_fd(0) });
     // What was started before the guard is told of by signals, and none of them ends it.
     SigSet::all().thread_block()?;
+    let host = Pid::parent();
     let mut heard = SigSet::from(Signal::SIGCHLD);
     heard.add(HOST_ENDS);
     let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -85,7 +86,7 @@ pub fn run(command: &[OsString]) -> io::Result<()> {
     };
     // Who hears it may be gone: then the process is killed next.
     let _ = say(&line, &Said::Started { pid: process.as_raw().cast_unsigned() });
-    let mut guard = Guard { process, line, signals, status: None };
+    let mut guard = Guard { process, host, line, signals, status: None };
     let_go();
     guard.watch();
     guard.clear();
@@ -138,6 +139,8 @@ fn inherited() -> Vec<RawFd> {
 
 struct Guard {
     process: Pid,
+    /// The process that has started the guard.
+    host: Pid,
     line: UnixStream,
     signals: SignalFd,
     /// How the process has ended.
@@ -182,7 +185,8 @@ impl Guard {
     fn take_signals(&self) -> bool {
         let mut is_over = false;
         while let Ok(Some(signal)) = self.signals.read_signal() {
-            is_over |= signal.ssi_signo == HOST_ENDS as u32;
+            let from = Pid::from_raw(signal.ssi_pid.cast_signed());
+            is_over |= signal.ssi_signo == HOST_ENDS as u32 && from == self.host;
         }
         is_over
     }

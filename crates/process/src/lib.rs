@@ -7,4 +7,4 @@ mod start;
 mod table;
 
 pub use remains::kill_children;
-pub use start::{kill, start};
+pub use start::{kill, resume, start, wait};

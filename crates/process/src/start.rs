@@ -5,7 +5,7 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
@@ -27,15 +27,34 @@ const STACK: usize = 128 << 10;
 /// The processes that were started and are not reaped yet: their numbers are theirs.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
+/// One of them is gone.
+static GONE: Condvar = Condvar::new();
+
 fn running() -> MutexGuard<'static, Vec<Pid>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Kills a process that was started here, if it has not ended.
 pub fn kill(pid: u32) {
+    send(pid, Signal::SIGKILL);
+}
+
+/// Has a process that was started here go on, if somebody has stopped it.
+pub fn resume(pid: u32) {
+    send(pid, Signal::SIGCONT);
+}
+
+/// Waits until a process that was started here has ended, and is reaped with what was to be killed of its session.
+pub fn wait(pid: u32) {
+    let pid = Pid::from_raw(pid.cast_signed());
+    let gone = GONE.wait_while(running(), |running| running.contains(&pid));
+    drop(gone.unwrap_or_else(PoisonError::into_inner));
+}
+
+fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed());
     if running().contains(&pid) {
-        let _ = signal::kill(pid, Signal::SIGKILL);
+        let _ = signal::kill(pid, signal);
     }
 }
 
@@ -125,6 +144,7 @@ fn reap(pid: Pid) {
     running.retain(|other| *other != pid);
     // It has ended, so that this does not wait.
     let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+    GONE.notify_all();
 }
 
 #[cfg(test)]
@@ -177,7 +197,8 @@ mod tests {
         let left = Pid::from_raw(line(&mut out).parse().unwrap());
         assert!(Entry::of(left).is_some_and(|entry| entry.session == pid));
         kill(pid.as_raw().cast_unsigned());
-        await_end(pid);
+        wait(pid.as_raw().cast_unsigned());
+        assert_eq!(Entry::of(pid), None);
         // Nobody holds the pipe any more.
         assert_eq!(out.read(&mut [0]).unwrap(), 0);
     }

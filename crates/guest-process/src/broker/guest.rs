@@ -11,7 +11,7 @@ use std::{
         unix::{ffi::OsStrExt, ffi::OsStringExt, net::UnixStream, process::ExitStatusExt},
     },
     process::ExitStatus,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use polyloop_connection::packet;
@@ -19,6 +19,12 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::output::Output;
 use crate::{descriptors::REFUSAL, guard::Said};
+
+/// How long after it has hung up the end of a process is told; one that lives on hears nobody any more.
+const ENDS_AFTER_HANG_UP: Duration = Duration::from_secs(2);
+
+/// How long a guard that is asked to end its process may take; one that cannot run never does.
+const GUARD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A host that the guest's process cannot serve.
 pub struct Refusal {
@@ -44,6 +50,20 @@ pub struct Guest {
     /// Whether the other end of that is open.
     speaks: bool,
     guard: BufReader<UnixStream>,
+    guard_pid: u32,
+    /// What is done when, if the process has not ended by then.
+    overdue: Option<(Instant, Overdue)>,
+    /// Whether the process has hung up, and was to be killed for that.
+    has_hung_up: bool,
+}
+
+/// What is done to a process that should have ended.
+#[derive(Clone, Copy)]
+enum Overdue {
+    /// It has hung up, and lives on: it is killed.
+    Process,
+    /// Its guard was to kill it, and cannot: the guard is killed, and takes it along.
+    Guard,
 }
 
 impl Guest {
@@ -56,7 +76,8 @@ impl Guest {
         let (stdout, out) = io::pipe()?;
         let (stderr, err) = io::pipe()?;
         let since = SystemTime::now();
-        start_guard(command, &[near.as_fd(), out.as_fd(), err.as_fd(), far.as_fd(), parking])?;
+        let guard_pid =
+            start_guard(command, &[near.as_fd(), out.as_fd(), err.as_fd(), far.as_fd(), parking])?;
         drop((near, out, err, far));
         let mut guard = BufReader::new(guard);
         let pid = match said(&mut guard)? {
@@ -68,7 +89,9 @@ impl Guest {
             Said::Exit { .. } => return Err(io::Error::other("its guard has ended")),
         };
         let outputs = [Output::new("stdout", stdout.into()), Output::new("stderr", stderr.into())];
-        Ok((Self { since, pid, packets, speaks: true, guard }, outputs))
+        let guest =
+            Self { since, pid, packets, speaks: true, guard, guard_pid, overdue: None, has_hung_up: false };
+        Ok((guest, outputs))
     }
 
     pub fn pid(&self) -> u32 {
@@ -98,8 +121,9 @@ impl Guest {
         self.speaks.then(|| self.packets.as_fd())
     }
 
-    /// What the process says, if it does.
-    pub fn hear(&mut self) -> Option<Refusal> {
+    /// What the process says, if it does. One that hangs up while it `is_to_serve` is killed if its end is not told next: it
+    /// hears nobody any more.
+    pub fn hear(&mut self, is_to_serve: bool) -> Option<Refusal> {
         let mut text = [0; REFUSAL];
         let received = packet::receive(&self.packets, &mut text);
         match received {
@@ -108,29 +132,63 @@ impl Guest {
             // It has closed its end, or has ended.
             _ => {
                 self.speaks = false;
+                if is_to_serve {
+                    self.overdue.get_or_insert((Instant::now() + ENDS_AFTER_HANG_UP, Overdue::Process));
+                }
                 None
             }
         }
     }
 
-    /// Has the guest end.
+    /// Has the guest end, within a time that the caller bounds.
     pub fn finish(&self) -> io::Result<()> {
         packet::send(&self.packets, b"end", &[]).map(drop)
     }
 
     /// Ends the process, and what it has started.
-    pub fn kill(&self) {
+    pub fn kill(&mut self) {
         // A guard that has ended has done so.
         let _ = self.guard.get_ref().shutdown(Shutdown::Write);
+        polyloop_process::resume(self.guard_pid);
+        if !matches!(self.overdue, Some((_, Overdue::Guard))) {
+            self.overdue = Some((Instant::now() + GUARD_WITHIN, Overdue::Guard));
+        }
+    }
+
+    /// When the process should have ended, if anybody waits for that.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.overdue.map(|(at, _)| at)
+    }
+
+    /// Ends a process that should have ended.
+    pub fn expire(&mut self) {
+        match self.overdue {
+            Some((at, Overdue::Process)) if at <= Instant::now() => {
+                self.has_hung_up = true;
+                self.kill();
+            }
+            Some((at, Overdue::Guard)) if at <= Instant::now() => {
+                self.overdue = None;
+                polyloop_process::kill(self.guard_pid);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the process had hung up, and was to be killed for that.
+    pub fn has_hung_up(&self) -> bool {
+        self.has_hung_up
     }
 
     /// How the process has ended: as its guard says, with which it ends.
     pub fn reap(&mut self) -> ExitStatus {
-        let (code, signal) = match said(&mut self.guard) {
-            Ok(Said::Exit { code, signal }) => (code.unwrap_or(0), signal.unwrap_or(0)),
-            _ => (0, libc::SIGKILL),
-        };
-        ExitStatus::from_raw(code << 8 | signal)
+        self.overdue = None;
+        if let Ok(Said::Exit { code, signal }) = said(&mut self.guard) {
+            return ExitStatus::from_raw(code.unwrap_or(0) << 8 | signal.unwrap_or(0));
+        }
+        // The guard was killed: what is left of its session goes before this process may end.
+        polyloop_process::wait(self.guard_pid);
+        ExitStatus::from_raw(libc::SIGKILL)
     }
 }
 

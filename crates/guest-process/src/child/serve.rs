@@ -39,7 +39,16 @@ impl Host for Loop {
         let one = 1u64;
         // SAFETY: our own end of a pipe, and 8 bytes to read. A host is woken once for each time
         // that its loop sleeps.
-        unsafe { libc::write(self.bell.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+        let written =
+            unsafe { libc::write(self.bell.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+        if written < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EBADF) {
+            // Nothing would wake the host: its calls would hang.
+            eprintln!(
+                "polyloop: the guest has closed a descriptor that it has not opened (by os.closerange, say), and cannot be \
+                 served any more"
+            );
+            end_process();
+        }
     }
 
     fn event(&self, event: Event) {

@@ -28,6 +28,10 @@ def adopt(loader: dict[str, Any]) -> None:
     sys.argv = [loader.get("file") or loader.get("module") or ""]
     if not loader.get("running"):
         _resemble(loader["probe"])
+    if "kit" in loader:
+        # multiprocessing hands the path on to child processes, which import what this one has from the loader. At the
+        # end: what is installed goes first there.
+        sys.path.append(loader["kit"])
     _output.install()
     _fork.notice()
 

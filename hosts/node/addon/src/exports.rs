@@ -12,7 +12,7 @@ use std::ptr;
 use napi_sys::{self as sys, napi_callback_info, napi_env, napi_value};
 
 use self::{
-    child::{kill_process, start_process},
+    child::{kill_process, resume_process, start_process},
     connection::{
         act_on_control_ring, close, counts, create_connection, doorbell, let_go, ref_loop, remove_connection,
         start, take_log,
@@ -50,6 +50,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"letGo" => let_go,
         c"startProcess" => start_process,
         c"killProcess" => kill_process,
+        c"resumeProcess" => resume_process,
         c"childDescriptors" => child_descriptors,
         c"closeChildDescriptors" => close_child_descriptors,
         c"joinSharedGuest" => join_shared_guest,

@@ -34,7 +34,7 @@ export async function startPython(locator: Locator & { kind: 'python' }, setting
   const how = settings.placement === 'process' ? { running: true } : { probe: await probe(program) }
   return {
     library: nativeFile('libpolyloop_python.so'),
-    loader: JSON.stringify({ module, file, ...how }),
+    loader: JSON.stringify({ module, file, kit: nativeFile('python'), ...how }),
     command: [program, nativeFile('python_process.py'), nativeFile('libpolyloop_guest_process.so')],
     advice,
   }

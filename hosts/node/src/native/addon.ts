@@ -16,6 +16,7 @@ export interface BindingNative {
   letGo(id: number): void
   startProcess(options: string): string
   killProcess(pid: number): void
+  resumeProcess(pid: number): void
   childDescriptors(id: number): string
   closeChildDescriptors(id: number): void
   joinSharedGuest(id: number, wanted: string): void

@@ -26,7 +26,7 @@ export type GuardNews =
 /** Our own program, which guards processes, brokers guests and serves them. */
 const program = nativeFile('polyloop-guest-process')
 
-/** Milliseconds in which a guard that is asked to ends its process; one that somebody has stopped never does. */
+/** Milliseconds in which a guard that is asked to ends its process; one that cannot run never does. */
 const guardWithin = 2_000
 
 /**
@@ -112,6 +112,7 @@ export class Guarded {
   kill(): void {
     if (this.#state === 'over') return
     this.#line.end()
+    native.resumeProcess(this.#guard)
     this.#timer ??= setTimeout(() => native.killProcess(this.#guard), guardWithin).unref()
   }
 }

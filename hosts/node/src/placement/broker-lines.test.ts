@@ -6,18 +6,18 @@ import { describe, expect, test } from 'vitest'
 import { messages } from '../common/lines.ts'
 import { brokerNews, printedLine } from './broker-lines.ts'
 
-const exit = { event: 'exit', code: null, signal: 9, lines: ['last'] }
+const exit = { event: 'exit', code: null, signal: 9, hungUp: false, lines: ['last'] }
 
 describe('a line of a broker', () => {
   test.each([
-    [exit, { event: 'exit', exit: { code: null, signal: 'SIGKILL', lines: ['last'] } }],
+    [exit, { event: 'exit', exit: { code: null, signal: 'SIGKILL', lines: ['last'] }, hungUp: false }],
     [
       { ...exit, code: 7, signal: null },
-      { event: 'exit', exit: { code: 7, signal: null, lines: ['last'] } },
+      { event: 'exit', exit: { code: 7, signal: null, lines: ['last'] }, hungUp: false },
     ],
     [
-      { ...exit, signal: 99 },
-      { event: 'exit', exit: { code: null, signal: 'signal 99', lines: ['last'] } },
+      { ...exit, signal: 99, hungUp: true },
+      { event: 'exit', exit: { code: null, signal: 'signal 99', lines: ['last'] }, hungUp: true },
     ],
     [{ event: 'moved' }, { event: 'moved' }],
     [
@@ -54,10 +54,11 @@ describe('a line of a broker', () => {
     '{"event":"untaken"}',
     '{"event":"unserved","message":{}}',
     '{"event":"exit"}',
-    '{"event":"exit","code":"7","signal":null,"lines":[]}',
-    '{"event":"exit","code":7,"signal":[],"lines":[]}',
-    '{"event":"exit","code":7,"signal":null,"lines":["x",null]}',
-    '{"event":"exit","code":7,"signal":null,"lines":"x"}',
+    '{"event":"exit","code":"7","signal":null,"hungUp":false,"lines":[]}',
+    '{"event":"exit","code":7,"signal":[],"hungUp":false,"lines":[]}',
+    '{"event":"exit","code":7,"signal":null,"hungUp":1,"lines":[]}',
+    '{"event":"exit","code":7,"signal":null,"hungUp":false,"lines":["x",null]}',
+    '{"event":"exit","code":7,"signal":null,"hungUp":false,"lines":"x"}',
   ])('%s is none', (line) => {
     expect(brokerNews(line)).toBeUndefined()
   })

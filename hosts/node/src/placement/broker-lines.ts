@@ -8,8 +8,8 @@ import type { StreamName } from './printer.ts'
 
 /** News of the guest that a broker has. */
 export type BrokerNews =
-  /** The guest's process has ended. */
-  | { readonly event: 'exit'; readonly exit: GuestExit }
+  /** The guest's process has ended; `hungUp`: it had hung up, and was to be killed for that. */
+  | { readonly event: 'exit'; readonly exit: GuestExit; readonly hungUp: boolean }
   /** Others have put a newer guest in its place. */
   | { readonly event: 'moved' }
   /** This host is the one to act on changes of the code, which the guest has as of this time. */
@@ -53,9 +53,10 @@ export function printedLine(line: string): Printed | undefined {
   return isStream && typeof text === 'string' ? { stream, text } : undefined
 }
 
-function exitOf({ code, signal, lines }: ReturnType<typeof fieldsOf>): BrokerNews | undefined {
+function exitOf({ code, signal, hungUp, lines }: ReturnType<typeof fieldsOf>): BrokerNews | undefined {
   if (!isNumberOrNull(code) || !isNumberOrNull(signal) || !isTexts(lines)) return undefined
-  return { event: 'exit', exit: { code, signal: signalName(signal), lines } }
+  if (typeof hungUp !== 'boolean') return undefined
+  return { event: 'exit', exit: { code, signal: signalName(signal), lines }, hungUp }
 }
 
 function isNumberOrNull(value: unknown): value is number | null {

@@ -3,9 +3,24 @@
 import type { GuestExit, PolyloopErrorCode } from '../common/errors.ts'
 import { refusalOf } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
+import { howOf } from '../native/guarded-process.ts'
 
 /** Milliseconds after which a process that cannot be ended (it runs a program of another user) is given up. */
 export const unkillableAfter = 10_000
+
+/** Milliseconds in which the end of a process is told after it has hung up; one that lives on hears nobody any more. */
+export const endsAfterHangUp = 2_000
+
+/**
+ * How a process has ended, in words.
+ *
+ * @param hungUp - whether it had hung up, and was to be killed for that
+ */
+export function endOf(exit: GuestExit, hungUp: boolean): string {
+  // Otherwise it had died, and its guard was slow to say so.
+  if (!hungUp || exit.signal !== 'SIGKILL') return howOf(exit)
+  return `has hung up (it has closed descriptors that it has not opened, or runs another program) and ${howOf(exit)}`
+}
 
 /** How a process has ended of which nobody knows it. */
 export const unknownExit: GuestExit = { code: null, signal: null, lines: [] }

@@ -5,9 +5,9 @@ import { lines, streamsEnd } from '../common/lines.ts'
 import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
-import { Guarded, type GuardNews, howOf } from '../native/guarded-process.ts'
+import { Guarded, type GuardNews } from '../native/guarded-process.ts'
 import { hold, release } from '../native/keep-alive.ts'
-import { unkillableAfter, unrunnable } from './ending.ts'
+import { endOf, endsAfterHangUp, unkillableAfter, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
 import type { OnInstanceEvent } from './placement.ts'
 import type { Printer, StreamName } from './printer.ts'
@@ -30,6 +30,9 @@ export class OwnProcess implements GuestProcess {
   #guarded: Guarded | undefined
   #draining: NodeJS.Timeout | undefined
   #killing: NodeJS.Timeout | undefined
+  #hangingUp: NodeJS.Timeout | undefined
+  /** It has hung up, and was ended for that. */
+  #hasHungUp = false
   #over = false
 
   constructor(id: number, guest: GuestStart, drainTimeout: number, printer: Printer, tell: OnInstanceEvent) {
@@ -54,7 +57,9 @@ export class OwnProcess implements GuestProcess {
 
   #watch(guarded: Guarded): void {
     this.#guarded = guarded
-    hear(lifelineOf(guarded), (line) => this.#tell({ type: 'line', line }))
+    const lifeline = lifelineOf(guarded)
+    hear(lifeline, (line) => this.#tell({ type: 'line', line }))
+    lifeline.once('close', () => this.#hangsUp())
     for (const name of ['stdout', 'stderr'] as const) lines(guarded[name], (line) => this.#print(line, name))
   }
 
@@ -102,6 +107,20 @@ export class OwnProcess implements GuestProcess {
     this.kill()
   }
 
+  /** Its end is told next; if not, it hears nobody any more, or its guard does not say how it has ended. */
+  #hangsUp(): void {
+    if (this.#over) return
+    // A loop that was busy for so long reads what has come before it judges.
+    this.#hangingUp = setTimeout(() => setImmediate(() => this.#missEnd()), endsAfterHangUp).unref()
+  }
+
+  #missEnd(): void {
+    // One that is to end has its time for that.
+    if (this.#over || this.#draining !== undefined || this.#killing !== undefined) return
+    this.#hasHungUp = true
+    this.kill()
+  }
+
   #print(text: string, name: StreamName): Promise<void> | undefined {
     this.#last.push(text.trimEnd().slice(0, lastLineLength))
     if (this.#last.length > lastLines) this.#last.shift()
@@ -116,7 +135,7 @@ export class OwnProcess implements GuestProcess {
     await streamsEnd(streamsOf(this.#guarded))
     release(this)
     const exit = { code, signal, lines: this.#last }
-    this.#tell({ type: 'ended', how: howOf(exit), exit })
+    this.#tell({ type: 'ended', how: endOf(exit, this.#hasHungUp), exit })
   }
 
   /** There is no process. */
@@ -132,6 +151,7 @@ export class OwnProcess implements GuestProcess {
     this.#over = true
     clearTimeout(this.#draining)
     clearTimeout(this.#killing)
+    clearTimeout(this.#hangingUp)
   }
 }
 

@@ -7,11 +7,10 @@ import type { Settings } from '../common/options.ts'
 import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { type JoinEvent, native, nativeFile } from '../native/addon.ts'
-import { howOf } from '../native/guarded-process.ts'
 import { joinShared } from '../native/hub.ts'
 import { hold, release } from '../native/keep-alive.ts'
 import { brokerNews, printedLine } from './broker-lines.ts'
-import { type Refusal, unkillableAfter, unknownExit, unreachable, unrunnable } from './ending.ts'
+import { endOf, type Refusal, unkillableAfter, unknownExit, unreachable, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
 import type { OnInstanceEvent } from './placement.ts'
 import type { Printer } from './printer.ts'
@@ -185,7 +184,7 @@ export class SharedProcess implements GuestProcess {
     const news = brokerNews(line)
     switch (news?.event) {
       case 'exit':
-        void this.#exited(howOf(news.exit), news.exit)
+        void this.#exited(endOf(news.exit, news.hungUp), news.exit)
         break
       case 'moved':
         this.#tell({ type: 'moved' })

@@ -35,13 +35,23 @@ export interface Starting {
   abandonStart(error: PolyloopError): void
 }
 
+/** How long a caller waits for a start. */
+export interface Patience extends Pick<Settings, 'timeout' | 'signal'> {
+  /** From when on, as `performance.now()` has it: what had to end before counts, too. */
+  readonly since: number
+}
+
 /**
  * What a caller gets of a start: the outcome, or the caller's own timeout or signal. The last one to give the start up
  * ends it.
  *
  * @throws deadline, cancelled
  */
-export function startWithin<T>(start: Promise<T>, starting: Starting, { timeout, signal }: Settings): Promise<T> {
+export function startWithin<T>(
+  start: Promise<T>,
+  starting: Starting,
+  { timeout, signal, since }: Patience,
+): Promise<T> {
   starting.waiters++
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined
@@ -63,7 +73,7 @@ export function startWithin<T>(start: Promise<T>, starting: Starting, { timeout,
       const advice = 'its import or init takes longer, or hangs: give it more time, or see what it waits for'
       giveUp(new PolyloopError('deadline', `${starting.name} has not started within ${timeout} ms: ${advice}`))
     }
-    if (timeout > 0) timer = setTimeout(expire, timeout)
+    if (timeout > 0) timer = setTimeout(expire, Math.max(0, timeout - (performance.now() - since)))
     if (signal !== undefined) onAbort(signal, abort)
     start.finally(stop).then(resolve, reject)
   })

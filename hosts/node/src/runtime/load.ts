@@ -8,7 +8,7 @@ import { prepare, usualPlacement } from '../guests/prepare.ts'
 import { keepFromExit, unloadBeforeExit } from '../instances/exit-hook.ts'
 import { loadTracing } from '../observe/tracing.ts'
 import { type Runtime, toHandle, type Untyped } from './handle.ts'
-import { cancelled, startWithin } from './limits.ts'
+import { cancelled, type Patience, startWithin } from './limits.ts'
 import { add, find, type Loaded, remove } from './registry.ts'
 import { RuntimeCore } from './runtime.ts'
 
@@ -23,25 +23,26 @@ import { RuntimeCore } from './runtime.ts'
 export async function load<T = Untyped>(locator: string, options: LoadOptions = {}): Promise<Runtime<T>> {
   const parsed = parseLocator(locator)
   const settings = settle(options, usualPlacement(parsed))
+  const patience = { ...settings, since: performance.now() }
   const key = `${parsed.key}\n${settings.config}`
   for (let known = find(key); known !== undefined; known = find(key)) {
     if (known.core.open)
-      return startWithin(again(locator, known, settings), known.core, settings) as Promise<Runtime<T>>
-    await gone(known, settings)
+      return startWithin(again(locator, known, settings), known.core, patience) as Promise<Runtime<T>>
+    await gone(known, patience)
     remove(key, known.core)
   }
   const { signal } = settings
   if (signal !== undefined && isAborted(signal)) throw cancelled(locator, signal)
   const { runtime, core } = first(locator, parsed, key, settings)
-  return startWithin(runtime, core, settings) as Promise<Runtime<T>>
+  return startWithin(runtime, core, patience) as Promise<Runtime<T>>
 }
 
 /** It is being unloaded, or has died: the next one starts when it is gone. */
-async function gone({ core }: Loaded, settings: Settings): Promise<void> {
+async function gone({ core }: Loaded, patience: Patience): Promise<void> {
   // One on threads that does not end is gone from here when its unload has been given up.
   const ended = core.unload().catch(() => {})
   const waits = { name: core.name, waiters: 0, abandonStart: () => {} }
-  await startWithin(ended, waits, settings)
+  await startWithin(ended, waits, patience)
 }
 
 function again(locator: string, known: Loaded, settings: Settings): Promise<Runtime> {

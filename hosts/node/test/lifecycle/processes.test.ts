@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { describe, expect, test } from 'vitest'
 import { inRoot } from '../support/paths.ts'
-import { ended, isAlive } from '../support/processes.ts'
+import { ended, isAlive, parentOf } from '../support/processes.ts'
 import { ask } from './child.ts'
 import { pythonGuest, rustGuest } from './paths.ts'
 
@@ -44,6 +44,16 @@ describe.each(guests)('the process of a $language guest goes with its host', ({ 
       process.kill(child, 'SIGSTOP')
       process.kill(pid, 'SIGKILL')
     })
+  })
+
+  test('by SIGKILL, although the guard is stopped, which goes too', async () => {
+    let guard = 0
+    await host('lasts', guest, (pid, child) => {
+      guard = parentOf(child) as number
+      process.kill(guard, 'SIGSTOP')
+      process.kill(pid, 'SIGKILL')
+    })
+    await ended(guard)
   })
 
   test('by its natural end', async () => {

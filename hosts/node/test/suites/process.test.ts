@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readlinkSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { load } from '../../src/runtime/load.ts'
-import { rejection, until } from '../support/calls.ts'
+import { callAfterClosing, rejection, until } from '../support/calls.ts'
 import { cGuests, emptyVenv, temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
 import { childrenOf, descriptors, ended, groupOf, isAlive, parentOf, sessionOf } from '../support/processes.ts'
@@ -135,6 +135,34 @@ describe('a guest whose guard', () => {
     process.kill(guard, 'SIGSTOP')
     await guest.unload()
     await Promise.all([ended(pid), ended(guard)])
+  })
+})
+
+describe('a guest that hangs up', () => {
+  test('and lives on as another program is ended', async () => {
+    const guest = await start(lives, { restart: false })
+    const pid = guest.pid()
+    const call = after(2_000, () => guest.call('become_another_program'))
+    const error = await rejection(call, 'guest-crashed', 'has hung up', 'runs another program', 'SIGKILL')
+    expect(error.exit?.signal).toBe('SIGKILL')
+    await ended(pid)
+    await guest.unload()
+  })
+
+  test('by closing what it has not opened ends, and says so', async () => {
+    const guest = await start(lives, { restart: false, spin: false })
+    await rejection(callAfterClosing(guest), 'guest-crashed', 'SIGKILL', 'closed a descriptor')
+    await guest.unload()
+  })
+
+  test('because it has died, while its guard is stopped, says how it has died', async () => {
+    const guest = await start(lives, { restart: false })
+    const guard = parentOf(guest.pid()) as number
+    process.kill(guard, 'SIGSTOP')
+    const call = after(2_000, () => guest.call('kill', 11))
+    await rejection(call, 'guest-crashed', 'was killed by SIGSEGV')
+    await ended(guard)
+    await guest.unload()
   })
 })
 

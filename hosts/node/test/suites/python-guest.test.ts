@@ -123,6 +123,34 @@ test('a guest that stops its asyncio loop has crashed, with advice, and can be l
   expect(await fresh.echo_async('alive')).toBe('alive')
 })
 
+test.each(['spawn', 'forkserver'])('child processes of multiprocessing have the kit: %s', async (method) => {
+  const source = `
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import forkserver, resource_tracker
+
+import polyloop
+
+def _double(number):
+    if number < 0:
+        raise polyloop.Error('too small', code='small')
+    return [number * 2, polyloop.cancelled()]
+
+def in_child(number):
+    with ProcessPoolExecutor(1, multiprocessing.get_context('${method}')) as pool:
+        return pool.submit(_double, number).result()
+
+def clear():
+    forkserver._forkserver._stop()
+    resource_tracker._resource_tracker._stop()
+`
+  await using parent = await load(`python:${write(folder, `${method}.py`, source)}`, { placement })
+  expect(await parent.call('in_child', 4)).toEqual([8, false])
+  const error = await rejection(parent.call('in_child', -1), 'guest-error', 'too small')
+  expect(error.guest?.code).toBe('small')
+  await parent.call('clear')
+})
+
 test('functions with the names of what a runtime has are reached by call', async () => {
   const names = ['call', 'send', 'stats', 'unload', 'methods', 'info', 'then', 'toJSON', 'constructor', 'inspect']
   const source = names.map((name) => `def ${name}(): return "${name}"\n`).join('')

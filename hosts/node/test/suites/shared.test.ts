@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { LoadOptions } from '../../src/common/options.ts'
 import { runtimes } from '../../src/runtime/registry.ts'
-import { rejection, until } from '../support/calls.ts'
+import { callAfterClosing, rejection, until } from '../support/calls.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
 import { python, rust } from '../support/paths.ts'
 import { brokerOf, childrenOf, descriptors, ended, isAlive, parentOf, started } from '../support/processes.ts'
@@ -97,10 +97,58 @@ describe('a guest that is shared', () => {
     await guest.unload()
   })
 
+  test('and lives on as another program is ended', async () => {
+    const guest = await start(lives, { restart: false })
+    const pid = guest.pid()
+    const broker = brokerOf(pid) as number
+    const call = guest.call('become_another_program')
+    await rejection(call, 'guest-crashed', 'has hung up', 'runs another program', 'SIGKILL')
+    await Promise.all([ended(pid), ended(broker)])
+    await guest.unload()
+  })
+
+  test('and closes what it has not opened ends, and says so', async () => {
+    const guest = await start(lives, { restart: false, spin: false })
+    await rejection(callAfterClosing(guest), 'guest-crashed', 'SIGKILL', 'closed a descriptor')
+    await guest.unload()
+  })
+
   test('a program that runs and never greets: init-failed, and it is ended', async () => {
     const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
     await rejection(load, 'init-failed', 'is it the interpreter that was meant')
     await until(() => started().length === 0)
+  })
+})
+
+describe('a guest that is shared, whose guard is stopped,', () => {
+  /** Its guard is stopped; what is to be gone at the end. */
+  async function stopped(): Promise<{ guest: Watched; broker: number; all: number[] }> {
+    const guest = await start(lives, { drainTimeout: 10, restart: false })
+    const guard = parentOf(guest.pid()) as number
+    const broker = parentOf(guard) as number
+    process.kill(guard, 'SIGSTOP')
+    return { guest, broker, all: [guest.pid(), guard, broker] }
+  }
+
+  test('goes with the last unload', async () => {
+    const { guest, all } = await stopped()
+    await guest.unload()
+    await Promise.all(all.map(ended))
+  })
+
+  test('goes with its broker', async () => {
+    const { guest, broker, all } = await stopped()
+    process.kill(broker, 'SIGKILL')
+    await Promise.all(all.map(ended))
+    await rejection(guest.call('echo', 1), 'guest-crashed')
+    await guest.unload()
+  })
+
+  test('and that dies says how', async () => {
+    const { guest, all } = await stopped()
+    await rejection(guest.call('kill', 11), 'guest-crashed', 'was killed by SIGSEGV')
+    await Promise.all(all.map(ended))
+    await guest.unload()
   })
 })
 

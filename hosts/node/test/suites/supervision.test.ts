@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, constants, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { RuntimeEvent } from '../../src/common/events.ts'
 import type { LoadOptions } from '../../src/common/options.ts'
 import { load } from '../../src/runtime/load.ts'
@@ -169,6 +169,27 @@ describe('a start that hangs', () => {
     const pipe = new Pipe().make()
     await rejection(load(rust, { config: { waitsAt: pipe.path }, timeout: 300 }), 'deadline')
     const release = await pipe.read()
+    release()
+  })
+
+  test('has what is left of the timeout, if another guest had to end before', async () => {
+    const pipe = new Pipe()
+    const options: LoadOptions = { config: { waitsAt: pipe.path }, restart: false }
+    const before = await start(rust, options)
+    const { call } = await busy(before)
+    const unloading = before.unload()
+    pipe.make()
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const loading = load(rust, { placement: 'process', ...options, timeout: 1000 })
+    loading.catch(() => {})
+    vi.advanceTimersByTime(900)
+    killBusy(before)
+    await rejection(call, 'guest-crashed')
+    await unloading
+    const release = await pipe.read()
+    vi.advanceTimersByTime(100)
+    await rejection(loading, 'deadline', 'within 1000 ms')
     release()
   })
 

@@ -55,3 +55,11 @@ export async function unpark(runtime: RustGuest, count: number): Promise<void> {
     return woken >= count
   })
 }
+
+/** Has the guest of `lives.py` close its doorbell, and calls it until a call rejects: a loop that is awake needs none. */
+export async function callAfterClosing(guest: {
+  call(name: string, argument?: unknown): Promise<unknown>
+}): Promise<never> {
+  await guest.call('close_pipes')
+  while (true) await guest.call('echo', 1)
+}

@@ -57,6 +57,12 @@ pub fn kill_process(env: napi_env, [pid]: [napi_value; 1]) -> Result<Option<napi
     Ok(None)
 }
 
+/// resumeProcess(pid): has a process that was started here go on, if somebody has stopped it.
+pub fn resume_process(env: napi_env, [pid]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    polyloop_process::resume(napi::number(env, pid)?);
+    Ok(None)
+}
+
 fn start(options: &StartOptions) -> io::Result<(u32, Vec<Option<OwnedFd>>)> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     let (mut near, mut far) = (Vec::new(), Vec::new());
