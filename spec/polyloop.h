@@ -196,9 +196,10 @@ typedef struct {
     // Gives up a payload that was held. To be called once, after `respond`.
     int32_t (*release)(pl_runtime_h runtime, uint64_t task);
     // Declares the guest initialised. `manifest` is JSON: `{"methods": [{"name": "add", "params"?:
-    // ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...], "info"?: {...}}`.
-    // `stream`: the function answers with a stream; `input`: its last argument is one. At most
-    // 16 MiB. To be called once, in `start`.
+    // ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...], "info"?: {...},
+    // "warnings"?: ["text", ...]}`. `stream`: the function answers with a stream; `input`: its last
+    // argument is one; `warnings`: what whoever runs the host should know. At most 16 MiB. To be
+    // called once, in `start`.
     int32_t (*ready)(pl_runtime_h runtime, pl_bytes_t manifest);
     // Says why `start` is about to fail, or (after `ready`) that the guest has died and will take
     // no more tasks: all calls in flight are rejected. `error` is an error object as in `respond`;

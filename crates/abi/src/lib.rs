@@ -189,9 +189,10 @@ pub struct Host {
     /// Gives up a payload that was held. To be called once, after `respond`.
     pub release: unsafe extern "C" fn(runtime: RuntimeHandle, task: u64) -> i32,
     /// Declares the guest initialised. `manifest` is JSON: `{"methods": [{"name": "add", "params"?:
-    /// ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...], "info"?: {...}}`.
-    /// `stream`: the function answers with a stream; `input`: its last argument is one. At most
-    /// 16 MiB. To be called once, in `start`.
+    /// ["a", "b"], "async"?: false, "stream"?: false, "input"?: false}, ...], "info"?: {...},
+    /// "warnings"?: ["text", ...]}`. `stream`: the function answers with a stream; `input`: its last
+    /// argument is one; `warnings`: what whoever runs the host should know. At most 16 MiB. To be
+    /// called once, in `start`.
     pub ready: unsafe extern "C" fn(runtime: RuntimeHandle, manifest: Bytes) -> i32,
     /// Says why `start` is about to fail, or (after `ready`) that the guest has died and will take
     /// no more tasks: all calls in flight are rejected. `error` is an error object as in `respond`;

@@ -75,7 +75,7 @@ where
         };
         source.event(event);
     };
-    thread::Builder::new().name("polyloop-load".into()).spawn(work).map(drop)
+    guest_thread("polyloop-load").spawn(work).map(drop)
 }
 
 fn start<S, Open, Keep>(
@@ -152,10 +152,28 @@ where
         }
         source.event(Event::Closed);
     };
-    thread::Builder::new().name("polyloop-unload".into()).spawn(work)?;
+    guest_thread("polyloop-unload").spawn(work)?;
     // The thread waits for it.
     let _ = hand.send(ManuallyDrop::new(ManuallyDrop::into_inner(take)()));
     Ok(())
+}
+
+/// A thread that code of the guest runs on.
+fn guest_thread(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.into()).stack_size(main_stack())
+}
+
+/// The stack that a program's main thread has: what runs there as a program has to run here, too.
+fn main_stack() -> usize {
+    const USUAL: usize = 8 << 20;
+    const LEAST: usize = 2 << 20;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a system call, and a place to write to.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &raw mut limit) } == 0;
+    if known && limit.rlim_cur != libc::RLIM_INFINITY {
+        return usize::try_from(limit.rlim_cur).map_or(USUAL, |bytes| bytes.max(LEAST));
+    }
+    USUAL
 }
 
 fn said(panic: &(dyn Any + Send)) -> String {

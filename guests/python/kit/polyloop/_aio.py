@@ -8,35 +8,55 @@ import contextlib
 import contextvars
 import functools
 import json
-import threading
+import selectors
 import traceback
 from collections.abc import AsyncIterator, Coroutine
 from types import AsyncGeneratorType
 from typing import Any, Callable
 
-from . import Cancelled, _call, _errors, _fork, _native, _output, _stream, _trace
+from . import Cancelled, _call, _errors, _fork, _native, _output, _stream, _threads, _trace
 
 #: Seconds that tasks of the guest's own, and its executor, get to end after their cancellation.
 GRACE = 2.0
+
+#: Of before any guest could put a cooperative one in its place.
+_Selector = selectors.DefaultSelector
+_making = _threads.lock()
 
 
 class LoopThread:
     """Runs async functions; one a runtime, made when its module turns out to have any."""
 
-    def __init__(self, runtime: Any, name: str, context: contextvars.Context) -> None:
+    def __init__(
+        self, runtime: Any, name: str, context: contextvars.Context, thread: _threads.Thread | None = None
+    ) -> None:
         self.runtime = runtime
         self.context = context
-        self.loop = asyncio.new_event_loop()
+        self.loop = _new_loop()
         #: By the number under which their events come.
         self.calls: dict[int, _call.LoopCall] = {}
         self.stopping = False
         self.loop.add_reader(_native.bell(runtime), self._drain)
-        self.thread = threading.Thread(target=self._main, name=f"polyloop-{name}-asyncio", daemon=True)
-        self.thread.start()
+        self.thread = thread or _threads.Thread(f"polyloop-{name}-asyncio")
+        self.thread.put(self._main)
+        self.thread.end()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine to its end while this thread waits."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+        done = _threads.Done()
+        tasks: list[asyncio.Task[Any]] = []
+
+        def begin() -> None:
+            tasks.append(self.loop.create_task(coroutine))
+            tasks[0].add_done_callback(ended)
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            _fork.leave_if_child(None if task.cancelled() else task.exception())
+            done.set()
+
+        self.loop.call_soon_threadsafe(begin)
+        done.wait()
+        return tasks.pop().result()
 
     def _drain(self) -> None:
         # What the loop starts inherits from the context of the module.
@@ -142,6 +162,17 @@ class LoopThread:
         await self.loop.shutdown_asyncgens()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.loop.shutdown_default_executor(), GRACE)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """As asyncio, or a policy that the guest has set, makes one; but never one that waits cooperatively."""
+    with _making:
+        theirs = selectors.DefaultSelector
+        selectors.DefaultSelector = _Selector  # type: ignore[misc]
+        try:
+            return asyncio.new_event_loop()
+        finally:
+            selectors.DefaultSelector = theirs  # type: ignore[misc]
 
 
 def _coroutine(function: Callable[..., Any], token: Any) -> Any:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import gc
 import inspect
 import json
@@ -11,12 +12,11 @@ import os
 import platform
 import site
 import sys
-import threading
 from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, Callable
 
-from . import _aio, _codec, _errors, _fork, _module, _native, _output, _stream, _trace
+from . import _aio, _codec, _errors, _fork, _module, _native, _output, _shared, _siblings, _stream, _threads, _trace
 
 DEFAULT_THREADS = 8
 
@@ -28,12 +28,15 @@ def adopt(loader: dict[str, Any]) -> None:
     sys.argv = [loader.get("file") or loader.get("module") or ""]
     if not loader.get("running"):
         _resemble(loader["probe"])
+        _siblings.install()
+        _shared.prepare()
     if "kit" in loader:
         # multiprocessing hands the path on to child processes, which import what this one has from the loader. At the
         # end: what is installed goes first there.
         sys.path.append(loader["kit"])
     _output.install()
     _fork.notice()
+    _threads.have_stacks()
 
 
 def _resemble(probe: dict[str, Any]) -> None:
@@ -56,15 +59,17 @@ class Guest:
         self.context = contextvars.Context()
         self.context.run(_output.route.set, runtime)
         self.loop: _aio.LoopThread | None = None
-        self.pool: list[threading.Thread] = []
+        self.pool: list[_threads.Thread] = []
         self.module: ModuleType | None = None
         self.describe = _errors.describe
         self.unfit = _errors.unfit
         self.flush = _output.flush
         self.refused = _stream.refused
         self.trace = _trace.enter
-        self._lock = threading.Lock()
+        self._lock = _threads.lock()
         self._use(_codec.named(codec))
+        #: With one thread that is where all of the guest runs: some objects are for the thread that made them.
+        self.only = _threads.Thread(f"polyloop-{self.name}-1") if self.threads == 1 else None
         _output.begin(runtime)
 
     def _use(self, codec: _codec.Codec) -> None:
@@ -73,39 +78,61 @@ class Guest:
 
     def load(self, loader: dict[str, Any], config: Any) -> None:
         """Loads the module and runs its `init`."""
+        self._at_home(functools.partial(self._import, loader))
+        init = getattr(self.module, "init", None)
+        if callable(init):
+            self._initialise(init, config)
+        if any(is_async for _, is_async in self.methods):
+            self._the_loop()
+        self.manifest = self._manifest([] if loader.get("running") else _shared.warnings())
+
+    def _at_home(self, function: Callable[[], Any]) -> Any:
+        """Calls `function` where the module is loaded: on the guest's one thread, or on Python's main thread if
+        `_process.py` keeps that free for it, or here.
+        """
+        jobs = self.only or getattr(sys.modules.get("__main__"), "polyloop_jobs", None)
+
+        def call() -> Any:
+            try:
+                return self.context.run(function)
+            finally:
+                _output.flush()
+
+        return _threads.run_on(_threads.here if jobs is None else jobs.put, call)
+
+    def _import(self, loader: dict[str, Any]) -> None:
         if self.is_file:
-            self.module = self.context.run(_module.load_file, loader["file"])
+            self.module = _module.load_file(loader["file"])
         else:
-            self.module = self.context.run(_module.load_module, loader["module"])
-        functions = self.context.run(_module.functions, self.module)
+            self.module = _module.load_module(loader["module"])
+        functions = _module.functions(self.module)
         if not functions:
             raise TypeError(
                 f"{self.name} has no public functions: define one whose name has no leading underscore, "
                 "or list it in __all__"
             )
+        self.functions = functions
         self.methods = tuple((function, _module.is_async(function)) for function in functions.values())
         self.handle = list(functions).index("handle") if "handle" in functions else -1
-        self.manifest = self._manifest(functions)
-        init = getattr(self.module, "init", None)
-        if any(is_async for _, is_async in self.methods) or (callable(init) and _module.is_async(init)):
-            self._the_loop()
-        if callable(init):
-            self.context.run(self._run_init, init, config)
-        _output.flush()
 
-    def _run_init(self, init: Callable[..., Any], config: Any) -> None:
-        result = init(config) if _module.parameters(init) else init()
+    def _initialise(self, init: Callable[..., Any], config: Any) -> None:
+        call = functools.partial(init, config) if _module.parameters(init) else init
+        result = call() if _module.is_async(init) else self._at_home(call)
         if inspect.isawaitable(result):
-            self._the_loop().run(_await(result))
+            self.context.run(self._the_loop().run, _await(result))
+
+    def _is_all_async(self) -> bool:
+        return all(is_async for _, is_async in self.methods)
 
     def _the_loop(self) -> _aio.LoopThread:
         with self._lock:
             if self.loop is None:
-                self.loop = _aio.LoopThread(self.runtime, self.name, self.context)
+                thread, self.only = (self.only, None) if self._is_all_async() else (None, self.only)
+                self.loop = _aio.LoopThread(self.runtime, self.name, self.context, thread)
             return self.loop
 
-    def _manifest(self, functions: dict[str, Callable[..., Any]]) -> str:
-        methods = [_described(name, function) for name, function in functions.items()]
+    def _manifest(self, warnings: list[str]) -> str:
+        methods = [_described(name, function) for name, function in self.functions.items()]
         info = {
             "python": platform.python_version(),
             "executable": sys.executable,
@@ -113,22 +140,22 @@ class Guest:
             "module": self.module.__name__ if self.module else None,
             "file": getattr(self.module, "__file__", None),
         }
-        return json.dumps({"methods": methods, "info": info})
+        return json.dumps({"methods": methods, "info": info, **({"warnings": warnings} if warnings else {})})
 
     def begin(self) -> None:
         """Starts the pool; one thread is enough to hand async calls over."""
-        is_all_async = all(is_async for _, is_async in self.methods)
-        for number in range(1 if is_all_async else self.threads):
-            name = f"polyloop-{self.name}-{number + 1}"
-            thread = threading.Thread(target=_native.work, args=(self.runtime,), name=name, daemon=True)
+        for number in range(1 if self._is_all_async() else self.threads):
             try:
-                thread.start()
+                thread = self.only or _threads.Thread(f"polyloop-{self.name}-{number + 1}")
             except RuntimeError:
                 # No more threads to be had: fewer do, none does not.
                 if not self.pool:
                     raise
                 break
+            self.only = None
             self.pool.append(thread)
+            thread.put(functools.partial(_native.work, self.runtime))
+            thread.end()
 
     def serve(self, token: Any, function: Callable[..., Any], flags: int) -> None:
         """Runs and answers a call that streams, on a thread of the pool."""
@@ -149,6 +176,9 @@ class Guest:
 
     def stop(self) -> None:
         """Waits for the pool, which ends when the host stops the runtime, then for the loop."""
+        if self.only is not None:
+            self.only.end()
+            self.only.join()
         for thread in self.pool:
             thread.join()
         if self.loop is not None:
@@ -158,7 +188,7 @@ class Guest:
         """Forgets the module, and with it views of requests that it kept."""
         if self.module is not None and self.is_file:
             _module.forget(self.module)
-        self.__dict__.update(module=None, methods=(), loop=None, pool=[])
+        self.__dict__.update(module=None, functions={}, methods=(), loop=None, pool=[])
         _output.end(self.runtime)
         gc.collect()
 
@@ -175,35 +205,6 @@ async def _await(awaitable: Any) -> Any:
 
 def start(runtime: Any, loader_json: str, config_json: str, codec: str, threads: int) -> Guest:
     """Loads a guest; whatever it raises is what the host is told."""
-    return _on_main_thread(lambda: _start(runtime, loader_json, config_json, codec, threads))
-
-
-def _on_main_thread(function: Callable[[], Guest]) -> Guest:
-    """Calls `function` on Python's main thread if `_process.py` keeps that free for it, else here."""
-    jobs = getattr(sys.modules.get("__main__"), "polyloop_jobs", None)
-    if jobs is None:
-        return function()
-    results: list[Guest] = []
-    errors: list[BaseException] = []
-    done = threading.Event()
-
-    def job() -> None:
-        try:
-            results.append(function())
-        except BaseException as error:
-            _fork.leave_if_child(error)
-            errors.append(error)
-        _fork.leave_if_child()
-        done.set()
-
-    jobs.put(job)
-    done.wait()
-    if errors:
-        raise errors.pop()
-    return results.pop()
-
-
-def _start(runtime: Any, loader_json: str, config_json: str, codec: str, threads: int) -> Guest:
     loader = {"module": None, "file": None, **json.loads(loader_json)}
     config = json.loads(config_json) if config_json else None
     guest = Guest(runtime, loader, codec, threads)

@@ -13,7 +13,10 @@ import sys
 from types import ModuleType
 from typing import Any, Callable
 
-from . import _errors
+from . import _errors, _siblings
+
+#: What is known of guests that are files, by the names of their modules.
+_loaded: dict[str, _siblings.Sibling] = {}
 
 
 def load_module(name: str) -> ModuleType:
@@ -41,6 +44,17 @@ def load_file(path: str) -> ModuleType:
         error = FileNotFoundError(f"{path} {kind}")
         _errors.note(error, "not-found", "name a .py file (relative paths start at the host's working directory)")
         raise error
+    sibling = _siblings.enter(path)
+    try:
+        module = _execute(path)
+    except BaseException:
+        _siblings.leave(sibling)
+        raise
+    _loaded[module.__name__] = sibling
+    return module
+
+
+def _execute(path: str) -> ModuleType:
     name = _free_name(path)
     folder = os.path.dirname(path)
     if folder not in sys.path:
@@ -54,7 +68,7 @@ def load_file(path: str) -> ModuleType:
     try:
         loader.exec_module(module)
     except BaseException as error:
-        forget(module)
+        _unregister(module)
         if isinstance(error, ModuleNotFoundError) and error.name:
             _errors.note(error, None, _how_to_install(error.name.partition(".")[0]))
         raise
@@ -62,7 +76,14 @@ def load_file(path: str) -> ModuleType:
 
 
 def forget(module: ModuleType) -> None:
-    """Undoes the registration of a module that was loaded from a file."""
+    """Undoes what `load_file` did."""
+    _unregister(module)
+    sibling = _loaded.pop(module.__name__, None)
+    if sibling is not None:
+        _siblings.leave(sibling)
+
+
+def _unregister(module: ModuleType) -> None:
     if sys.modules.get(module.__name__) is module:
         del sys.modules[module.__name__]
 

@@ -14,7 +14,7 @@ macro_rules! source {
     };
 }
 
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 15] = [
     source!("__init__"),
     source!("_aio"),
     source!("_call"),
@@ -25,7 +25,10 @@ const SOURCES: [(&str, &str); 12] = [
     source!("_module"),
     source!("_output"),
     source!("_probe"),
+    source!("_shared"),
+    source!("_siblings"),
     source!("_stream"),
+    source!("_threads"),
     source!("_trace"),
 ];
 /// `_probe.py`, for the interpreter that runs already.

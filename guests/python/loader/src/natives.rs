@@ -3,5 +3,6 @@
 
 pub mod current;
 pub mod entry;
+pub mod replaced;
 pub mod streams;
 pub mod table;

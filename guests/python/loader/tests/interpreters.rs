@@ -274,6 +274,9 @@ cases_of_both! {
     no_beat_comes_while_an_async_function_blocks_the_loop: "beat_loop";
     a_loop_that_has_ended_is_not_waited_for: "beat_ended";
     beats_disturb_no_calls: "beat_busy";
+    a_module_that_makes_threads_cooperative_is_served_by_real_ones: "green_threads";
+    with_one_thread_module_init_and_functions_run_on_it: "one_thread";
+    with_one_thread_a_guest_that_is_all_async_runs_on_its_loops: "one_thread_async";
 }
 
 mod only_in_the_hosts_process {
@@ -283,6 +286,10 @@ mod only_in_the_hosts_process {
         Place::Harness;
         an_interpreter_that_will_not_do_is_refused: "refusals";
         a_process_may_exit_with_calls_in_flight: "exit";
+        a_guest_that_would_get_anothers_module_is_refused: "same_names";
+        a_late_import_gets_the_file_that_is_meant: "late_names";
+        modules_of_a_guest_that_is_gone_are_not_taken: "names_of_the_gone";
+        what_would_end_the_host_is_refused: "host_only";
     }
 }
 
@@ -321,6 +328,15 @@ fn the_locale_c_means_utf8_as_for_python_itself() {
     for place in [Place::Harness, Place::Own] {
         for (version, python) in fit(place) {
             one(place, "process", version, python, &[("LC_ALL", "C"), ("LANG", "C")]);
+        }
+    }
+}
+
+#[test]
+fn no_environment_has_python_take_the_hosts_signals() {
+    for (version, python) in fit(Place::Harness) {
+        for name in ["PYTHONFAULTHANDLER", "PYTHONDEVMODE"] {
+            one(Place::Harness, "no_fault_handler", version, python, &[(name, "1")]);
         }
     }
 }

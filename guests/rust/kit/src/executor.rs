@@ -10,6 +10,7 @@ use std::thread::available_parallelism;
 
 use crate::error::Failure;
 use crate::runtime::{Handle, Runtime};
+use crate::stack;
 use crate::task::call::Call;
 use crate::task::current;
 use crate::task::panics;
@@ -31,6 +32,7 @@ pub fn start(runtime: &Arc<Runtime>) -> Result<Executor, Failure> {
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("polyloop-tokio")
+        .thread_stack_size(stack::size())
         .on_thread_start(move || Runtime::adopt_thread(&owner))
         .enable_all()
         .build()

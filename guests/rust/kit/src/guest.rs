@@ -16,6 +16,7 @@ use crate::executor::{self, Executor};
 use crate::method::{Method, UNKNOWN};
 use crate::runtime::{Handle, Runtime, Use};
 use crate::signature::Signature;
+use crate::stack;
 use crate::task::call::Call;
 use crate::task::panics;
 use crate::values::arguments::{self, Parameters};
@@ -177,7 +178,7 @@ impl Started {
         self.runtime.ready(&guest.manifest());
         for index in 0..threads {
             let runtime = Arc::clone(&self.runtime);
-            let thread = thread::Builder::new().name(format!("polyloop-{index}"));
+            let thread = thread::Builder::new().name(format!("polyloop-{index}")).stack_size(stack::size());
             match thread.spawn(move || serve(guest, &runtime)) {
                 Ok(handle) => self.threads.push(handle),
                 // Fewer threads are a slower guest; none are no guest.

@@ -16,6 +16,7 @@ mod method;
 mod output;
 mod runtime;
 mod signature;
+mod stack;
 mod task;
 mod values;
 

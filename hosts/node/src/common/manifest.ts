@@ -21,16 +21,19 @@ export class Manifest {
   readonly text: string
   readonly methods: readonly Method[]
   readonly info: Readonly<Record<string, unknown>>
+  /** What whoever runs the host should know. */
+  readonly warnings: readonly string[]
   /** The number of the function that `send` calls, if there is one. */
   readonly handle: number | undefined
   readonly #numbers: ReadonlyMap<string, number>
 
   /** @throws protocol if the text is no manifest; the message says why */
   constructor(text: string) {
-    const { methods, info } = read(text)
+    const { methods, info, warnings } = read(text)
     this.text = text
     this.methods = methods
     this.info = info
+    this.warnings = warnings
     this.#numbers = new Map(methods.map(({ name }, index) => [name, index]))
     this.handle = methods.length === 0 ? rawMethod : this.number('handle')
   }
@@ -48,14 +51,15 @@ export class Manifest {
   }
 }
 
-function read(text: string): Pick<Manifest, 'methods' | 'info'> {
-  const { methods, info = {} } = objectOf(parse(text), 'it')
+function read(text: string): Pick<Manifest, 'methods' | 'info' | 'warnings'> {
+  const { methods, info = {}, warnings } = objectOf(parse(text), 'it')
   if (!Array.isArray(methods)) throw wrong('methods is not an array')
   if (methods.length >= rawMethod) {
     throw wrong(`it declares ${methods.length} functions, and a guest has ${rawMethod - 1} at most`)
   }
   // What is no object tells nothing.
-  return { methods: methods.map(toMethod), info: isObject(info) ? info : {} }
+  const told = { info: isObject(info) ? info : {}, warnings: isTexts(warnings) ? warnings : [] }
+  return { methods: methods.map(toMethod), ...told }
 }
 
 function parse(text: string): unknown {

@@ -238,6 +238,7 @@ export class Instance implements HubMember, ConnectionListener {
     }
     this.#block.parkOn(this.#placement.parkingWords())
     this.#state = 'ready'
+    for (const warning of this.connection.manifest.warnings) process.emitWarning(warning, 'PolyloopGuest')
     this.started.resolve(this.connection.manifest)
   }
 

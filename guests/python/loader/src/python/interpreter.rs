@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
+/// What a program's main thread usually has.
+const MAIN_STACK: usize = 8 << 20;
+
 struct Interpreter {
     library: PathBuf,
     prefix: String,
@@ -174,6 +177,8 @@ fn initialise(api: &'static Api, probe: &Probe) -> Result<&'static Api, Failure>
         CString::new(probe.executable.as_bytes()).map_err(|_| refuse(probe, "its path holds a NUL"))?;
     thread::Builder::new()
         .name("polyloop-python".to_owned())
+        // It imports `site`, and with it what packages have put there.
+        .stack_size(MAIN_STACK)
         .spawn(move || {
             let result = initialise_here(api, &executable);
             let park = result.is_ok();
@@ -201,7 +206,7 @@ fn initialise_here(api: &Api, executable: &CStr) -> Result<(), String> {
         let mut isolated = Config::new();
         (api.PyPreConfig_InitIsolatedConfig)(isolated.place());
         // Setting LC_CTYPE in the environment is for a program of its own, not for a library.
-        settings.switch_off(&isolated, PRECONFIG_COERCE_C_LOCALE, -1)?;
+        settings.switch_off(&isolated, PRECONFIG_COERCE_C_LOCALE, -1, &[0])?;
         check(api, (api.Py_PreInitialize)(settings.place()))?;
         configure(api, executable)?;
         import_signal(api);
@@ -220,7 +225,11 @@ unsafe fn configure(api: &Api, executable: &CStr) -> Result<(), String> {
     unsafe {
         (api.PyConfig_InitPythonConfig)(settings.place());
         (api.PyConfig_InitIsolatedConfig)(isolated.place());
-        settings.switch_off(&isolated, CONFIG_SIGNAL_HANDLERS, 1)?;
+        settings.switch_off(&isolated, CONFIG_SIGNAL_HANDLERS, 1, &[0])?;
+        // Else PYTHONFAULTHANDLER and PYTHONDEVMODE would have Python take SIGSEGV, by which the
+        // host hears of traps of WebAssembly.
+        // The isolated configuration of 3.14 leaves it to the environment, too.
+        settings.switch_off(&isolated, CONFIG_FAULTHANDLER, -1, &[0, -1])?;
         let set = (api.PyConfig_SetBytesArgv)(settings.place(), 1, arguments.as_ptr());
         let result =
             check(api, set).and_then(|()| check(api, (api.Py_InitializeFromConfig)(settings.place())));
@@ -263,6 +272,8 @@ unsafe fn check(api: &Api, status: Status) -> Result<(), String> {
 
 const PRECONFIG_COERCE_C_LOCALE: usize = 5;
 const CONFIG_SIGNAL_HANDLERS: usize = 4;
+/// After the seed of hashes, which is a flag and a `long`.
+const CONFIG_FAULTHANDLER: usize = 8;
 
 /// A `PyConfig` or `PyPreConfig`, whose size and later fields differ by version.
 #[repr(C, align(16))]
@@ -278,9 +289,15 @@ impl Config {
     }
 
     /// Sets the integer at `index` to 0 after making sure that it is the one meant: `default` in
-    /// the configuration of `python3`, 0 in the isolated one.
-    fn switch_off(&mut self, isolated: &Self, index: usize, default: c_int) -> Result<(), String> {
-        if self.0[index] != default || isolated.0[index] != 0 {
+    /// the configuration of `python3`, one of `others` in the isolated one.
+    fn switch_off(
+        &mut self,
+        isolated: &Self,
+        index: usize,
+        default: c_int,
+        others: &[c_int],
+    ) -> Result<(), String> {
+        if self.0[index] != default || !others.contains(&isolated.0[index]) {
             return Err("its PyConfig has a layout that this loader does not know".to_owned());
         }
         self.0[index] = 0;

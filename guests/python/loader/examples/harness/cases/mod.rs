@@ -9,6 +9,7 @@ mod load;
 mod output;
 mod running;
 mod runtimes;
+mod shared;
 mod streams;
 mod views;
 
@@ -37,6 +38,7 @@ pub fn find(name: &str) -> Option<fn(&Env)> {
         output::ALL,
         running::ALL,
         runtimes::ALL,
+        shared::ALL,
         streams::ALL,
         views::ALL,
     ];
