@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How guests begin, live, print, die and end.
-import { expect } from 'vitest'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished } from 'vitest'
 import type { Placement } from './languages.ts'
 import type { Subject } from './subject.ts'
 import { type Claim, column } from './support/cells.ts'
@@ -144,6 +147,51 @@ const forks: Claim[] = ['fork', 'fork_async'].map((name) => ({
     expect(typesOf(guest)).toEqual(['starting', 'ready'])
   },
 }))
+
+/** Says in a file which standard streams it lacks, which of them cannot be opened by their names, and which signals it blocks and ignores. */
+const ownState = `#!/bin/sh
+for number in 0 1 2; do
+  [ -e "/proc/$$/fd/$number" ] || closed="$closed $number"
+done
+for name in stdout stderr; do
+  (: >>"/dev/$name") 2>/dev/null || sealed="$sealed $name"
+done
+exec >"$0.out" </dev/null
+echo "closed:$closed"
+echo "sealed:$sealed"
+exec grep -E '^Sig(Blk|Ign)' /proc/self/status
+`
+
+const programs: Claim[] = [
+  {
+    name: 'a program that it starts has the standard streams, blocks no signal and ignores none',
+    run: async ({ load, placement }) => {
+      const folder = mkdtempSync(join(tmpdir(), 'polyloop-conformance-'))
+      onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+      const program = join(folder, 'state.sh')
+      writeFileSync(program, ownState, { mode: 0o755 })
+      const guest = await load()
+      expect(await guest.call('run', [program])).toBe(0)
+      const [closed, sealed, ...sets] = readFileSync(`${program}.out`, 'utf8').trim().split('\n')
+      expect(closed).toBe('closed:')
+      // On threads they are the host's, whatever those are.
+      if (placement !== 'thread') expect(sealed).toBe('sealed:')
+      // Those from 32 on are the C library's own.
+      const standard = sets.map((line) => BigInt(`0x${line.split('\t')[1]}`) & 0x7fff_ffffn)
+      expect(standard).toEqual([0n, 0n])
+    },
+  },
+  {
+    name: 'an interrupt, which reaches all the processes of a program, does not end it',
+    placements: apart,
+    run: async ({ load }) => {
+      const guest = await load()
+      guest.kill('SIGINT')
+      expect(await guest.call('add', [1, 2])).toBe(3)
+      expect(typesOf(guest)).toEqual(['starting', 'ready'])
+    },
+  },
+]
 
 const deaths: Claim[] = [
   {
@@ -360,4 +408,4 @@ const limits: Claim[] = [
   },
 ]
 
-column('lifecycle', [...anywhere, ...forks, ...deaths, ...limits])
+column('lifecycle', [...anywhere, ...forks, ...programs, ...deaths, ...limits])

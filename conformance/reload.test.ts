@@ -130,6 +130,20 @@ const claims: Claim[] = [
     },
   },
   {
+    name: 'comes by itself, once, when a link on the way to the code leads to another version',
+    needs,
+    run: async ({ language, load }) => {
+      const code = new Code(language, true)
+      const guest = await load({ ...code.options, hotReload: true })
+      for (const [index, version] of ['2', '3'].entries()) {
+        code.become(version)
+        await until(async () => (await versionOf(guest)) === version)
+        await until(() => guest.stats().reloads > index)
+        expect(guest.stats().reloads).toBe(index + 1)
+      }
+    },
+  },
+  {
     name: 'gives all instances the new code at once, and ends the old ones',
     needs,
     placements: ['process', 'shared'],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Code that changes: a copy of a fixture in a folder of its own.
-import { copyFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -12,14 +12,18 @@ export class Code {
   readonly #folder: string = mkdtempSync(join(tmpdir(), 'polyloop-conformance-'))
   readonly #from: string
   readonly #path: string
+  readonly #isLinked: boolean
+  #releases = 0
   /** What it is to be loaded with. */
   readonly options: SubjectOptions & { readonly locator: string }
 
-  constructor(language: Language) {
+  /** @param isLinked - whether each version has a folder of its own, which a link on the way to the code leads to */
+  constructor(language: Language, isLinked = false) {
     onTestFinished(() => rmSync(this.#folder, { recursive: true, force: true }))
     const [, prefix = '', path = ''] = /^(\w+:)?(.*)$/s.exec(language.locate()) ?? []
     this.#from = path
-    this.#path = join(this.#folder, basename(path))
+    this.#isLinked = isLinked
+    this.#path = join(this.#folder, isLinked ? 'current' : '', basename(path))
     const config = { version: join(this.#folder, 'version'), failsWith: join(this.#folder, 'failure') }
     this.options = { locator: `${prefix}${this.#path}`, config }
     this.become('1')
@@ -52,8 +56,21 @@ export class Code {
 
   /** Whoever watches the code sees that it has changed. */
   #touch(): void {
+    if (this.#isLinked) {
+      this.#release()
+      return
+    }
     const fresh = join(this.#folder, 'code.fresh')
     copyFileSync(this.#from, fresh)
     renameSync(fresh, this.#path)
+  }
+
+  #release(): void {
+    const name = `release-${++this.#releases}`
+    mkdirSync(join(this.#folder, name))
+    copyFileSync(this.#from, join(this.#folder, name, basename(this.#path)))
+    const fresh = join(this.#folder, 'link.fresh')
+    symlinkSync(name, fresh)
+    renameSync(fresh, join(this.#folder, 'current'))
   }
 }

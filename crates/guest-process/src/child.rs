@@ -7,10 +7,14 @@ mod shared;
 
 use std::{io, os::fd::RawFd};
 
+use polyloop_process::{ignore_here_alone, ignore_interrupt};
+
 use crate::descriptors::FIRST;
 
 /// Serves the host that has started this process, or several that others send here.
 pub fn serve() -> io::Result<()> {
+    ignore_here_alone();
+    ignore_interrupt();
     if is_socket(FIRST) { shared::serve() } else { serve::serve_one() }
 }
 

@@ -119,8 +119,10 @@ def main(path):
     import signal
     import threading
 
-    # Who interrupts all the processes of a program reaches this one, too: what it means is for the host to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Who interrupts all the processes of a program reaches this one, too: what it means is for the host to say. By a
+    # handler: programs that the guest starts would inherit that the signal is ignored.
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    signal.siginterrupt(signal.SIGINT, False)
     serve = opened(path)
     jobs = polyloop_jobs = Jobs()
     result = []

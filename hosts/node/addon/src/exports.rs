@@ -4,6 +4,7 @@
 mod child;
 mod connection;
 mod environment;
+mod inheritance;
 mod memory;
 mod process;
 
@@ -18,6 +19,7 @@ use self::{
         start, take_log,
     },
     environment::open_hub,
+    inheritance::hand_streams_on,
     memory::{alloc, open_request_heap, pin, release_request_heap, slab},
     process::{
         child_descriptors, close_child_descriptors, join_shared_guest, parking_words, private_memory,
@@ -68,6 +70,7 @@ pub fn register(env: napi_env, exports: napi_value) {
         c"takeLog" => take_log,
         c"counts" => counts,
         c"ending" => ending,
+        c"handStreamsOn" => hand_streams_on,
     }
 }
 

@@ -43,7 +43,7 @@ function python(rest: string): Locator {
     const file = absolute(rest)
     return { kind: 'python', file, key: `python:${file}` }
   }
-  if (!/^[\p{ID_Start}_][\p{ID_Continue}]*(\.[\p{ID_Start}_][\p{ID_Continue}]*)*$/u.test(rest)) {
+  if (!rest.split('.').every(isIdentifier)) {
     throw new PolyloopError('invalid-argument', `'${rest}' is neither a Python module's name nor a path to a .py file`)
   }
   return { kind: 'python', module: rest, key: `python:${rest}` }
@@ -79,4 +79,9 @@ export function fromHere(path: string): string {
     const message = `'${path}' starts at the working directory, which is gone: name the whole path, or call process.chdir()`
     throw new PolyloopError('invalid-argument', message, { cause })
   }
+}
+
+/** Whether Python may import something by this name. */
+export function isIdentifier(text: string): boolean {
+  return /^[\p{ID_Start}_]\p{ID_Continue}*$/u.test(text)
 }

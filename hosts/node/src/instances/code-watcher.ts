@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FSWatcher, statSync, watch } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { basename, join } from 'node:path'
 import { reasonOf, refusalOf } from '../common/reasons.ts'
+import { CodeTree, type OwnCode } from './code-tree.ts'
 
 /** Milliseconds without a change after which a file counts as written: editors and compilers write in several steps. */
 const quiet = 100
@@ -9,56 +10,124 @@ const quiet = 100
 const advice = 'it goes on, and changes of its code are not noticed: call reload()'
 const used = 'raise fs.inotify.max_user_instances and max_user_watches'
 
-/** Watches a guest's code. It does not keep the loop alive. If it cannot be watched, or not any more, that is a warning. */
+/** A folder that is watched. */
+interface Watched {
+  readonly watcher: FSWatcher
+  /** Tells the folder from another one that comes in its place. */
+  readonly identity: string | undefined
+  isGone: boolean
+}
+
+/**
+ * Watches a guest's code, where links lead to as well, and folders that come in the place of others. It does not keep
+ * the loop alive. Code that cannot be watched, or not any more, is a warning.
+ */
 export class CodeWatcher {
   readonly #path: string
-  readonly #isOfGuest: (name: string) => boolean
+  readonly #code: OwnCode | undefined
   readonly #onChange: (at: number) => void
-  #watcher: FSWatcher | undefined
-  /** Which folder is watched: another one may come in its place. */
-  #watched: string | undefined
+  readonly #folders = new Map<string, Watched>()
+  #tree: CodeTree | undefined
   #timer: NodeJS.Timeout | undefined
+  /** Whether a file has changed since the last look at all of them. */
+  #isTouched = false
+  #changedAt = 0
+  #isCut = false
+  /** Why a folder is not watched. */
+  #unread: unknown
 
   /**
    * @param path - the file that is loaded
-   * @param isOfGuest - whether a file beside it, by its name, belongs to the guest, too
+   * @param code - which files below that one's folder belong to the guest, too
    * @param onChange - told when its code has changed: the time of the last change, in milliseconds since 1970
    */
-  constructor(path: string, isOfGuest: (name: string) => boolean, onChange: (at: number) => void) {
+  constructor(path: string, code: OwnCode | undefined, onChange: (at: number) => void) {
     this.#path = path
-    const own = basename(path)
-    this.#isOfGuest = (name) => name === own || isOfGuest(name)
+    this.#code = code
     this.#onChange = onChange
-    this.#begin()
+    this.#look()
   }
 
-  #begin(): void {
-    // The folder: a file that is replaced is another one.
-    const folder = dirname(this.#path)
+  /** Looks where the code is, and watches that. */
+  #look(): void {
     try {
-      this.#watched = identityOf(folder)
-      this.#watcher = watch(folder, { persistent: false }, (kind, name) => {
-        const isReplaced = kind === 'rename' && identityOf(folder) !== this.#watched
-        if (isReplaced || (name !== null && this.#isOfGuest(name))) this.#wait(folder)
-      })
-      this.#watcher.on('error', (error) => this.#giveUp(error))
+      const tree = new CodeTree(this.#path, this.#code, (folder) => this.#enter(folder))
+      const matter = new Set(tree.folders)
+      for (const folder of this.#folders.keys()) if (!matter.has(folder)) this.#leave(folder)
+      if (this.#folders.size === 0) throw this.#unread
+      this.#tree = tree
+      this.#tellIfCut(tree)
     } catch (error) {
       this.#giveUp(error)
     }
   }
 
-  #wait(folder: string): void {
+  #enter(folder: string): void {
+    const known = this.#folders.get(folder)
+    const identity = identityOf(folder)
+    if (identity === undefined || (known !== undefined && !known.isGone && known.identity === identity)) return
+    let watcher: FSWatcher
+    try {
+      // A folder: a file that is replaced is another one.
+      watcher = watch(folder, { persistent: false })
+    } catch (error) {
+      // It has gone since, or others that may be read will do.
+      if (identityOf(folder) === undefined) return
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
+      this.#unread = error
+      return
+    }
+    const watched = { watcher, identity, isGone: false }
+    watcher.on('change', (kind, name) => this.#heard(folder, watched, kind, name?.toString()))
+    watcher.on('error', (error) => this.#giveUp(error))
+    this.#folders.set(folder, watched)
+    known?.watcher.close()
+  }
+
+  #leave(folder: string): void {
+    this.#folders.get(folder)?.watcher.close()
+    this.#folders.delete(folder)
+  }
+
+  #heard(folder: string, watched: Watched, kind: string, name: string | undefined): void {
+    // That is how the folder's own end is told, and what else has its name in it.
+    const isItself = kind === 'rename' && name === basename(folder)
+    if (isItself) watched.isGone = true
+    const role = name === undefined ? 'way' : this.#tree?.roleOf(folder, name)
+    if (role === 'file') this.#isTouched = true
+    if (role === 'file' || isItself || (role === 'way' && kind === 'rename')) this.#wait(role === 'file')
+    if (role === 'way' && name !== undefined) this.#suspect(join(folder, name))
+  }
+
+  /** A folder may have been replaced by another one of the same name and number. */
+  #suspect(path: string): void {
+    const watched = this.#folders.get(path)
+    if (watched !== undefined) watched.isGone = true
+  }
+
+  /** @param isFile - others come and go on the way to the code, perhaps without end */
+  #wait(isFile: boolean): void {
     // RELOAD 1 ask
-    clearTimeout(this.#timer)
-    const at = Date.now()
-    this.#timer = setTimeout(() => {
-      if (identityOf(folder) !== this.#watched) {
-        this.stop()
-        this.#begin()
-      }
-      if (this.#watcher !== undefined) this.#onChange(at)
-    }, quiet)
-    this.#timer.unref()
+    this.#changedAt = Date.now()
+    if (isFile) clearTimeout(this.#timer)
+    else if (this.#timer !== undefined) return
+    this.#timer = setTimeout(() => this.#act(), quiet).unref()
+  }
+
+  #act(): void {
+    this.#timer = undefined
+    const before = this.#tree
+    this.#look()
+    const isChanged = this.#isTouched || before === undefined || this.#tree?.equals(before) === false
+    this.#isTouched = false
+    if (isChanged && this.#tree !== undefined) this.#onChange(this.#changedAt)
+  }
+
+  #tellIfCut({ isCut }: CodeTree): void {
+    if (!isCut || this.#isCut) return
+    this.#isCut = true
+    const message = `the guest at ${this.#path} has its code in more folders than are watched: ${advice}`
+    process.emitWarning(message, 'PolyloopReload')
   }
 
   #giveUp(error: unknown): void {
@@ -70,8 +139,8 @@ export class CodeWatcher {
 
   stop(): void {
     clearTimeout(this.#timer)
-    this.#watcher?.close()
-    this.#watcher = undefined
+    for (const folder of [...this.#folders.keys()]) this.#leave(folder)
+    this.#tree = undefined
   }
 }
 

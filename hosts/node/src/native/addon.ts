@@ -34,6 +34,7 @@ export interface BindingNative {
   takeLog(id: number): string
   counts(id: number): string
   ending(): void
+  handStreamsOn(): void
 }
 
 /** What the add-on tells of a connection outside its rings. */

@@ -8,6 +8,7 @@ import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
 import { hold, release } from '../native/keep-alive.ts'
+import { keepTerminal } from '../native/terminal.ts'
 import { copyLibrary } from './library-copy.ts'
 import type { Placement } from './placement.ts'
 import type { Printer } from './printer.ts'
@@ -43,6 +44,7 @@ export class ThreadPlacement implements Placement {
     const isCopied = this.#isFresh && loader === '' && existsSync(this.#guest.library)
     const copied = isCopied ? copy(this.#guest.library) : undefined
     const library = copied?.path ?? this.#guest.library
+    keepTerminal()
     try {
       native.start(this.#id, JSON.stringify({ library, loader, ...guestOptions(this.#settings) }))
     } catch (error) {

@@ -3,8 +3,9 @@ import { isAborted } from '../common/abort.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { differences, type LoadOptions, type Settings, settle } from '../common/options.ts'
 import { toPolyloop } from '../common/reasons.ts'
-import { type Locator, parseLocator } from '../guests/locator.ts'
 import { prepare, usualPlacement } from '../guests/prepare.ts'
+import { isIdentifier, type Locator, parseLocator } from '../guests/locator.ts'
+import type { OwnCode } from '../instances/code-tree.ts'
 import { keepFromExit, unloadBeforeExit } from '../instances/exit-hook.ts'
 import { loadTracing } from '../observe/tracing.ts'
 import { type Runtime, toHandle, type Untyped } from './handle.ts'
@@ -103,7 +104,15 @@ async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
 function watchGuest(core: RuntimeCore, parsed: Locator): void {
   const { file } = core.manifest?.info ?? {}
   const path = parsed.kind === 'library' ? parsed.path : (parsed.file ?? file)
-  // What it imports from beside it is loaded again in a process of its own; threads keep what is imported.
+  // What it imports from its own tree is loaded again in a process of its own; threads keep what is imported.
   const isPython = parsed.kind === 'python' && core.settings.placement === 'process'
-  if (typeof path === 'string') core.watch(path, (name) => isPython && name.endsWith('.py'))
+  if (typeof path === 'string') core.watch(path, isPython ? ownPython : undefined)
+}
+
+/** What a Python guest may import from beside its file. */
+const ownPython: OwnCode = {
+  isFile: (name) => name.endsWith('.py'),
+  isFolder: (name) => isIdentifier(name) && name !== '__pycache__' && name !== 'node_modules',
+  // A virtual environment's.
+  foreign: 'pyvenv.cfg',
 }

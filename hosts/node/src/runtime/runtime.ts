@@ -13,6 +13,7 @@ import { flag } from '../common/layout.ts'
 import type { Manifest, Method } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
 import { reasonOf, toPolyloop } from '../common/reasons.ts'
+import type { OwnCode } from '../instances/code-tree.ts'
 import { CodeWatcher } from '../instances/code-watcher.ts'
 import { Supervisor } from '../instances/supervisor.ts'
 import { nextId } from '../native/hub.ts'
@@ -264,7 +265,7 @@ export class RuntimeCore implements Starting {
   }
 
   /** Loads the guest's code again whenever it changes, until the unload. */
-  watch(path: string, isOfGuest: (name: string) => boolean): void {
+  watch(path: string, code: OwnCode | undefined): void {
     const reload = (): void => {
       this.reload().catch((error: PolyloopError) => {
         if (this.open && this.settings.onEvent === undefined) process.emitWarning(error.message, 'PolyloopReload')
@@ -274,7 +275,7 @@ export class RuntimeCore implements Starting {
       if (this.settings.shared === false) reload()
       else this.supervisor.rollout.codeChanged(at, reload)
     }
-    const watcher = new CodeWatcher(path, isOfGuest, changed)
+    const watcher = new CodeWatcher(path, code, changed)
     void this.closed.then(() => watcher.stop())
   }
 

@@ -122,14 +122,15 @@ else:
   await guest.unload()
 })
 
-test('a module that a guest in a process of its own imports is its code, too', async () => {
+test('a module that a guest in a process of its own imports from folders below is its code, too', async () => {
   const folder = temporaryFolder()
-  write(folder, 'part.py', 'VERSION = 1\n')
-  const path = write(folder, 'whole.py', 'import part\ndef version(): return part.VERSION\n')
+  write(folder, 'lib/deep/part.py', 'VERSION = 1\n')
+  const path = write(folder, 'whole.py', 'from lib.deep import part\ndef version(): return part.VERSION\n')
   const guest = await load(`python:${path}`, { placement: 'process', hotReload: true })
   expect(await guest.call('version')).toBe(1)
-  write(folder, 'part.py', 'VERSION = 20\n')
+  write(folder, 'lib/deep/part.py', 'VERSION = 20\n')
   await until(async () => (await guest.call('version')) === 20)
+  expect(guest.stats().reloads).toBe(1)
   await guest.unload()
 })
 

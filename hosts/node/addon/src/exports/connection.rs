@@ -8,7 +8,10 @@ use polyloop_connection::{Connection, Limits, RemoteConnection, StartOptions, lo
 use polyloop_ring::submission;
 use serde::Deserialize;
 
-use super::environment::{hub, uncounted};
+use super::{
+    environment::{hub, uncounted},
+    inheritance,
+};
 use crate::{
     ending::{self, Changing},
     member::Member,
@@ -90,6 +93,7 @@ pub fn start(env: napi_env, [id, options]: [napi_value; 2]) -> Result<Option<nap
         guests.keep(id, owner, guest);
         drop(starting);
     };
+    inheritance::prepare();
     load(connection, begin, open, keep)?;
     hub.member(id)?.pending += 1;
     hub.ref_loop();
