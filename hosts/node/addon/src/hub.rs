@@ -50,7 +50,7 @@ struct Handles {
 }
 
 pub struct Hub {
-    calls: Calls,
+    pub calls: Calls,
     uv_loop: *mut uv::Loop,
     handles: Handles,
     closing: u32,
@@ -67,7 +67,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// `words[0]`: 1 while the loop is kept alive.
+    /// `words[0]`: 1 while the loop is kept alive. `words[2]` is JavaScript's: the last number of an instance.
     pub fn words(&self) -> (*mut u8, usize) {
         (self.words.cast(), 16 * size_of::<u32>())
     }
