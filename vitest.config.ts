@@ -6,6 +6,7 @@ import { defineConfig } from 'vitest/config'
 const programs = [
   'examples/**/*.test.ts',
   'tools/docs/{programs,services}.test.ts',
+  'tools/package/*.test.ts',
   'benchmark/src/main.test.ts',
   'soak/src/{soak,chaos,libraries}.test.ts',
 ]

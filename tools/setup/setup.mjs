@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a clean clone to a built tree. Each step looks first whether there is anything to do.
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { placeNative } from './native.mjs'
+import { orphans } from './outputs.mjs'
 import { ask, Missing, root, run } from './shell.mjs'
 import { requireTools } from './toolchain.mjs'
-
-const NATIVE = {
-  'libpolyloop_node.so': 'polyloop.node',
-  'libpolyloop_python.so': 'libpolyloop_python.so',
-  'libpolyloop_guest_process.so': 'libpolyloop_guest_process.so',
-  'polyloop-guest-process': 'polyloop-guest-process',
-}
 
 /** Brings the tree up to date; says why not, and returns false, if it cannot. `needs` are the extras of run.mjs. */
 export function setup(needs) {
@@ -52,33 +47,13 @@ function npm() {
 
 function cargo() {
   run('cargo', 'build', '--release', '--locked', '--workspace')
-  const metadata = JSON.parse(ask('cargo', 'metadata', '--no-deps', '--locked', '--format-version=1') ?? '{}')
-  const native = join(root, 'hosts', 'node', 'native')
-  mkdirSync(native, { recursive: true })
-  for (const [from, to] of Object.entries(NATIVE)) {
-    const built = join(metadata.target_directory ?? 'target', 'release', from)
-    if (!existsSync(built)) throw new Missing(`cargo did not build ${from}`)
-    replace(built, join(native, to))
-  }
-  const kit = join(root, 'guests', 'python', 'kit', 'polyloop')
-  for (const name of ['probe', 'process']) replace(join(kit, `_${name}.py`), join(native, `python_${name}.py`))
-  // What a guest may import, for the child processes of a guest, which have no loader.
-  const importable = join(native, 'python', 'polyloop')
-  mkdirSync(importable, { recursive: true })
-  for (const name of ['__init__.py', '_call.py']) replace(join(kit, name), join(importable, name))
-}
-
-/** Copies by rename: a running process may have the old file mapped, and would crash if it changed under it. */
-function replace(from, to) {
-  const bytes = readFileSync(from)
-  if (existsSync(to) && statSync(to).mode === statSync(from).mode && readFileSync(to).equals(bytes)) return
-  const fresh = `${to}.${process.pid}`
-  writeFileSync(fresh, bytes, { mode: statSync(from).mode })
-  renameSync(fresh, to)
+  placeNative()
 }
 
 function typescript() {
   run(process.execPath, join('node_modules', 'typescript', 'bin', 'tsc'), '-b')
+  // tsc leaves what it made of a source that is gone.
+  for (const path of orphans()) rmSync(path)
 }
 
 /** Examples with a requirements.txt get a virtual environment beside it. */

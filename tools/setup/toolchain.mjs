@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ask, atLeast, Missing, root, run } from './shell.mjs'
 
-const NODE = '20.0'
+const NODE = '20.19'
 const PYTHON = '3.9'
 
 /** The oldest Rust that builds the workspace, as Cargo.toml says. */
@@ -59,6 +59,10 @@ const tools = {
     problem: () => (ask('cc', '--version') ? undefined : 'a C compiler is missing: install gcc or clang'),
     debian: ['build-essential'],
   },
+  binutils: {
+    problem: () => (ask('objcopy', '--version') ? undefined : 'objcopy is missing: install binutils'),
+    debian: ['binutils'],
+  },
   python: {
     problem: () => tooOld('Python', version(ask('python3', '--version')), PYTHON, 'install python3'),
     debian: ['python3', 'python3-venv', 'python3-dev'],
@@ -111,7 +115,7 @@ const tools = {
 }
 
 /** What every verb needs. */
-const ALWAYS = ['node', 'cargo', 'cc', 'python', 'libpython', 'venv']
+const ALWAYS = ['node', 'cargo', 'cc', 'binutils', 'python', 'libpython', 'venv']
 
 /** apt may be used if it is there and the user is root. */
 function install(packages) {

@@ -25,13 +25,19 @@ export const EXAMPLES: readonly string[] = ['01-hello/hello', '03-rust-library/s
 /** Such examples. */
 export const examples = (): Promise<Result> => vitest({ files: EXAMPLES })
 
+/** The package as npm gets it, in a project of its own. */
+export const packed = (): Promise<Result> => vitest({ files: ['tools/package/package.test.ts'] })
+
 /** Faults of guests, brokers and hosts at the same time. */
 export const chaos = (faults: number): Promise<Result> =>
   vitest({ files: ['soak/src/chaos.test.ts'], env: { POLYLOOP_CHAOS_FAULTS: String(faults) } })
 
-/** Whole programs: all examples, those of the documents too, a tiny benchmark, a short soak. */
+/** Whole programs: all examples, those of the documents too, other people's, a tiny benchmark, a short soak. */
 export const programs = (): Promise<Result> =>
-  vitest({ projects: ['programs'], args: ['--exclude=soak/src/chaos.test.ts'] })
+  vitest({
+    projects: ['programs'],
+    args: ['soak/src/chaos', 'tools/package/package'].map((name) => `--exclude=${name}.test.ts`),
+  })
 
 /** What attacks the host's end of the rings at random. */
 export const ATTACKS: readonly string[] = ['/hostile.test.ts', '.fuzz.test.ts']

@@ -24,7 +24,7 @@ test('at every save: formats, types, layers, stops, units and rings', () => {
 })
 
 test('at every commit: all checks, and each language', () => {
-  const wanted = ['clippy', 'units', 'rust', 'loom', 'host', 'conformance', 'examples']
+  const wanted = ['clippy', 'units', 'rust', 'loom', 'host', 'conformance', 'examples', 'package']
   expect(names('test')).toEqual(expect.arrayContaining(wanted))
   for (const late of ['sanitizers', 'programs', 'attacks', 'coverage']) expect(names('test')).not.toContain(late)
 })

@@ -6,7 +6,7 @@ import { coverage } from '../coverage/coverage.ts'
 import { isAtHand, MAJORS } from '../versions/nodes.ts'
 import { type Cells, type Order, placements, tiers } from './arguments.ts'
 import { conformance } from './conformance.ts'
-import { attacks, chaos, examples, host, processes, programs, slice, units, whole } from './host.ts'
+import { attacks, chaos, examples, host, packed, processes, programs, slice, units, whole } from './host.ts'
 import { loom, rings, rust } from './rust.ts'
 import { sanitizers } from './sanitizers.ts'
 import { typeTests } from './typetests.ts'
@@ -50,6 +50,7 @@ const table: readonly Row[] = [
   ['processes',     no,        no,                  processes],
   ['conformance',   no,        inside,              everywhere],
   ['examples',      no,        examples,            no],
+  ['package',       no,        packed,              packed],
   ['chaos',         no,        () => chaos(90),     () => chaos(1200)],
   ['attacks',       no,        no,                  attacks],
   ['programs',      no,        no,                  programs],

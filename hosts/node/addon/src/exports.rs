@@ -18,7 +18,7 @@ use self::{
         act_on_control_ring, close, counts, create_connection, doorbell, let_go, ref_loop, remove_connection,
         start, take_log,
     },
-    environment::open_hub,
+    environment::{listen, open_hub, stop_listening},
     inheritance::hand_streams_on,
     memory::{alloc, open_request_heap, pin, release_request_heap, slab},
     process::{
@@ -45,6 +45,8 @@ pub fn register(env: napi_env, exports: napi_value) {
     }
     export! {
         c"openHub" => open_hub,
+        c"listen" => listen,
+        c"stopListening" => stop_listening,
         c"createConnection" => create_connection,
         c"privateMemory" => private_memory,
         c"start" => start,
@@ -97,4 +99,4 @@ fn add(env: napi_env, exports: napi_value, name: &std::ffi::CStr, entry: Entry) 
 }
 
 /// The type that `export!` expects, spelled once so that a wrong signature is told here.
-const _: Export<2> = open_hub;
+const _: Export<2> = listen;

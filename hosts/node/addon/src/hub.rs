@@ -53,7 +53,7 @@ struct Handles {
 }
 
 pub struct Hub {
-    calls: Calls,
+    pub calls: Calls,
     copies: Copies,
     uv_loop: *mut uv::Loop,
     handles: Handles,
@@ -71,7 +71,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// `words[0]`: 1 while the loop is kept alive.
+    /// `words[0]`: 1 while the loop is kept alive. `words[2]` is JavaScript's: the last number of an instance.
     pub fn words(&self) -> (*mut u8, usize) {
         (self.words.cast(), 16 * size_of::<u32>())
     }

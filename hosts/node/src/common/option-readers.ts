@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readers of options: each checks a value that a caller gave, and says what is wanted if the value is wrong.
+import { fileURLToPath } from 'node:url'
 import { PolyloopError } from './errors.ts'
 import { reasonOf } from './reasons.ts'
 
@@ -53,7 +54,21 @@ export function callback<T>(value: unknown, name: string): T {
 }
 
 export function path(value: unknown, name: string): string {
-  return typeof value === 'string' && value !== '' && !value.includes('\0') ? value : refuse(name, 'a path')
+  const text = value instanceof URL ? value.href : value
+  if (typeof text === 'string') {
+    const found = value instanceof URL || text.startsWith('file:') ? pathOf(text) : text
+    if (found !== '' && !found.includes('\0')) return found
+  }
+  return refuse(name, 'a path or a file URL')
+}
+
+/** The path that a file URL tells; an empty one if it tells none. */
+function pathOf(url: string): string {
+  try {
+    return fileURLToPath(url)
+  } catch {
+    return ''
+  }
 }
 
 /** Whether, or a name. */

@@ -43,9 +43,9 @@ export interface LoadOptions {
   /** Whether calls are spans of OpenTelemetry, if the program has its API and a tracer provider. On by default. */
   readonly tracing?: boolean
   /** Python guests: the interpreter, a path or a name. Default: that of `venv`, or `python3`. */
-  readonly python?: string
+  readonly python?: string | URL
   /** Python guests: a virtual environment's folder. */
-  readonly venv?: string
+  readonly venv?: string | URL
   /** Receives what the guest prints, in whole lines. Default: the process's own streams, labelled if another process wrote. */
   readonly log?: (text: string, stream: 'stdout' | 'stderr', from: { readonly pid?: number }) => void
   /**

@@ -20,6 +20,14 @@ test('a Python file is what has a slash, ends in .py or is a URL', () => {
   expect(parseLocator('python:folder/script')).toMatchObject({ file: here('folder/script') })
 })
 
+test('what ends in .py is a Python file without a scheme, too', () => {
+  const file = here('text.py')
+  const url = pathToFileURL(file)
+  for (const locator of ['./text.py', 'text.py', file, url.href, url, new URL('?v=1', url), `${url.href}#x`]) {
+    expect(parseLocator(locator)).toEqual({ kind: 'python', file, key: `python:${file}` })
+  }
+})
+
 test('a library is a path, with or without a scheme', () => {
   const path = here('libx.so')
   for (const text of [
@@ -29,6 +37,7 @@ test('a library is a path, with or without a scheme', () => {
     'c:libx.so',
     path,
     `rust:${pathToFileURL(path).href}`,
+    pathToFileURL(path),
   ]) {
     expect(parseLocator(text)).toEqual({ kind: 'library', path, key: path })
   }
@@ -56,6 +65,7 @@ test('what is no locator is refused with an example', () => {
 })
 
 test('a URL that is no path of this machine is refused, with one that is', () => {
+  expect(() => parseLocator(new URL('https://host/x.py'))).toThrow('https://host/x.py is no file')
   for (const url of ['file://host/x.py', 'file:///%zz.py', 'file:///a%2fb.py', 'file:///a%00.py', 'file:////%zz']) {
     for (const scheme of ['python:', 'rust:', '']) {
       expect(() => parseLocator(`${scheme}${url}`)).toThrow(

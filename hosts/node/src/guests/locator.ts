@@ -14,11 +14,16 @@ const planned = new Set(['java', 'go', 'node'])
 
 /**
  * Reads a locator: `python:module`, `python:./file.py`, `rust:./libx.so`, `./libx.so`, or a file URL
- * in place of a path. Relative paths are relative to the working directory.
+ * in place of a path. Relative paths are relative to the working directory. What ends in `.py` needs
+ * no scheme.
  *
  * @throws invalid-argument if it is none
  */
-export function parseLocator(text: string): Locator {
+export function parseLocator(locator: string | URL): Locator {
+  const text = locator instanceof URL ? locator.href : locator
+  if (locator instanceof URL && locator.protocol !== 'file:') {
+    throw new PolyloopError('invalid-argument', `${text} is no file: pass a URL such as file:///folder/text.py`)
+  }
   if (typeof text !== 'string' || text === '' || text.includes('\0')) {
     throw new PolyloopError('invalid-argument', `a locator is a text such as 'python:./text.py' or 'rust:./libtext.so'`)
   }
@@ -30,7 +35,12 @@ export function parseLocator(text: string): Locator {
     )
   }
   if (rest === '') throw new PolyloopError('invalid-argument', `the locator ${text} names nothing after '${scheme}:'`)
-  return scheme === 'python' ? python(rest) : library(rest)
+  return scheme === 'python' || (scheme === '' && isPythonFile(rest)) ? python(rest) : library(rest)
+}
+
+/** A URL may have more behind its path. */
+function isPythonFile(path: string): boolean {
+  return (path.startsWith('file:') ? path.replace(/[?#].*$/s, '') : path).endsWith('.py')
 }
 
 function library(path: string): Locator {

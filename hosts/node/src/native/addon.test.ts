@@ -8,9 +8,14 @@ test('the memory of a pinned request is held, or copied on Node 22, whose transf
   expect(canPin()).toBe(!process.version.startsWith('v22.'))
 })
 
-test('an environment has one hub', () => {
-  open()
-  expect(() => native.openHub(console.log, console.log)).toThrow('called before')
+test('an environment has one hub, for all who listen', () => {
+  const words = open()
+  expect(native.openHub()).toBe(words.buffer)
+  const [first, second] = [native.listen(console.log, console.log), native.listen(console.log, console.log)]
+  expect(second).not.toBe(first)
+  native.stopListening(first)
+  expect(native.listen(console.log, console.log)).toBe(first)
+  for (const number of [first, second, second, 4_000_000]) native.stopListening(number)
 })
 
 test('wrong arguments throw and crash nothing', () => {

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { guarded } from './guarded.ts'
+import { requireFile, requireNode, unopened } from './platform.ts'
 
 /** The Node-API add-on: `hosts/node/addon/src/exports.rs`. One instance a thread. */
 export interface BindingNative {
-  openHub(
+  openHub(): ArrayBuffer
+  listen(
     drain: () => void,
     onEvent: (id: number, kind: BindingEvent | JoinEvent, rc: number, payload: string) => void,
-  ): ArrayBuffer
+  ): number
+  stopListening(number: number): void
   createConnection(id: number, options: string): ArrayBuffer
   privateMemory(id: number): ArrayBuffer
   start(id: number, options: string): void
@@ -57,9 +59,17 @@ export interface BindingCounts {
   pinned?: number
 }
 
-/** A file that is built beside the package: the add-on, the Python loader, its probe. */
+/**
+ * A file that is built beside the package: the add-on, the Python loader, its probe.
+ *
+ * @throws init-failed if it is not there
+ */
 export function nativeFile(name: string): string {
-  return fileURLToPath(new URL(`../../native/${name}`, import.meta.url))
+  // There is none in what a bundler has made CommonJS of.
+  const here = import.meta.url as string | undefined
+  const path = here === undefined ? undefined : fileURLToPath(new URL(`../../native/${name}`, here))
+  requireFile(path)
+  return path
 }
 
 /** Whether memory of callers can be pinned; otherwise the add-on copies it. */
@@ -67,10 +77,35 @@ export function canPin(): boolean {
   return (JSON.parse(native.counts(0)) as BindingCounts).pinsHold
 }
 
-const binding = createRequire(import.meta.url)(nativeFile('polyloop.node')) as BindingNative
+/** The functions of the add-on once it is open; those of the path of calls as they are. */
+export const native: BindingNative = {} as BindingNative
+let isOpen = false
 
-/** Functions of the path of calls are called as they are. */
-export const native: BindingNative = guarded(binding, {
+/**
+ * Opens the add-on, once; not when the package is imported, which must do no harm anywhere.
+ *
+ * @throws init-failed if it cannot be opened here
+ */
+export function openNative(): void {
+  if (isOpen) return
+  requireNode()
+  Object.assign(native, guarded(binding(), whats))
+  isOpen = true
+}
+
+function binding(): BindingNative {
+  const file = nativeFile('polyloop.node')
+  try {
+    // What bundlers see of this they would replace.
+    const { createRequire } = process.getBuiltinModule('node:module')
+    return createRequire(file)(file) as BindingNative
+  } catch (error) {
+    throw unopened(error)
+  }
+}
+
+/** What cannot be done if the system refuses one of these. */
+const whats: Partial<Record<keyof BindingNative, string>> = {
   openHub: 'this thread cannot have guests',
   openRequestHeap: 'an instance cannot be made',
   createConnection: 'an instance cannot be made',
@@ -82,4 +117,4 @@ export const native: BindingNative = guarded(binding, {
   joinSharedGuest: 'the shared guest cannot be looked for',
   sharedGuestSockets: 'the shared guest cannot be reached',
   parkingWords: 'the shared guest cannot be reached',
-})
+}

@@ -23,18 +23,17 @@ export type GuardNews =
   | { readonly event: 'unrunnable'; readonly missing: boolean; readonly message: string }
   | { readonly event: 'exit'; readonly code: number | null; readonly signal: string | null }
 
-/** Our own program, which guards processes, brokers guests and serves them. */
-const program = nativeFile('polyloop-guest-process')
-
 /** Milliseconds in which a guard that is asked to ends its process; one that cannot run never does. */
 const guardWithin = 2_000
 
 /**
- * Starts `polyloop-guest-process`, and returns its number and this process's ends of its descriptors.
+ * Starts our own program, which guards processes, brokers guests and serves them. Returns its number and this
+ * process's ends of its descriptors.
  *
  * @throws overloaded, too-large, init-failed
  */
 function startProcess(args: readonly string[], files: readonly ProcessFile[]): [number, (Socket | undefined)[]] {
+  const program = nativeFile('polyloop-guest-process')
   const environment = Object.entries(process.env).map(([name, value]) => `${name}=${value}`)
   const start = JSON.parse(
     native.startProcess(JSON.stringify({ command: [program, ...args], environment, files })),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type BindingEvent, type JoinEvent, native } from './addon.ts'
+import { type BindingEvent, type JoinEvent, native, openNative } from './addon.ts'
 
 /** What the hub serves: an instance, also while it starts. */
 export interface HubMember {
@@ -18,8 +18,14 @@ const members = new Map<number, HubMember>()
 const joiners = new Map<number, (kind: JoinEvent, payload: string) => void>()
 /** The same members, for the hot path. */
 let serving: HubMember[] = []
-/** `words[0]`: 1 while the add-on keeps the loop alive; `words[1]`: 1 while it drains, reactions of promises included. */
+/**
+ * Of the hub, and so of all copies of this module that there are in this thread, if something evaluates it again.
+ * `words[0]`: 1 while the add-on keeps the loop alive; `words[1]`: 1 while it drains, reactions of promises included;
+ * `words[2]`: the last number that was given.
+ */
 export let words: Int32Array | undefined
+/** The number of this module's functions in the hub. It keeps them, and so all of this module, only while it has members. */
+let listening: number | undefined
 
 /** Called by the add-on in the loop's prepare phase while completions wait. */
 function drain(): void {
@@ -38,11 +44,11 @@ export function joinShared(id: number, wanted: string, told: (kind: JoinEvent, p
   native.joinSharedGuest(id, wanted)
 }
 
-let lastId = 0
-
 /** A number for a runtime or an instance of this thread. */
 export function nextId(): number {
-  return ++lastId
+  const all = open()
+  all[2] = (all[2] as number) + 1
+  return all[2]
 }
 
 /** The hub serves an instance no more. */
@@ -50,23 +56,33 @@ export function leave(id: number): void {
   members.delete(id)
   joiners.delete(id)
   serving = [...members.values()]
+  if (members.size > 0 || listening === undefined) return
+  native.stopListening(listening)
+  listening = undefined
 }
 
 /** Has the hub serve an instance, until it leaves. */
 export function join(id: number, member: HubMember): void {
+  listening ??= native.listen(drain, onEvent)
   members.set(id, member)
   serving = [...members.values()]
 }
 
-/** Opens the hub of this thread, once. */
-export function open(): void {
-  if (words !== undefined) return
-  words = new Int32Array(native.openHub(drain, onEvent))
+/**
+ * Opens the hub of this thread, once.
+ *
+ * @throws init-failed if the add-on cannot be opened here
+ */
+export function open(): Int32Array {
+  if (words !== undefined) return words
+  openNative()
+  words = new Int32Array(native.openHub())
   // No turn of the loop will come any more.
   process.on('exit', () => {
     native.ending()
     for (const member of members.values()) member.exit()
   })
+  return words
 }
 
 /** Whether the add-on drains, and will act on the control rings afterwards. */

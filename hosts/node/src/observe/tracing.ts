@@ -17,7 +17,8 @@ const lookEvery = 64
 
 /** Looks for the API, once in each thread. Never rejects: a program without it is not traced. */
 export function loadTracing(): Promise<void> {
-  loading ??= findApi(() => import('@opentelemetry/api')).then((found) => {
+  // A bundle has no copy of its own: the program's is the one that has providers.
+  loading ??= findApi(() => import(/* webpackIgnore: true */ /* @vite-ignore */ '@opentelemetry/api')).then((found) => {
     api = found as typeof Api | undefined
   })
   return loading.then(look)
@@ -29,7 +30,8 @@ export async function findApi(importer: () => Promise<object>): Promise<object |
     return await importer()
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    if (code !== 'ERR_MODULE_NOT_FOUND') {
+    // The second code is what other loaders of modules say: Jest's, say.
+    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') {
       process.emitWarning(`calls are not traced: @opentelemetry/api cannot be loaded: ${message}`, 'PolyloopTracing')
     }
     return undefined

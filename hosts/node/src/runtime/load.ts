@@ -7,6 +7,7 @@ import { prepare, usualPlacement } from '../guests/prepare.ts'
 import { isIdentifier, type Locator, parseLocator } from '../guests/locator.ts'
 import type { OwnCode } from '../instances/code-tree.ts'
 import { keepFromExit, unloadBeforeExit } from '../instances/exit-hook.ts'
+import { openNative } from '../native/addon.ts'
 import { loadTracing } from '../observe/tracing.ts'
 import { type Runtime, toHandle, type Untyped } from './handle.ts'
 import { cancelled, type Patience, startWithin } from './limits.ts'
@@ -16,25 +17,27 @@ import { RuntimeCore } from './runtime.ts'
 /**
  * Loads a guest and initialises it. The same locator and configuration give the same runtime.
  *
- * @param locator - `python:module`, `python:./file.py`, `rust:./libx.so`, or the path of a library
+ * @param locator - `python:module`, `rust:./libx.so`, or the path or file URL of a Python file or a library: that of
+ * one beside the caller is `new URL('./file.py', import.meta.url)`
  * @throws invalid-argument for a wrong locator or option, or options that differ from the first load's;
  * not-found if there is no such library, module or interpreter; init-failed if it does not start;
  * deadline, cancelled if it has not started within the timeout, or when the signal aborts
  */
-export async function load<T = Untyped>(locator: string, options: LoadOptions = {}): Promise<Runtime<T>> {
+export async function load<T = Untyped>(locator: string | URL, options: LoadOptions = {}): Promise<Runtime<T>> {
   const parsed = parseLocator(locator)
+  const name = typeof locator === 'string' ? locator : parsed.key
   const settings = settle(options, usualPlacement(parsed))
   const patience = { ...settings, since: performance.now() }
+  openNative()
   const key = `${parsed.key}\n${settings.config}`
   for (let known = find(key); known !== undefined; known = find(key)) {
-    if (known.core.open)
-      return startWithin(again(locator, known, settings), known.core, patience) as Promise<Runtime<T>>
+    if (known.core.open) return startWithin(again(name, known, settings), known.core, patience) as Promise<Runtime<T>>
     await gone(known, patience)
     remove(key, known.core)
   }
   const { signal } = settings
-  if (signal !== undefined && isAborted(signal)) throw cancelled(locator, signal)
-  const { runtime, core } = first(locator, parsed, key, settings)
+  if (signal !== undefined && isAborted(signal)) throw cancelled(name, signal)
+  const { runtime, core } = first(name, parsed, key, settings)
   return startWithin(runtime, core, patience) as Promise<Runtime<T>>
 }
 
@@ -46,27 +49,27 @@ async function gone({ core }: Loaded, patience: Patience): Promise<void> {
   await startWithin(ended, waits, patience)
 }
 
-function again(locator: string, known: Loaded, settings: Settings): Promise<Runtime> {
+function again(name: string, known: Loaded, settings: Settings): Promise<Runtime> {
   const different = differences(known.settings, settings)
   if (different.length === 0) return known.runtime
   const advice = 'load it with the same options, unload it first, or give it another config'
-  const message = `${locator} is loaded already with another ${different.join(' and ')}: ${advice}`
+  const message = `${name} is loaded already with another ${different.join(' and ')}: ${advice}`
   return Promise.reject(new PolyloopError('invalid-argument', message))
 }
 
 /** @throws invalid-argument */
-function first(locator: string, parsed: Locator, key: string, settings: Settings): Loaded {
+function first(name: string, parsed: Locator, key: string, settings: Settings): Loaded {
   const why = whyNotReload(parsed, settings)
-  const cannotReload = why === undefined ? undefined : `${locator} cannot be reloaded: ${why}`
+  const cannotReload = why === undefined ? undefined : `${name} cannot be reloaded: ${why}`
   if (settings.hotReload && cannotReload !== undefined) throw new PolyloopError('invalid-argument', cannotReload)
-  const core = new RuntimeCore(locator, settings, cannotReload)
+  const core = new RuntimeCore(name, settings, cannotReload)
   const forget = (): void => {
     keepFromExit(core)
     remove(key, core)
   }
   const runtime = begin(core, parsed).catch((error: unknown) => {
     forget()
-    throw toPolyloop(error, `${locator} could not be loaded`)
+    throw toPolyloop(error, `${name} could not be loaded`)
   })
   const loaded = { settings, core, runtime }
   add(key, loaded)

@@ -10,7 +10,7 @@ import { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import { entryWords, flag, header, kind, privatePins } from '../common/layout.ts'
 import type { LoadOptions } from '../common/options.ts'
-import { native } from '../native/addon.ts'
+import { native, openNative } from '../native/addon.ts'
 import { unkillableAfter, unknownExit } from '../placement/ending.ts'
 import type { OnInstanceEvent } from '../placement/placement.ts'
 import type { GuestProcess } from '../placement/process.ts'
@@ -220,9 +220,11 @@ let drainAll: () => void = () => {}
 const everything: { readonly core: RuntimeCore }[] = []
 
 beforeEach(() => {
-  vi.spyOn(native, 'openHub').mockImplementation((drain) => {
+  openNative()
+  vi.spyOn(native, 'openHub').mockImplementation(() => new ArrayBuffer(12))
+  vi.spyOn(native, 'listen').mockImplementation((drain) => {
     drainAll = drain
-    return new ArrayBuffer(8)
+    return 0
   })
   vi.spyOn(native, 'createConnection').mockImplementation((id) => {
     const memory = new ArrayBuffer(layout.total as number)
@@ -235,7 +237,7 @@ beforeEach(() => {
     world.removed.set(id, (world.removed.get(id) ?? 0) + 1)
   })
   vi.spyOn(native, 'counts').mockImplementation(() => JSON.stringify({ pinsHold: true }))
-  for (const name of ['actOnControlRing', 'doorbell', 'refLoop', 'releaseRequestHeap'] as const) {
+  for (const name of ['actOnControlRing', 'doorbell', 'refLoop', 'releaseRequestHeap', 'stopListening'] as const) {
     vi.spyOn(native, name).mockImplementation(() => {})
   }
   const submit = Connection.prototype.submit

@@ -13,6 +13,8 @@ use crate::{
 /// What Node keeps for an environment.
 struct Instance {
     hub: *mut Hub,
+    /// The hub's words, as JavaScript has them.
+    words: sys::napi_ref,
 }
 
 fn instance<'a>(env: napi_env) -> Result<&'a Instance> {
@@ -37,22 +39,36 @@ pub fn uncounted<'a>(env: napi_env) -> Result<&'a mut Hub> {
     Ok(unsafe { &mut *instance(env)?.hub })
 }
 
-/// openHub(drain, onEvent): the hub's words. Once an environment.
-pub fn open_hub(env: napi_env, [drain, on_event]: [napi_value; 2]) -> Result<Option<napi_value>> {
+/// `openHub()`: the hub's words, which are the same each time.
+pub fn open_hub(env: napi_env, []: [napi_value; 0]) -> Result<Option<napi_value>> {
     unsafe extern "C" fn finalize(_: napi_env, data: *mut c_void, _: *mut c_void) {
         // SAFETY: made by into_raw below; Node finalizes once, after the last JavaScript.
         drop(unsafe { Box::from_raw(data.cast::<Instance>()) });
     }
-    if instance(env).is_ok() {
-        return Err("openHub() was called before".into());
+    if let Ok(Instance { words, .. }) = instance(env) {
+        return napi::referenced(env, *words).map(Some);
     }
-    let hub = handles::start(env, drain, on_event)?;
-    let data = Box::into_raw(Box::new(Instance { hub }));
+    let hub = handles::start(env)?;
+    // SAFETY: the hub was just made; its words are leaked with the environment.
+    let (start, len) = unsafe { (*hub).words() };
+    // SAFETY: as above.
+    let words = unsafe { napi::external(env, start, len, ()) }?;
+    let data = Box::into_raw(Box::new(Instance { hub, words: napi::reference(env, words)? }));
     // SAFETY: env is live, data is given away.
     let status = unsafe { sys::napi_set_instance_data(env, data.cast(), Some(finalize), ptr::null_mut()) };
     napi::check(status, "instance")?;
-    // SAFETY: the hub was just made; its words are leaked with the environment.
-    let (words, len) = unsafe { (*hub).words() };
-    // SAFETY: as above.
-    Ok(Some(unsafe { napi::external(env, words, len, ()) }?))
+    Ok(Some(words))
+}
+
+/// listen(drain, onEvent): has the hub call these two, too; a number for `stopListening`.
+pub fn listen(env: napi_env, [drain, on_event]: [napi_value; 2]) -> Result<Option<napi_value>> {
+    let number = hub(env)?.calls.listen(drain, on_event)?;
+    napi::integer(env, number.into()).map(Some)
+}
+
+/// stopListening(number): the hub keeps these functions no longer.
+pub fn stop_listening(env: napi_env, [number]: [napi_value; 1]) -> Result<Option<napi_value>> {
+    let number = napi::number(env, number)?;
+    hub(env)?.calls.forget(number);
+    Ok(None)
 }

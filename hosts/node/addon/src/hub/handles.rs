@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, ffi::c_void, ptr, sync::Arc};
 
-use napi_sys::{self as sys, napi_env, napi_value};
+use napi_sys::{self as sys, napi_env};
 use polyloop_connection::unload;
 
 use super::{Copies, Counts, Handles, Hub, notices, turn};
@@ -18,8 +18,8 @@ use crate::{
     uv,
 };
 
-/// Makes the hub of an environment; `drain` and `on_event` are functions of JavaScript.
-pub fn start(env: napi_env, drain: napi_value, on_event: napi_value) -> Result<*mut Hub> {
+/// Makes the hub of an environment.
+pub fn start(env: napi_env) -> Result<*mut Hub> {
     let mut uv_loop = ptr::null_mut();
     // SAFETY: env is live.
     napi::check(unsafe { sys::napi_get_uv_event_loop(env, &raw mut uv_loop) }, "the event loop")?;
@@ -30,7 +30,7 @@ pub fn start(env: napi_env, drain: napi_value, on_event: napi_value) -> Result<*
         idle: uv::allocate(uv::Type::Idle),
     };
     let hub = Box::into_raw(Box::new(Hub {
-        calls: Calls::new(env, drain, on_event)?,
+        calls: Calls::new(env)?,
         copies: Copies::join(env)?,
         uv_loop: uv_loop.cast(),
         guests: Arc::default(),
@@ -136,5 +136,6 @@ extern "C" fn on_close(handle: *mut uv::Handle) {
         uv::free(check, uv::Type::Check);
         uv::free(idle, uv::Type::Idle);
         sys::napi_remove_async_cleanup_hook(owned.hook);
+        owned.calls.free();
     }
 }
