@@ -18,6 +18,7 @@ const ROOMS: readonly string[] = [
   'observe',
   'native',
   'common',
+  'values',
 ]
 
 const MOST_LINES = 400

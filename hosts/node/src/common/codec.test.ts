@@ -1,30 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
+import { msgpack } from '../msgpack.ts'
 import { asBytes, encodeArguments, toEncoding } from './codec.ts'
 import { flag } from './layout.ts'
 
 const json = toEncoding('json')
 
+const sent = (...args: unknown[]): ReturnType<typeof encodeArguments> => encodeArguments(json, args, 'envelope')
+
 describe('arguments', () => {
   test('none, or undefined, travel as nothing', () => {
-    expect(encodeArguments(json, [])).toEqual({ flags: flag.empty, payload: undefined })
-    expect(encodeArguments(json, [undefined])).toEqual({ flags: flag.empty, payload: undefined })
+    for (const args of [[], [undefined], [undefined, undefined]]) {
+      expect(sent(...args)).toEqual({ flags: flag.empty, payload: undefined })
+    }
   })
 
   test('one travels by itself, several as an array', () => {
-    expect(encodeArguments(json, [{ a: 1 }])).toEqual({ flags: 0, payload: '{"a":1}' })
-    expect(encodeArguments(json, [[1, 2]])).toEqual({ flags: 0, payload: '[1,2]' })
-    expect(encodeArguments(json, [1, 2])).toEqual({ flags: flag.spread, payload: '[1,2]' })
-    expect(encodeArguments(json, [1, undefined, null])).toEqual({ flags: flag.spread, payload: '[1,null,null]' })
-    expect(encodeArguments(json, [null])).toEqual({ flags: 0, payload: 'null' })
+    expect(sent({ a: 1 })).toEqual({ flags: 0, payload: '{"a":1}' })
+    expect(sent([1, 2])).toEqual({ flags: 0, payload: '[1,2]' })
+    expect(sent(1, 2)).toEqual({ flags: flag.spread, payload: '[1,2]' })
+    expect(sent(null)).toEqual({ flags: 0, payload: 'null' })
+    expect(sent(null, null)).toEqual({ flags: flag.spread, payload: '[null,null]' })
+  })
+
+  test('of undefined at the end are not given, and elsewhere they are', () => {
+    expect(sent(1, undefined)).toEqual({ flags: 0, payload: '1' })
+    expect(sent(1, 2, undefined, undefined)).toEqual({ flags: flag.spread, payload: '[1,2]' })
+    expect(sent(1, undefined, null)).toEqual({ flags: flag.spread, payload: expect.any(Uint8Array) })
   })
 
   test('of bytes travel untouched: no copy is made', () => {
     const bytes = Buffer.from('abc')
-    const { flags, payload } = encodeArguments(json, [bytes])
+    const { flags, payload } = sent(bytes)
     expect(flags).toBe(flag.bytes)
     expect(payload).toBe(bytes)
+    for (const value of [bytes.buffer, new DataView(bytes.buffer), new SharedArrayBuffer(8)]) {
+      expect(sent(value).flags).toBe(flag.bytes)
+    }
+  })
+
+  test('that are arrays of numbers are more than their bytes', () => {
+    expect(sent(new Float64Array([1, 2]))).toEqual({ flags: 0, payload: expect.any(Uint8Array) })
+    expect(encodeArguments(toEncoding(msgpack), [new Float64Array(1)], 'json').flags).toBe(flag.bytes)
+  })
+
+  test('for a guest that reads JSON alone are JSON, or refused', () => {
+    const plain = (...args: unknown[]): unknown => encodeArguments(json, args, 'json').payload
+    expect(plain(-0, { '~': 1 }, new Array(100).fill(0.5))).toBe(
+      JSON.stringify([0, { '~': 1 }, new Array(100).fill(0.5)]),
+    )
+    for (const [value, what] of [
+      [new Map(), 'a Map'],
+      [Number.NaN, 'a number that is not finite'],
+      [1n, 'a bigint'],
+      [new Date(), 'a Date'],
+      [new Float32Array(1), 'an array of numbers'],
+    ] as const) {
+      expect(() => plain({ a: [value] })).toThrow(`${what} at argument 1.a[0]: this guest reads JSON alone`)
+    }
   })
 })
 
@@ -54,8 +88,8 @@ describe('bytes', () => {
 })
 
 test('JSON too long for one text is too-large, and says to send bytes', () => {
-  const encoding = { ...json, encode: () => 'x'.repeat(2 ** 30) }
-  expect(() => encodeArguments(encoding, ['x'])).toThrow(
+  const text = 'x'.repeat(2 ** 28)
+  expect(() => sent(text, text)).toThrow(
     expect.objectContaining({ code: 'too-large', message: expect.stringContaining('send bytes') }),
   )
 })

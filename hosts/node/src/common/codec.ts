@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
+import { encodeValue, UnfitValue } from '../values/skeleton.ts'
 import { readFrom } from './call-back.ts'
 import { PolyloopError } from './errors.ts'
 import { flag } from './layout.ts'
@@ -18,22 +19,21 @@ export interface Codec {
 /** What a codec makes of a value: JSON stays a string until its bytes have a place. */
 export type Payload = string | Uint8Array | undefined
 
+/** What a guest can read beside JSON: `envelope` is JSON with tags and attachments, docs/internals/values.md. */
+export type Reads = 'json' | 'envelope'
+
 /** The codec as the runtime uses it: one of text, or one of bytes that are its own to keep. */
-export type Encoding = {
-  readonly name: string
-  encode(value: unknown): Payload
-} & (
-  | { readonly carries: 'text'; decode(text: string): unknown }
-  | { readonly carries: 'bytes'; decode(bytes: Buffer): unknown }
+export type Encoding = { readonly name: string } & (
+  | { readonly carries: 'text' }
+  | {
+      readonly carries: 'bytes'
+      encode(value: unknown): Uint8Array
+      decode(bytes: Buffer): unknown
+    }
 )
 
-/** JSON: the default. */
-const json: Encoding = {
-  name: 'json',
-  carries: 'text',
-  encode: (value) => JSON.stringify(value),
-  decode: (text) => JSON.parse(text) as unknown,
-}
+/** JSON, and what JSON alone cannot carry: the default. */
+const json: Encoding = { name: 'json', carries: 'text' }
 
 /** What was made of a caller's codec: its name is read once. */
 const encodings = new WeakMap<Codec, Encoding>()
@@ -89,20 +89,27 @@ export interface Encoded {
 const nothing: Encoded = { flags: flag.empty, payload: undefined }
 
 /**
- * Encodes the arguments of a call: none, one (bytes travel untouched), or several as an array.
+ * Encodes the arguments of a call: none, one (bytes travel untouched), or several as an array. Undefined at the end is not
+ * given.
  *
+ * @param reads - what the guest can read
  * @throws invalid-argument if the codec cannot encode them, too-large if the text would be too long
  */
-export function encodeArguments(encoding: Encoding, args: readonly unknown[]): Encoded {
-  const value = args.length > 1 ? args : args[0]
-  if (value === undefined) return nothing
+export function encodeArguments(encoding: Encoding, args: readonly unknown[], reads: Reads): Encoded {
+  let count = args.length
+  while (count > 0 && args[count - 1] === undefined) count--
+  if (count === 0) return nothing
   // STOP 2 encode
+  if (count > 1) {
+    const given = count === args.length ? args : args.slice(0, count)
+    return { flags: flag.spread, payload: encode(encoding, given, true, reads) }
+  }
+  const [value] = args
   const bytes = asBytes(value)
-  if (bytes !== undefined) return { flags: flag.bytes, payload: bytes }
-  if (args.length > 1 && encoding.carries === 'text') for (const one of args) checkText(one)
-  const payload = encode(encoding, value)
-  if (payload === undefined) throw unfit(value)
-  return { flags: args.length > 1 ? flag.spread : 0, payload }
+  // An array of numbers is more than its bytes.
+  if (bytes !== undefined && (encoding.carries === 'bytes' || isBytes(value)))
+    return { flags: flag.bytes, payload: bytes }
+  return { flags: 0, payload: encode(encoding, value, false, reads) }
 }
 
 /**
@@ -130,34 +137,21 @@ function view(value: unknown): Uint8Array | undefined {
   return undefined
 }
 
-function encode(encoding: Encoding, value: unknown): Payload {
+function isBytes(value: unknown): boolean {
+  return types.isUint8Array(value) || types.isAnyArrayBuffer(value) || types.isDataView(value)
+}
+
+function encode(encoding: Encoding, value: unknown, isList: boolean, reads: Reads): Payload {
   try {
-    return encoding.encode(value)
+    return encoding.carries === 'text' ? encodeValue(value, isList, reads === 'json') : encoding.encode(value)
   } catch (cause) {
+    if (cause instanceof UnfitValue) throw new PolyloopError('invalid-argument', cause.message, { cause })
     const reason = reasonOf(cause).split('\n', 1)[0] as string
     if (/string length/.test(reason)) {
       throw new PolyloopError('too-large', 'the argument is too large for one text of JSON: send bytes', { cause })
     }
-    const advice = 'pass what the codec can carry (JSON: no cycles, no BigInt), or bytes'
-    throw new PolyloopError(
-      'invalid-argument',
-      `the argument cannot be encoded as ${encoding.name}: ${reason}; ${advice}`,
-      {
-        cause,
-      },
-    )
+    const advice = 'pass what the codec can carry, or bytes'
+    const message = `the argument cannot be encoded as ${encoding.name}: ${reason}; ${advice}`
+    throw new PolyloopError('invalid-argument', message, { cause })
   }
-}
-
-/** JSON.stringify leaves functions out of an array, and writes bytes as an object: neither is what was meant. */
-function checkText(value: unknown): void {
-  if (typeof value === 'function' || typeof value === 'symbol') throw unfit(value)
-  if (asBytes(value) === undefined) return
-  const advice = "pass them as the only argument, or load with the codec of 'polyloop/msgpack'"
-  throw new PolyloopError('invalid-argument', `bytes beside other arguments cannot be encoded as JSON: ${advice}`)
-}
-
-function unfit(value: unknown): PolyloopError {
-  const message = `a ${typeof value} cannot be encoded as JSON: pass plain data or bytes`
-  return new PolyloopError('invalid-argument', message)
 }

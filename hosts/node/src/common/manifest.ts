@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Reads } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import { rawMethod } from './layout.ts'
 import { reasonOf } from './reasons.ts'
@@ -23,17 +24,20 @@ export class Manifest {
   readonly info: Readonly<Record<string, unknown>>
   /** What whoever runs the host should know. */
   readonly warnings: readonly string[]
+  /** What it can read beside what its codec says. */
+  readonly reads: Reads
   /** The number of the function that `send` calls, if there is one. */
   readonly handle: number | undefined
   readonly #numbers: ReadonlyMap<string, number>
 
   /** @throws protocol if the text is no manifest; the message says why */
   constructor(text: string) {
-    const { methods, info, warnings } = read(text)
+    const { methods, info, warnings, reads } = read(text)
     this.text = text
     this.methods = methods
     this.info = info
     this.warnings = warnings
+    this.reads = reads
     this.#numbers = new Map(methods.map(({ name }, index) => [name, index]))
     this.handle = methods.length === 0 ? rawMethod : this.number('handle')
   }
@@ -51,15 +55,20 @@ export class Manifest {
   }
 }
 
-function read(text: string): Pick<Manifest, 'methods' | 'info' | 'warnings'> {
-  const { methods, info = {}, warnings } = objectOf(parse(text), 'it')
+function read(text: string): Pick<Manifest, 'methods' | 'info' | 'warnings' | 'reads'> {
+  const { methods, info = {}, warnings, envelope } = objectOf(parse(text), 'it')
   if (!Array.isArray(methods)) throw wrong('methods is not an array')
   if (methods.length >= rawMethod) {
     throw wrong(`it declares ${methods.length} functions, and a guest has ${rawMethod - 1} at most`)
   }
   // What is no object tells nothing.
-  const told = { info: isObject(info) ? info : {}, warnings: isTexts(warnings) ? warnings : [] }
-  return { methods: methods.map(toMethod), ...told }
+  return {
+    methods: methods.map(toMethod),
+    info: isObject(info) ? info : {},
+    warnings: isTexts(warnings) ? warnings : [],
+    // The version of the form that its kit knows.
+    reads: envelope === 1 ? 'envelope' : 'json',
+  }
 }
 
 function parse(text: string): unknown {

@@ -6,6 +6,8 @@ import type { Encoding } from '../common/codec.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { flag, inlineResponseBytes, status } from '../common/layout.ts'
 import type { Settings } from '../common/options.ts'
+import { mark } from '../values/envelope.ts'
+import { reviveEnvelope } from '../values/revive.ts'
 import type { Block } from './block.ts'
 import { Pool, view } from './buffers.ts'
 import { type SlabMemory, Slabs } from './slabs.ts'
@@ -70,14 +72,21 @@ export class Responses {
     if (code !== status.ok) throw this.#decodeValue(() => toError(code, this.#text(place.bytes, start, end)))
     if ((flags & flag.empty) !== 0) return undefined
     const encoding = this.#encoding
-    if ((flags & flag.bytes) === 0 && encoding.carries === 'text') {
-      return this.#decodeValue(() => encoding.decode(this.#text(place.bytes, start, end)))
+    const isValue = (flags & flag.bytes) === 0
+    if (isValue && encoding.carries === 'text' && place.bytes[start] !== mark) {
+      return this.#decodeValue(() => JSON.parse(this.#text(place.bytes, start, end)) as unknown)
     }
     const own = slab === undefined ? this.#copy(slot, start, length) : fromSlab(slab, start, length)
-    if ((flags & flag.bytes) !== 0 || encoding.carries === 'text') return this.#copies ? Buffer.from(own) : own
+    if (!isValue) return this.#copies ? Buffer.from(own) : own
+    if (encoding.carries === 'text') return this.#decodeValue(() => this.#envelope(own))
     return this.#decodeValue(() =>
       encoding.decode(this.#isShared && length > inlineResponseBytes ? Buffer.from(own) : own),
     )
+  }
+
+  #envelope(own: Buffer): unknown {
+    const text = (from: number, to: number): string => this.#text(own, from, to)
+    return reviveEnvelope(own, { text, isKept: !this.#copies })
   }
 
   /**

@@ -6,7 +6,7 @@ import { Dispatcher } from '../call/dispatcher.ts'
 import { DuplexCall } from '../call/duplex.ts'
 import { isStream, RequestStream } from '../call/request-stream.ts'
 import { ResponseStream, type Source } from '../call/response-stream.ts'
-import { asBytes, type Encoded, encodeArguments } from '../common/codec.ts'
+import { asBytes, type Encoded, encodeArguments, type Reads } from '../common/codec.ts'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { flag } from '../common/layout.ts'
@@ -61,6 +61,11 @@ export class RuntimeCore implements Starting {
     this.#overdue.promise.catch(() => {})
   }
 
+  /** What the guest can read; before its manifest is there nothing is sent. */
+  get #reads(): Reads {
+    return this.manifest?.reads ?? 'json'
+  }
+
   get manifest(): Manifest | undefined {
     return this.supervisor.manifest
   }
@@ -93,7 +98,7 @@ export class RuntimeCore implements Starting {
     const extras = observer === undefined ? undefined : { observer }
     try {
       if (args.length > 0 && isStream(args[args.length - 1])) return this.#feed(method, args, options, extras).promise
-      return this.#submit(method, encodeArguments(this.settings.encoding, args), options, extras).promise
+      return this.#submit(method, encodeArguments(this.settings.encoding, args, this.#reads), options, extras).promise
     } catch (error) {
       return this.#refuse(error, observer)
     }
@@ -174,11 +179,11 @@ export class RuntimeCore implements Starting {
     const { encoding } = this.settings
     const last = args[args.length - 1]
     const streams = isStream(last)
-    const encoded = encodeArguments(encoding, streams ? args.slice(0, -1) : args)
+    const encoded = encodeArguments(encoding, streams ? args.slice(0, -1) : args, this.#reads)
     if (!streams) return this.#submit(method, encoded, options, extras)
     const requestStream = new RequestStream(
       last,
-      (value) => encodeArguments(encoding, [value]),
+      (value) => encodeArguments(encoding, [value], this.#reads),
       (error) => call.abandon(error),
     )
     const call: Call = this.#submit(method, encoded, options, { ...extras, requestStream })
