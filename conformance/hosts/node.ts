@@ -49,17 +49,15 @@ class NodeSubject implements Subject {
   }
 
   call(name: string, args: readonly unknown[] = [], options?: CallOptions): Promise<unknown> {
-    if (args.length <= 1) return this.#guest.call(name, args[0], toNode(options)) as Promise<unknown>
-    return this.#method(name, args, options) as Promise<unknown>
+    return this.#guest.call(name, args, toNode(options)) as Promise<unknown>
   }
 
   stream(name: string, args: readonly unknown[] = [], options?: CallOptions): ItemStream {
-    if (args.length <= 1) return this.#guest.stream(name, args[0], toNode(options)) as ItemStream
-    return this.#method(name, args, options) as ItemStream
+    return this.#guest.stream(name, args, toNode(options)) as ItemStream
   }
 
   duplex(name: string, options?: CallOptions): DuplexStream {
-    return this.#guest.duplex(name, toNode(options)) as DuplexStream
+    return this.#guest.duplex(name, [], toNode(options)) as DuplexStream
   }
 
   send(bytes: Uint8Array): Promise<unknown> {
@@ -87,10 +85,6 @@ class NodeSubject implements Subject {
   }
 
   /** With several arguments functions are called as methods, which take no options. */
-  #method(name: string, args: readonly unknown[], options: CallOptions | undefined): unknown {
-    if (options !== undefined) throw new Error(`${name} has several arguments, beside which this host takes no options`)
-    return this.#guest[name]?.(...args)
-  }
 }
 
 /** A codec by its name; of a name that no kit knows it is JSON. */

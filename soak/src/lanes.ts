@@ -118,7 +118,7 @@ export class Lanes {
     try {
       if (this.#random.once(2)) await this.#feed(name, runtime, count)
       else {
-        for await (const item of runtime.stream('count', count)) {
+        for await (const item of runtime.stream('count', [count])) {
           if (item !== next++) this.#tally.fault(`${name}: item ${next - 1} of a stream is ${JSON.stringify(item)}`)
           if (next === leavesAfter) break
         }
@@ -136,7 +136,7 @@ export class Lanes {
     async function* numbers(): AsyncGenerator<number> {
       for (let number = 0; number < count; number++) yield number
     }
-    const total = await runtime.call('total', numbers())
+    const total = await runtime.call('total', [numbers()])
     if (total !== (count * (count - 1)) / 2)
       this.#tally.fault(`${name}: the total of ${count} numbers is ${String(total)}`)
     this.#tally.items += count

@@ -43,12 +43,12 @@ test('what is not a function is not a method', () => {
 })
 
 test('call takes a name that exists, its argument and options', () => {
-  expectTypeOf(text.call('size', 'abc')).resolves.toEqualTypeOf<number>()
-  text.call('lines', 'abc', { signal: AbortSignal.timeout(50) })
+  expectTypeOf(text.call('size', ['abc'])).resolves.toEqualTypeOf<number>()
+  text.call('lines', ['abc'], { signal: AbortSignal.timeout(50) })
   // @ts-expect-error: there is no such function
-  text.call('sizes', 'abc')
+  text.call('sizes', ['abc'])
   // @ts-expect-error: it takes a text
-  text.call('size', 1)
+  text.call('size', [1])
 })
 
 test('send takes bytes and answers bytes', () => {
@@ -76,17 +76,17 @@ test('options and codes are closed sets', () => {
 })
 
 test('call checks the argument and answers what the function returns', () => {
-  expectTypeOf(text.call('lines', 'abc')).resolves.toEqualTypeOf<string[]>()
-  expectTypeOf(text.call('digest', new Uint8Array(1))).resolves.toEqualTypeOf<Buffer>()
-  expectTypeOf(text.call('digest', Buffer.alloc(1), { deadline: new Date() })).resolves.toEqualTypeOf<Buffer>()
+  expectTypeOf(text.call('lines', ['abc'])).resolves.toEqualTypeOf<string[]>()
+  expectTypeOf(text.call('digest', [new Uint8Array(1)])).resolves.toEqualTypeOf<Buffer>()
+  expectTypeOf(text.call('digest', [Buffer.alloc(1)], { deadline: new Date() })).resolves.toEqualTypeOf<Buffer>()
   // @ts-expect-error: a number is no bytes
-  text.call('digest', 7)
+  text.call('digest', [7])
   // @ts-expect-error: limit is not a function
   text.call('limit')
   // @ts-expect-error: there is no such option of a call
-  text.call('size', 'abc', { timeout: 50 })
+  text.call('size', ['abc'], { timeout: 50 })
   // @ts-expect-error: a deadline is a time
-  text.call('size', 'abc', { deadline: 'tomorrow' })
+  text.call('size', ['abc'], { deadline: 'tomorrow' })
 })
 
 test('functions of several, optional and remaining arguments keep them', () => {

@@ -52,17 +52,25 @@ function feed(
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-test('async iterables are streams, and bytes, texts and plain objects are not', () => {
-  expect([new Feed([]), new ReadableStream(), numbers(), [], 'text', Buffer.alloc(1), null, {}].map(isStream)).toEqual([
-    true,
-    true,
-    false,
-    false,
-    false,
-    false,
-    false,
-    false,
-  ])
+test('async iterables and iterators are streams, and what can be iterated again is a value', () => {
+  const streams = [new Feed([]), new ReadableStream(), numbers(), [1].values(), new Map().entries()]
+  expect(streams.map(isStream)).toEqual(streams.map(() => true))
+  const values = [[], 'text', Buffer.alloc(1), new Float64Array(1), null, {}, new Map(), new Set(), { next: () => 1 }]
+  expect(values.map(isStream)).toEqual(values.map(() => false))
+})
+
+test('an iterator is fed, and ended when nobody wants the rest', async () => {
+  let ended = false
+  function* endless(): Generator<number> {
+    try {
+      for (let number = 0; ; number++) yield number
+    } finally {
+      ended = true
+    }
+  }
+  const items: unknown[] = []
+  for await (const item of toAsync(endless())) if (items.push(item) === 3) break
+  expect([items, ended]).toEqual([[0, 1, 2], true])
 })
 
 test('items go out in order, then the end', async () => {

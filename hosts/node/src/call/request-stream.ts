@@ -15,14 +15,33 @@ export interface Sink {
   whenFree(then: () => void): void
 }
 
+/** An argument that is a stream. */
+export type Streamed = AsyncIterable<unknown> | (Iterator<unknown> & Iterable<unknown>)
+
 /**
- * Whether an argument is a stream: an async iterable that is not bytes.
+ * Whether an argument is a stream: an async iterable, or an iterator, as a generator returns. What can be iterated again,
+ * as an array, is a value.
  *
  * @throws invalid-argument if it does not let itself be asked
  */
-export function isStream(value: unknown): value is AsyncIterable<unknown> {
-  if (typeof value !== 'object' || value === null || types.isUint8Array(value)) return false
-  return readFrom('the argument', () => Symbol.asyncIterator in value)
+export function isStream(value: unknown): value is Streamed {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || types.isUint8Array(value)) return false
+  return readFrom('the argument', () => Symbol.asyncIterator in value || isIterator(value))
+}
+
+function isIterator(value: object): boolean {
+  return Symbol.iterator in value && typeof (value as Partial<Iterator<unknown>>).next === 'function'
+}
+
+/** A stream whose items may be waited for. */
+export function toAsync(stream: Streamed): AsyncIterable<unknown> {
+  if (Symbol.asyncIterator in stream) return stream
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => stream.next(),
+      return: async () => stream.return?.() ?? { done: true, value: undefined },
+    }),
+  }
 }
 
 /** Feeds a request stream from an async iterable, as fast as the guest takes its items. */

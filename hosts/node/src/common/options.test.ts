@@ -67,10 +67,15 @@ test("every option is one in which two loads can differ, except the config, and 
   }
   expect(differences(settle({}), settle({}))).toEqual([])
   expect(differences(settle(others), settle({ ...others, config: 1 }))).toEqual([])
+  // What is not said again is as it is.
+  expect(differences(settle(others), settle({}))).toEqual([])
+  expect(differences(settle({ codec: msgpack }), settle({ codec: { ...msgpack } }))).toEqual([])
   const names = Object.keys(others)
-  expect(differences(settle({}), settle(others))).toEqual(names.filter((name) => name !== 'restart'))
+  expect(differences(settle({}), settle(others))).toEqual(
+    names.filter((name) => !['restart', 'log', 'onEvent'].includes(name)),
+  )
   expect(differences(settle({ placement: 'process' }), settle(others))).toEqual(
-    names.filter((name) => name !== 'placement'),
+    names.filter((name) => !['placement', 'log', 'onEvent'].includes(name)),
   )
 })
 

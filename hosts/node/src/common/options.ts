@@ -106,6 +106,8 @@ interface Converted {
 export interface Settings extends Required<Omit<LoadOptions, keyof Converted>>, Converted {
   /** What the codec makes of values. */
   readonly encoding: Encoding
+  /** Those that were given: the others have their defaults. */
+  readonly given: readonly OptionName[]
 }
 
 /** How much of a runtime's calls may be under way. */
@@ -183,6 +185,7 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     default: 'json',
     guestSees: 'always',
     plain: (codec) => toEncoding(codec).name,
+    differs: (first, second) => first.encoding.name !== second.encoding.name,
     doc: "how values travel: `'json'`, or a codec object, as `polyloop/msgpack` exports one",
   },
   spin: {
@@ -210,6 +213,8 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     read: callback,
     default: undefined,
     shownDefault: "the process's streams",
+    // The first one's is asked; a closure that was evaluated twice is two.
+    differs: () => false,
     doc: "`(text, 'stdout' | 'stderr', { pid? }) => void`, called with whole lines that the guest prints",
   },
   placement: {
@@ -297,6 +302,8 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
   onEvent: {
     read: callback,
     default: undefined,
+    // Each one's is told.
+    differs: () => false,
     doc: 'told `starting`, `ready`, `crashed`, `restarted`, `gave-up`, `hung`, `reloaded`, `reload-failed`',
   },
 }
@@ -321,8 +328,9 @@ export function settle(options: LoadOptions, usual: Settings['placement'] = 'thr
   const placement = settleOne('placement', given, usual)
   if (placement === 'thread') refuseProcessOptions(given)
   const settled = Object.fromEntries(names.map((name) => [name, settleOne(name, given, placement)]))
-  const settings = settled as unknown as Omit<Settings, 'encoding'>
-  return { ...settings, encoding: toEncoding(settings.codec) }
+  const settings = settled as unknown as Omit<Settings, 'encoding' | 'given'>
+  const named = names.filter((name) => wanted[name] !== undefined)
+  return { ...settings, encoding: toEncoding(settings.codec), given: named }
 }
 
 /** The options as they are now: a getter may answer otherwise the next time. */
@@ -351,9 +359,9 @@ function refuseProcessOptions(given: LoadOptions): void {
   throw new PolyloopError('invalid-argument', message)
 }
 
-/** The options in which two loads of one runtime differ. */
+/** The options in which a later load of a runtime differs; what it does not say is as it is. */
 export function differences(first: Settings, second: Settings): string[] {
-  return names.filter((name) => entry(name).differs?.(first, second) ?? first[name] !== second[name])
+  return second.given.filter((name) => entry(name).differs?.(first, second) ?? first[name] !== second[name])
 }
 
 /** What a guest's loader is told of the options: JSON can carry it. */

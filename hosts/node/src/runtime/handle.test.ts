@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { PolyloopError } from '../common/errors.ts'
 import { toHandle } from './handle.ts'
 import type { RuntimeCore } from './runtime.ts'
 
@@ -8,6 +9,7 @@ import type { RuntimeCore } from './runtime.ts'
 function recorder(...names: string[]): {
   asked: unknown[][]
   runtime: Record<string, (...args: unknown[]) => unknown>
+  refuse(error: PolyloopError): void
 } {
   const asked: unknown[][] = []
   const note =
@@ -17,12 +19,23 @@ function recorder(...names: string[]): {
   const core = {
     methods: names.map((name) => ({ name })),
     info: { language: 'none' },
+    manifest: {
+      number: (name: string) => (names.includes(name) ? names.indexOf(name) : undefined),
+      info: { language: 'none' },
+    },
+    name: `a guest with ${names}`,
     call: note('call'),
+    stream: note('stream'),
+    duplex: note('duplex'),
     send: note('send'),
     stats: note('stats'),
-    unload: note('unload'),
   }
-  return { asked, runtime: toHandle(core as unknown as RuntimeCore) as never }
+  const lease = { refusal: () => refusal, unload: async (...args: unknown[]) => void note('unload')(...args) }
+  let refusal: PolyloopError | undefined
+  const refuse = (error: PolyloopError): void => {
+    refusal = error
+  }
+  return { asked, runtime: toHandle(core as unknown as RuntimeCore, lease) as never, refuse }
 }
 
 describe('a handle', () => {
@@ -30,27 +43,75 @@ describe('a handle', () => {
     const { asked, runtime } = recorder('add')
     runtime.add?.(1, 2)
     runtime.add?.()
-    runtime.undeclared?.('x')
     expect(asked).toEqual([
-      ['call', 'add', [1, 2]],
-      ['call', 'add', []],
-      ['call', 'undeclared', ['x']],
+      ['call', 'add', [1, 2], undefined],
+      ['call', 'add', [], undefined],
     ])
   })
 
-  test('has call with options; undefined is no argument', () => {
+  test('calls by name, with any arguments and options', async () => {
     const { asked, runtime } = recorder('add')
     const options = { deadline: 1 }
-    runtime.call?.('add', 1, options)
-    runtime.call?.('add', undefined, options)
+    runtime.call?.('add', [1, 2], options)
     runtime.call?.('add')
-    runtime.call?.('add', null)
+    runtime.stream?.('nope', [null])
+    runtime.duplex?.('add', [1])
     expect(asked).toEqual([
-      ['call', 'add', [1], options],
-      ['call', 'add', [], options],
+      ['call', 'add', [1, 2], options],
       ['call', 'add', [], undefined],
-      ['call', 'add', [null], undefined],
+      ['stream', 'nope', [null], undefined, undefined],
+      ['duplex', 'add', [1], undefined, undefined],
     ])
+    await expect(runtime.call?.('add', 1, options)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: "the arguments of call are not an array: call('add', [argument])",
+    })
+    runtime.stream?.('add', 'text')
+    expect(asked.at(-1)?.[4]).toMatchObject({ code: 'invalid-argument' })
+  })
+
+  test('has the functions of the guest with options', () => {
+    const { asked, runtime } = recorder('add', 'with')
+    const [first, more] = [{ deadline: 1 }, { signal: AbortSignal.abort() }]
+    const bound = runtime.with?.(first) as typeof runtime
+    const { add } = bound
+    add?.(1, 2)
+    bound.call?.('with', [3])
+    bound.stream?.('add')
+    bound.duplex?.('add', [4])
+    bound.send?.(Buffer.from('x'))
+    const both = bound.with?.(more) as typeof runtime
+    both.add?.(5)
+    expect(asked).toEqual([
+      ['call', 'add', [1, 2], first],
+      ['call', 'with', [3], first],
+      ['stream', 'add', [], first, undefined],
+      ['duplex', 'add', [4], first, undefined],
+      ['send', Buffer.from('x'), first],
+      ['call', 'add', [5], { ...first, ...more }],
+    ])
+    expect([typeof bound.nope, 'add' in bound, 'nope' in bound, bound.then]).toEqual([
+      'undefined',
+      true,
+      false,
+      undefined,
+    ])
+  })
+
+  test('refuses what is called through it once it is unloaded', async () => {
+    const { asked, runtime, refuse } = recorder('add')
+    const error = new PolyloopError('unloaded', 'x')
+    refuse(error)
+    for (const call of [runtime.add?.(1), runtime.call?.('add'), runtime.send?.(1)])
+      await expect(call).rejects.toBe(error)
+    runtime.stream?.('add')
+    expect(asked).toEqual([['stream', 'add', [], undefined, error]])
+  })
+
+  test('has no functions that the guest does not have', () => {
+    const { runtime } = recorder('add')
+    expect([typeof runtime.nope, 'nope' in runtime, 'add' in runtime]).toEqual(['undefined', false, true])
+    expect(() => runtime.nope?.()).not.toThrow()
   })
 
   test('keeps its own names, whatever the guest calls its functions', () => {
@@ -63,7 +124,7 @@ describe('a handle', () => {
 
   test('shows the functions that there are, and is frozen', () => {
     const { runtime } = recorder('add', 'greet')
-    const own = ['call', 'stream', 'duplex', 'send', 'alloc', 'stats', 'reload', 'unload', 'methods', 'info']
+    const own = ['with', 'call', 'stream', 'duplex', 'send', 'alloc', 'stats', 'reload', 'unload', 'methods', 'info']
     expect(Object.keys(runtime)).toEqual([...own, 'add', 'greet'])
     expect(Object.isFrozen(runtime)).toBe(true)
   })
@@ -120,7 +181,7 @@ describe('a handle', () => {
       isObject: false,
       in: [true, false],
       spread: true,
-      json: { methods: [{ name: 'add' }], info: {} },
+      json: { methods: [{ name: 'add' }], info: { language: 'none' } },
       inspected: true,
       awaited: true,
       raced: true,
@@ -137,7 +198,7 @@ describe('a handle', () => {
     expect(ask('hasOwnProperty', 'toString')).toBe(false)
     expect(Object.getPrototypeOf({ ...runtime })).toBe(Object.prototype)
     expect(asked).toEqual([])
-    for (const name of names) runtime.call?.(name, 1)
+    for (const name of names) runtime.call?.(name, [1])
     expect(asked).toEqual(names.map((name) => ['call', name, [1], undefined]))
   })
 })

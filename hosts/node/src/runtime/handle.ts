@@ -3,22 +3,30 @@
 import type { CallOptions } from '../call/call-options.ts'
 import type { Duplex } from '../call/duplex.ts'
 import type { Stream } from '../call/response-stream.ts'
+import { PolyloopError } from '../common/errors.ts'
 import type { Method } from '../common/manifest.ts'
+import { reasonOf } from '../common/reasons.ts'
 import type { UnloadOptions } from './limits.ts'
 import type { RuntimeCore } from './runtime.ts'
 import type { Stats } from './stats.ts'
 
+/** What can be iterated and is a value all the same. */
+type Value = string | readonly unknown[] | ArrayBufferView | ReadonlyMap<unknown, unknown> | ReadonlySet<unknown>
+
+/** The items of what a function returns that answers with a stream; otherwise never. */
+type ItemsOf<R> = R extends Value ? never : R extends AsyncIterable<infer I> | Iterable<infer I> ? I : never
+
+type Answer<R> = [ItemsOf<R>] extends [never] ? Promise<Awaited<R>> : Stream<ItemsOf<R>>
+
 /**
  * The guest's functions as local async functions: each returns a promise of what it returns, or, if it is described
- * as returning an AsyncIterable, a {@link Stream}.
+ * as returning an AsyncIterable, an Iterable or a Generator, a {@link Stream}.
  */
 export type Methods<T> = {
   readonly [K in keyof T as T[K] extends (...args: never[]) => unknown ? K : never]: T[K] extends (
     ...args: infer A
   ) => infer R
-    ? R extends AsyncIterable<infer Item>
-      ? (...args: A) => Stream<Item>
-      : (...args: A) => Promise<Awaited<R>>
+    ? (...args: A) => Answer<R>
     : never
 }
 
@@ -26,32 +34,56 @@ export type Methods<T> = {
 export type Untyped = Record<string, (...args: unknown[]) => unknown>
 
 type FunctionName<T> = Extract<keyof Methods<T>, string>
-type Argument<T, K extends keyof T> = T[K] extends (...args: infer A) => unknown ? A[0] : never
+type Arguments<T, K extends keyof T> = T[K] extends (...args: infer A) => unknown ? Readonly<A> : never
 type Result<T, K extends keyof T> = T[K] extends (...args: never[]) => infer R ? Awaited<R> : never
+type Item<T, K extends keyof T> = T[K] extends (...args: never[]) => infer R
+  ? [ItemsOf<R>] extends [never]
+    ? Awaited<R>
+    : ItemsOf<R>
+  : never
 
-type Item<T, K extends keyof T> = T[K] extends (...args: never[]) => AsyncIterable<infer I> ? I : Result<T, K>
+/** Calls of a guest with options of their own, see `with`. */
+export type Bound<T> = Methods<T> & {
+  call<K extends FunctionName<T>>(name: K, args?: Arguments<T, K>): Promise<Result<T, K>>
+  stream<K extends FunctionName<T>>(name: K, args?: Arguments<T, K>): Stream<Item<T, K>>
+  duplex<K extends FunctionName<T>>(name: K, args?: readonly unknown[]): Duplex<unknown, Item<T, K>>
+  send(bytes: Uint8Array | ArrayBuffer | ArrayBufferView): Promise<Buffer>
+  with(options: CallOptions): Bound<T>
+}
 
 /** What every runtime has beside the guest's own functions. */
 export interface RuntimeHandle<T> extends AsyncDisposable {
   /**
-   * Calls a function of the guest with one argument, or none.
+   * The same guest, for calls with options: `guest.with({ timeout: 50 }).add(1, 2)`. Cheap enough for each call; what it
+   * returns may be kept.
+   *
+   * @throws invalid-argument if they are no options of calls: as a rejection of the call
+   */
+  with(options: CallOptions): Bound<T>
+  /**
+   * Calls a function of the guest by its name, whatever that is.
    *
    * @param name - the function
-   * @param argument - any value that the codec carries, or bytes
+   * @param args - its arguments, any that the codec carries: `guest.call('add', [1, 2])`. One that is an async iterable, or
+   * an iterator, and the last, is a request stream
    * @throws not-found, invalid-argument, too-large, overloaded, deadline, cancelled, unloaded,
    * guest-error, guest-crashed, protocol: as a rejection, never at once
    */
-  call<K extends FunctionName<T>>(name: K, argument?: Argument<T, K>, options?: CallOptions): Promise<Result<T, K>>
+  call<K extends FunctionName<T>>(name: K, args?: Arguments<T, K>, options?: CallOptions): Promise<Result<T, K>>
   /**
-   * Calls a generator of the guest, with back-pressure. An async iterable as the argument is a request stream.
+   * Calls a generator of the guest, with back-pressure.
    *
    * @example
-   * for await (const token of guest.stream('generate', { prompt })) process.stdout.write(token)
+   * for await (const token of guest.stream('generate', [{ prompt }])) process.stdout.write(token)
    * @throws as `call`, when the first item is asked for
    */
-  stream<K extends FunctionName<T>>(name: K, argument?: Argument<T, K>, options?: CallOptions): Stream<Item<T, K>>
-  /** Calls a function that streams both ways: write its request stream, and read its response stream. */
-  duplex<K extends FunctionName<T>>(name: K, options?: CallOptions): Duplex<unknown, Item<T, K>>
+  stream<K extends FunctionName<T>>(name: K, args?: Arguments<T, K>, options?: CallOptions): Stream<Item<T, K>>
+  /** Calls a function that streams both ways: write its request stream, its last argument, and read its response stream. */
+  duplex<K extends FunctionName<T>>(
+    name: K,
+    args?: readonly unknown[],
+    options?: CallOptions,
+  ): Duplex<unknown, Item<T, K>>
   /** Sends bytes to the guest's function `handle` and returns the bytes, or the value, that it answers with. */
   send(bytes: Uint8Array | ArrayBuffer | ArrayBufferView, options?: CallOptions): Promise<Buffer>
   /**
@@ -74,8 +106,8 @@ export interface RuntimeHandle<T> extends AsyncDisposable {
    */
   reload(): Promise<void>
   /**
-   * Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again, also with a
-   * timeout after the first time.
+   * Refuses new calls of this handle with `unloaded`. The last handle of a runtime, each `load` gives one, lets calls in
+   * flight finish, and ends the guest. May be called again, also with a timeout after the first time.
    *
    * @throws deadline if a guest on threads has not ended within the timeout: threads cannot be ended
    */
@@ -109,39 +141,137 @@ const foreign = new Set([
   'asymmetricMatch',
 ])
 
-/** The handle of a runtime that has started. */
-export function toHandle<T>(core: RuntimeCore): Runtime<T> {
+/** One `load` of a runtime: the guest ends with the last of them. */
+export interface Lease {
+  /** Why calls through this one are refused; undefined while they are not. */
+  refusal(): PolyloopError | undefined
+  unload(options?: UnloadOptions): Promise<void>
+}
+
+/** A handle of a runtime that has started, for one who has loaded it. */
+export function toHandle<T>(core: RuntimeCore, lease: Lease): Runtime<T> {
+  const calls = new Calls(core, lease)
   const own: Omit<RuntimeHandle<Untyped>, 'methods' | 'info'> = {
-    call: (name, ...rest) =>
-      rest[0] === undefined ? core.call(name, [], rest[1]) : core.call(name, [rest[0]], rest[1]),
-    stream: (name, ...rest) => core.stream(name, rest[0] === undefined ? [] : [rest[0]], rest[1]),
-    duplex: (name, options) => core.duplex(name, [], options),
-    send: (bytes, options) => core.send(bytes, options) as Promise<Buffer>,
+    with: (options) => bound(calls, options) as Bound<Untyped>,
+    call: (name, args, options) => calls.call(name, args, options),
+    stream: (name, args, options) => calls.stream(name, args, options),
+    duplex: (name, args, options) => calls.duplex(name, args, options),
+    send: (bytes, options) => calls.send(bytes, options),
     alloc: (bytes) => core.alloc(bytes),
     stats: () => core.stats(),
     reload: () => core.reload(),
-    unload: (options) => core.unload(options),
-    [Symbol.asyncDispose]: () => core.unload(),
+    unload: (options) => lease.unload(options),
+    [Symbol.asyncDispose]: () => lease.unload(),
   }
-  const runtime = Object.assign(Object.create(missing(core)) as object, own)
+  const runtime = Object.assign(Object.create(later(calls)) as object, own)
   // A reload may change them.
   Object.defineProperty(runtime, 'methods', { get: () => core.methods, enumerable: true })
   Object.defineProperty(runtime, 'info', { get: () => core.manifest?.info ?? {}, enumerable: true })
-  for (const { name, stream } of core.methods) {
-    if (Object.hasOwn(runtime, name) || foreign.has(name)) continue
-    const method = (...args: unknown[]): unknown => (stream === true ? core.stream(name, args) : core.call(name, args))
-    Object.defineProperty(runtime, name, { value: method, enumerable: true })
+  const hidden: string[] = []
+  for (const { name } of core.methods) {
+    if (Object.hasOwn(runtime, name) || foreign.has(name)) hidden.push(name)
+    else Object.defineProperty(runtime, name, { value: calls.method(name), enumerable: true })
   }
+  if (hidden.length > 0) tellHidden(core.name, hidden)
   return Object.freeze(runtime) as unknown as Runtime<T>
 }
 
-/** Answers a function that the guest does not have with a rejection that names those it has. */
-function missing(core: RuntimeCore): object {
+/** Functions that were told already, by the runtime's name. */
+const told = new Set<string>()
+
+function tellHidden(name: string, hidden: readonly string[]): void {
+  const message = `${name} has functions that a handle has, too, or every object: call them as call('${hidden[0]}', [...])`
+  const all = `${message}: ${hidden.join(', ')}`
+  if (told.has(all)) return
+  told.add(all)
+  process.emitWarning(all, 'PolyloopGuest')
+}
+
+/** What a handle calls. */
+class Calls {
+  readonly #core: RuntimeCore
+  readonly #lease: Lease
+
+  constructor(core: RuntimeCore, lease: Lease) {
+    this.#core = core
+    this.#lease = lease
+  }
+
+  has(name: string | symbol): name is string {
+    return typeof name === 'string' && this.#core.manifest?.number(name) !== undefined
+  }
+
+  /** A function of the guest, as one of the handle. */
+  method(name: string, options?: CallOptions): (...args: unknown[]) => unknown {
+    const isStream = this.#core.methods[this.#core.manifest?.number(name) ?? -1]?.stream === true
+    return isStream
+      ? (...args) => this.stream(name, args, options)
+      : (...args) => {
+          const refusal = this.#lease.refusal()
+          return refusal === undefined ? this.#core.call(name, args, options) : Promise.reject(refusal)
+        }
+  }
+
+  call(name: string, args: unknown, options: CallOptions | undefined): Promise<unknown> {
+    const refusal = this.#lease.refusal() ?? notList('call', name, args)
+    return refusal === undefined ? this.#core.call(name, toList(args), options) : Promise.reject(refusal)
+  }
+
+  stream(name: string, args: unknown, options: CallOptions | undefined): Stream<never> {
+    const refusal = this.#lease.refusal() ?? notList('stream', name, args)
+    return this.#core.stream(name, refusal === undefined ? toList(args) : [], options, refusal) as Stream<never>
+  }
+
+  duplex(name: string, args: unknown, options: CallOptions | undefined): Duplex<unknown, never> {
+    const refusal = this.#lease.refusal() ?? notList('duplex', name, args)
+    return this.#core.duplex(name, refusal === undefined ? toList(args) : [], options, refusal) as Duplex<
+      unknown,
+      never
+    >
+  }
+
+  send(bytes: unknown, options: CallOptions | undefined): Promise<Buffer> {
+    const refusal = this.#lease.refusal()
+    return refusal === undefined ? (this.#core.send(bytes, options) as Promise<Buffer>) : Promise.reject(refusal)
+  }
+}
+
+function toList(args: unknown): readonly unknown[] {
+  return (args ?? []) as readonly unknown[]
+}
+
+function notList(what: string, name: string, args: unknown): PolyloopError | undefined {
+  if (args === undefined || Array.isArray(args)) return undefined
+  const message = `the arguments of ${what} are not an array: ${what}('${reasonOf(name)}', [argument])`
+  return new PolyloopError('invalid-argument', message)
+}
+
+/** The functions of the guest with options, whatever a reload makes of them. */
+function bound(calls: Calls, options: CallOptions): object {
+  const own: Readonly<Record<string, unknown>> = {
+    call: (name: string, args: unknown) => calls.call(name, args, options),
+    stream: (name: string, args: unknown) => calls.stream(name, args, options),
+    duplex: (name: string, args: unknown) => calls.duplex(name, args, options),
+    send: (bytes: unknown) => calls.send(bytes, options),
+    with: (more: CallOptions) => bound(calls, { ...options, ...more }),
+  }
+  return new Proxy(own, {
+    get: (_, name) => {
+      if (Object.hasOwn(own, name)) return own[name as string]
+      if (foreign.has(name as string) || !calls.has(name)) return ofObjects.get(name as string)
+      return calls.method(name, options)
+    },
+    has: (_, name) => Object.hasOwn(own, name) || calls.has(name),
+  })
+}
+
+/** The functions that the guest has only since a reload. */
+function later(calls: Calls): object {
   return new Proxy(Object.create(null) as object, {
     get: (_, name) => {
-      if (typeof name === 'symbol') return undefined
-      if (foreign.has(name) || /^[_$@]/.test(name)) return ofObjects.get(name)
-      return (...args: unknown[]) => core.call(name, args)
+      if (foreign.has(name as string) || !calls.has(name)) return ofObjects.get(name as string)
+      return calls.method(name)
     },
+    has: (_, name) => !foreign.has(name as string) && calls.has(name),
   })
 }

@@ -36,7 +36,7 @@ export interface Starting {
 }
 
 /** How long a caller waits for a start. */
-export interface Patience extends Pick<Settings, 'timeout' | 'signal'> {
+export interface Patience extends Pick<Settings, 'timeout' | 'signal' | 'onEvent'> {
   /** From when on, as `performance.now()` has it: what had to end before counts, too. */
   readonly since: number
 }

@@ -3,14 +3,14 @@ import { isAborted } from '../common/abort.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { differences, type LoadOptions, type Settings, settle } from '../common/options.ts'
 import { toPolyloop } from '../common/reasons.ts'
-import { prepare, usualPlacement } from '../guests/prepare.ts'
 import { isIdentifier, type Locator, parseLocator } from '../guests/locator.ts'
+import { prepare, usualPlacement } from '../guests/prepare.ts'
 import type { OwnCode } from '../instances/code-tree.ts'
 import { keepFromExit, unloadBeforeExit } from '../instances/exit-hook.ts'
 import { openNative } from '../native/addon.ts'
 import { loadTracing } from '../observe/tracing.ts'
 import { type Runtime, toHandle, type Untyped } from './handle.ts'
-import { cancelled, type Patience, startWithin } from './limits.ts'
+import { cancelled, type Patience, startWithin, type UnloadOptions, unloadTimeout } from './limits.ts'
 import { add, find, type Loaded, remove } from './registry.ts'
 import { RuntimeCore } from './runtime.ts'
 
@@ -31,14 +31,17 @@ export async function load<T = Untyped>(locator: string | URL, options: LoadOpti
   openNative()
   const key = `${parsed.key}\n${settings.config}`
   for (let known = find(key); known !== undefined; known = find(key)) {
-    if (known.core.open) return startWithin(again(name, known, settings), known.core, patience) as Promise<Runtime<T>>
+    if (known.core.open) {
+      const different = differences(known.settings, settings)
+      if (different.length > 0) throw otherwise(name, different)
+      return lease<T>(known, patience)
+    }
     await gone(known, patience)
     remove(key, known.core)
   }
   const { signal } = settings
   if (signal !== undefined && isAborted(signal)) throw cancelled(name, signal)
-  const { runtime, core } = first(name, parsed, key, settings)
-  return startWithin(runtime, core, patience) as Promise<Runtime<T>>
+  return lease<T>(first(name, parsed, key, settings), patience)
 }
 
 /** It is being unloaded, or has died: the next one starts when it is gone. */
@@ -49,12 +52,43 @@ async function gone({ core }: Loaded, patience: Patience): Promise<void> {
   await startWithin(ended, waits, patience)
 }
 
-function again(name: string, known: Loaded, settings: Settings): Promise<Runtime> {
-  const different = differences(known.settings, settings)
-  if (different.length === 0) return known.runtime
-  const advice = 'load it with the same options, unload it first, or give it another config'
-  const message = `${name} is loaded already with another ${different.join(' and ')}: ${advice}`
-  return Promise.reject(new PolyloopError('invalid-argument', message))
+function otherwise(name: string, different: readonly string[]): PolyloopError {
+  const advice = 'load it with the same options, or without them, unload it first, or give it another config'
+  const message = `${name} is loaded already with another value of ${different.join(' and ')}: ${advice}`
+  return new PolyloopError('invalid-argument', message)
+}
+
+/** A handle of its own for whoever has loaded a runtime; the guest ends with the last of them. */
+async function lease<T>(loaded: Loaded, patience: Patience): Promise<Runtime<T>> {
+  loaded.leases++
+  const forgetListener = loaded.core.listen(patience.onEvent)
+  let over: Promise<void> | undefined
+  const end = (options?: UnloadOptions): Promise<void> => {
+    // Another timeout may be said later, and it is the guest's end that is bounded.
+    if (over !== undefined) return loaded.leases === 0 ? loaded.core.unload(options) : over
+    forgetListener()
+    loaded.leases--
+    over = loaded.leases === 0 ? loaded.core.unload(options) : checked(options)
+    return over
+  }
+  try {
+    await startWithin(loaded.started, loaded.core, patience)
+  } catch (error) {
+    forgetListener()
+    loaded.leases--
+    throw error
+  }
+  const unloaded = (): PolyloopError =>
+    new PolyloopError('unloaded', `${loaded.core.name} was unloaded by who calls: load it again`)
+  return toHandle<T>(loaded.core, {
+    refusal: () => (over !== undefined && loaded.leases > 0 ? unloaded() : undefined),
+    unload: end,
+  })
+}
+
+/** @throws invalid-argument */
+async function checked(options: UnloadOptions | undefined): Promise<void> {
+  unloadTimeout(options)
 }
 
 /** @throws invalid-argument */
@@ -67,11 +101,11 @@ function first(name: string, parsed: Locator, key: string, settings: Settings): 
     keepFromExit(core)
     remove(key, core)
   }
-  const runtime = begin(core, parsed).catch((error: unknown) => {
+  const started = begin(core, parsed).catch((error: unknown) => {
     forget()
     throw toPolyloop(error, `${name} could not be loaded`)
   })
-  const loaded = { settings, core, runtime }
+  const loaded = { settings, core, started, leases: 0 }
   add(key, loaded)
   if (settings.placement === 'process') unloadBeforeExit(core)
   // Its block would stay mapped for as long as the entry stands.
@@ -87,7 +121,7 @@ function whyNotReload(parsed: Locator, { placement }: Settings): string | undefi
 const sharedModule =
   "modules by name are shared by all runtimes of a process: name its file, or set placement to 'process'"
 
-async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
+async function begin(core: RuntimeCore, parsed: Locator): Promise<void> {
   const { settings } = core
   const guest = await prepare(parsed, settings)
   const tracing = settings.tracing ? loadTracing() : undefined
@@ -96,7 +130,6 @@ async function begin(core: RuntimeCore, parsed: Locator): Promise<Runtime> {
     // Before the first call, which is to be traced like the others.
     await tracing
     if (settings.hotReload) watchGuest(core, parsed)
-    return toHandle<Untyped>(core)
   } catch (error) {
     // Nobody will have a handle of it.
     await core.unload()

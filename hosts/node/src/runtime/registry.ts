@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Settings } from '../common/options.ts'
-import type { Runtime } from './handle.ts'
 import type { RuntimeCore } from './runtime.ts'
 
 /** A runtime that is loaded, or loads. */
 export interface Loaded {
   readonly settings: Settings
   readonly core: RuntimeCore
-  readonly runtime: Promise<Runtime>
+  /** Resolves when it has started. */
+  readonly started: Promise<void>
+  /** Those who have loaded it, or are about to, and have not unloaded it. */
+  leases: number
 }
 
 /** Runtimes of this thread by locator and configuration. */

@@ -4,11 +4,13 @@ import { begin, Call, type CallExtras } from '../call/call.ts'
 import { type CallOptions, limit } from '../call/call-options.ts'
 import { Dispatcher } from '../call/dispatcher.ts'
 import { DuplexCall } from '../call/duplex.ts'
-import { isStream, RequestStream } from '../call/request-stream.ts'
+import { isStream, RequestStream, toAsync } from '../call/request-stream.ts'
 import { ResponseStream, type Source } from '../call/response-stream.ts'
+import { callBack } from '../common/call-back.ts'
 import { asBytes, type Encoded, encodeArguments, type Reads } from '../common/codec.ts'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { PolyloopError } from '../common/errors.ts'
+import type { RuntimeEvent } from '../common/events.ts'
 import { flag } from '../common/layout.ts'
 import type { Manifest, Method } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
@@ -45,6 +47,8 @@ export class RuntimeCore implements Starting {
   /** Rejects when the guest is not waited for any more. */
   readonly #overdue: Deferred<never> = deferred()
   #lastStats: Stats | undefined
+  /** Of those who have loaded it. */
+  readonly #listeners = new Set<(event: RuntimeEvent) => void>()
 
   /** Why it cannot be reloaded, if so. */
   readonly #cannotReload: string | undefined
@@ -55,10 +59,22 @@ export class RuntimeCore implements Starting {
     this.settings = settings
     this.dispatcher = new Dispatcher(settings, new Counters(settings.sample))
     this.requests = new RequestHeap(this.id)
-    const onEvent = instanceEvents(name, this.id, settings.onEvent)
+    const onEvent = instanceEvents(name, this.id, (event) => this.#told(event))
     this.supervisor = new Supervisor(name, { ...settings, onEvent }, this.dispatcher, this.requests)
     // It may come before anybody waits for the end.
     this.#overdue.promise.catch(() => {})
+  }
+
+  /** Has a listener told what happens to the guest; returns what ends that. */
+  listen(listener: Settings['onEvent']): () => void {
+    if (listener === undefined) return () => {}
+    const own = (event: RuntimeEvent): void => listener(event)
+    this.#listeners.add(own)
+    return () => this.#listeners.delete(own)
+  }
+
+  #told(event: RuntimeEvent): void {
+    for (const listener of [...this.#listeners]) callBack(() => listener(event))
   }
 
   /** What the guest can read; before its manifest is there nothing is sent. */
@@ -112,18 +128,26 @@ export class RuntimeCore implements Starting {
     return Promise.reject(error)
   }
 
-  /** Calls a method that answers with a stream; an async iterable as the last argument is a request stream. */
-  stream(name: string, args: readonly unknown[], options?: CallOptions): ResponseStream {
+  /**
+   * Calls a method that answers with a stream; a stream as the last argument is a request stream.
+   *
+   * @param refusal - why it is not called
+   */
+  stream(name: string, args: readonly unknown[], options?: CallOptions, refusal?: PolyloopError): ResponseStream {
     const parent = this.#parent()
-    return new ResponseStream((responseStream) => this.#open(name, args, options, responseStream, parent))
+    return new ResponseStream((responseStream) => {
+      if (refusal !== undefined) throw refusal
+      return this.#open(name, args, options, responseStream, parent)
+    })
   }
 
   /** Calls a method that streams both ways. */
-  duplex(name: string, args: readonly unknown[], options?: CallOptions): DuplexCall {
+  duplex(name: string, args: readonly unknown[], options?: CallOptions, refusal?: PolyloopError): DuplexCall {
     const parent = this.#parent()
-    return new DuplexCall((responseStream, requestStream) =>
-      this.#open(name, [...args, requestStream], options, responseStream, parent),
-    )
+    return new DuplexCall((responseStream, requestStream) => {
+      if (refusal !== undefined) throw refusal
+      return this.#open(name, [...args, requestStream], options, responseStream, parent)
+    })
   }
 
   /** What is active when a stream is asked for: whoever reads it first may be somebody else. */
@@ -182,7 +206,7 @@ export class RuntimeCore implements Starting {
     const encoded = encodeArguments(encoding, streams ? args.slice(0, -1) : args, this.#reads)
     if (!streams) return this.#submit(method, encoded, options, extras)
     const requestStream = new RequestStream(
-      last,
+      toAsync(last),
       (value) => encodeArguments(encoding, [value], this.#reads),
       (error) => call.abandon(error),
     )
@@ -273,7 +297,7 @@ export class RuntimeCore implements Starting {
   watch(path: string, code: OwnCode | undefined): void {
     const reload = (): void => {
       this.reload().catch((error: PolyloopError) => {
-        if (this.open && this.settings.onEvent === undefined) process.emitWarning(error.message, 'PolyloopReload')
+        if (this.open && this.#listeners.size === 0) process.emitWarning(error.message, 'PolyloopReload')
       })
     }
     const changed = (at: number): void => {

@@ -55,7 +55,7 @@ describe('bytes in memory of alloc() arrive as they were written', () => {
     async function* items(): AsyncGenerator<Buffer> {
       for (let seed = 0; seed < 50; seed++) yield written(rust, 20_000 + seed, seed)
     }
-    const swallowed = await rust.call('swallow' as 'length', items())
+    const swallowed = await rust.call('swallow' as 'length', [items()])
     expect(swallowed).toBe(50 * 20_000 + (49 * 50) / 2)
     expect(rust.stats().pinned).toBe(0)
   })

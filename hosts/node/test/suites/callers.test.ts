@@ -61,38 +61,38 @@ const withGetter = (name, get) => Object.defineProperty({}, name, { get, enumera
 
 /** What is passed in each place: options of the load, and what is called with it; \`signal\` ends what does not end by itself. */
 const places = {
-  'asyncIterator of an argument': (odd) => ({ use: (signal) => [guest.call('total', { [Symbol.asyncIterator]: odd }, { signal })] }),
-  'next of an iterator': (odd) => ({ use: (signal) => [guest.call('total', iterable({ next: odd, return: odd }), { signal })] }),
+  'asyncIterator of an argument': (odd) => ({ use: (signal) => [guest.call('total', [{ [Symbol.asyncIterator]: odd }], { signal })] }),
+  'next of an iterator': (odd) => ({ use: (signal) => [guest.call('total', [iterable({ next: odd, return: odd })], { signal })] }),
   'return of an iterator': (odd) => ({
-    use: (signal) => [1, 2, 3].map(() => guest.call('total', iterable({ return: odd }), { signal })),
+    use: (signal) => [1, 2, 3].map(() => guest.call('total', [iterable({ return: odd })], { signal })),
   }),
   'return of an iterator, as a getter': (odd) => ({
-    use: (signal) => [guest.call('total', { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}), get return() { return odd() } }) }, { signal })],
+    use: (signal) => [guest.call('total', [{ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}), get return() { return odd() } }) }], { signal })],
   }),
   'the iterator of a stream both ways': (odd) => ({
-    use: (signal) => [guest.stream('upper', iterable({ next: odd, return: odd }), { signal }).next()],
+    use: (signal) => [guest.stream('upper', [iterable({ next: odd, return: odd })], { signal }).next()],
   }),
   'toJSON of an argument': (odd) => ({ use: () => [guest.echo_value({ toJSON: odd }), guest.add({ toJSON: odd }, 1)] }),
   'a getter of an argument': (odd) => ({ use: () => [guest.echo_value(withGetter('a', odd))] }),
   'toJSON of an item': (odd) => ({
-    use: (signal) => [guest.call('first', (async function* () { yield { toJSON: odd } })(), { signal })],
+    use: (signal) => [guest.call('first', [(async function* () { yield { toJSON: odd } })()], { signal })],
   }),
   'encode of a codec': (odd) => ({ options: { codec: codec({ encode: odd }) }, use: () => [guest.echo_value({ a: 1 })] }),
-  'decode of a codec': (odd) => ({ options: { codec: codec({ decode: odd }) }, use: () => [guest.add(1, 2), guest.stream('count', 3).next()] }),
+  'decode of a codec': (odd) => ({ options: { codec: codec({ decode: odd }) }, use: () => [guest.add(1, 2), guest.stream('count', [3]).next()] }),
   'a getter of the options': (odd) => ({
-    use: () => ['deadline', 'signal', 'context', 'ahead', 'onContext'].map((name) => guest.call('nothing', undefined, withGetter(name, odd))),
+    use: () => ['deadline', 'signal', 'context', 'ahead', 'onContext'].map((name) => guest.call('nothing', [], withGetter(name, odd))),
   }),
-  'a getter of the context': (odd) => ({ use: () => [guest.call('nothing', undefined, { context: withGetter('a', odd) })] }),
+  'a getter of the context': (odd) => ({ use: () => [guest.call('nothing', [], { context: withGetter('a', odd) })] }),
   'the own functions of a signal': (odd) => ({
     use: (signal) => {
       Object.assign(signal, { addEventListener: odd, removeEventListener: odd })
-      return [guest.call('park', undefined, { signal }), guest.call('nothing', undefined, { signal })]
+      return [guest.call('park', [], { signal }), guest.call('nothing', [], { signal })]
     },
   }),
   'a listener of a signal': (odd) => ({
     use: (signal) => {
       signal.addEventListener('abort', odd)
-      return [1, 2].map(() => guest.call('park', undefined, { signal }))
+      return [1, 2].map(() => guest.call('park', [], { signal }))
     },
   }),
   'onEvent': (odd) => ({ options: { onEvent: odd }, use: () => [guest.reload()] }),
@@ -103,7 +103,7 @@ const places = {
     subscribe(name, told)
     return {
       over: () => unsubscribe(name, told),
-      use: (signal) => [guest.fail('why'), guest.call('park', undefined, { signal }), guest.stream('count', 3).next()],
+      use: (signal) => [guest.fail('why'), guest.call('park', [], { signal }), guest.stream('count', [3]).next()],
     }
   }])),
 }
@@ -206,7 +206,7 @@ test('what a program puts behind the API of OpenTelemetry does what it likes: ca
         if (logger !== undefined) api.diag.setLogger(logger)
         return {
           over: () => { for (const part of [api.trace, api.context, api.propagation, api.diag]) part.disable() },
-          use: (signal) => [guest.fail('why'), guest.call('park', undefined, { signal }), guest.stream('count', 3).next(), guest.call('nothing', undefined, { context: { a: 'b' } })],
+          use: (signal) => [guest.fail('why'), guest.call('park', [], { signal }), guest.stream('count', [3]).next(), guest.call('nothing', [], { context: { a: 'b' } })],
         }
       }
     }
@@ -219,20 +219,20 @@ test('arguments that cannot be read are invalid-argument, in every function that
   const source = `
     guest = await load(rust)
     const calls = {
-      call: () => guest.call('echo_value', untouchable),
+      call: () => guest.call('echo_value', [untouchable]),
       name: () => guest.call(untouchable),
       method: () => guest.echo_value(untouchable),
       several: () => guest.add(untouchable, 1),
-      options: () => guest.call('nothing', undefined, untouchable),
-      stream: () => guest.stream('count', untouchable).next(),
+      options: () => guest.call('nothing', [], untouchable),
+      stream: () => guest.stream('count', [untouchable]).next(),
       streamName: () => guest.stream(untouchable).next(),
       duplex: () => guest.duplex(untouchable).next(),
       send: () => guest.send(untouchable),
       bytes: () => guest.send(new Proxy(Buffer.from('x'), {})),
-      date: () => guest.call('nothing', undefined, { deadline: new Proxy(new Date(), {}) }),
-      signal: () => guest.call('nothing', undefined, { signal: new Proxy(new AbortController().signal, {}) }),
-      fake: () => guest.call('nothing', undefined, { signal: Object.create(AbortSignal.prototype) }),
-      onContext: () => guest.call('nothing', undefined, { onContext: 7 }),
+      date: () => guest.call('nothing', [], { deadline: new Proxy(new Date(), {}) }),
+      signal: () => guest.call('nothing', [], { signal: new Proxy(new AbortController().signal, {}) }),
+      fake: () => guest.call('nothing', [], { signal: Object.create(AbortSignal.prototype) }),
+      onContext: () => guest.call('nothing', [], { onContext: 7 }),
       locator: () => load(untouchable),
       loadOptions: () => load(rust, untouchable),
       config: () => load(rust, { config: { toJSON: manners['throws what cannot be read'] } }),

@@ -37,14 +37,14 @@ const producers: Readonly<Record<PolyloopErrorCode, () => Promise<unknown>>> = {
   },
   deadline: async () => {
     const guest = await loadRust()
-    const parked = guest.call('park', undefined, { deadline: Date.now() + 20 })
+    const parked = guest.call('park', [], { deadline: Date.now() + 20 })
     await rejection(parked, 'deadline', 'has passed')
     await guest.unload()
   },
   cancelled: async () => {
     const guest = await loadRust()
     const cancel = new AbortController()
-    const parked = guest.call('park', undefined, { signal: cancel.signal })
+    const parked = guest.call('park', [], { signal: cancel.signal })
     const reason = new Error('the user went away')
     cancel.abort(reason)
     expect((await rejection(parked, 'cancelled', 'was cancelled')).cause).toBe(reason)
@@ -102,7 +102,7 @@ test('a guest that has died can be loaded again, and the new runtime answers', a
 test('a context that is no object of texts is refused', async () => {
   await using guest = await loadRust()
   for (const context of [{ key: 1 }, 'text', null]) {
-    const call = guest.call('nothing', undefined, { context } as never)
+    const call = guest.call('nothing', [], { context } as never)
     await rejection(call, 'invalid-argument', 'object of texts')
   }
 })
@@ -111,17 +111,17 @@ describe('a signal or a deadline', () => {
   test('that is over already stops the call before it starts', async () => {
     await using guest = await loadRust()
     const signal = AbortSignal.abort(new Error('too late'))
-    const error = await rejection(guest.call('nothing', undefined, { signal }), 'cancelled', 'before the call')
+    const error = await rejection(guest.call('nothing', [], { signal }), 'cancelled', 'before the call')
     expect(error.cause).toEqual(new Error('too late'))
-    await rejection(guest.call('nothing', undefined, { deadline: Date.now() - 1 }), 'deadline', 'before the call')
-    await rejection(guest.call('nothing', undefined, { deadline: new Date(0) }), 'deadline')
+    await rejection(guest.call('nothing', [], { deadline: Date.now() - 1 }), 'deadline', 'before the call')
+    await rejection(guest.call('nothing', [], { deadline: new Date(0) }), 'deadline')
     await rejection(guest.send(Buffer.alloc(1), { deadline: new Date(0) }), 'deadline')
     expect(guest.stats().calls).toBe(0)
   })
 
   test('that is none says what one is', async () => {
     await using guest = await loadRust()
-    const call = (options: object): Promise<unknown> => guest.call('nothing', undefined, options)
+    const call = (options: object): Promise<unknown> => guest.call('nothing', [], options)
     for (const deadline of [Number.NaN, Number.POSITIVE_INFINITY, new Date(Number.NaN), '2030-01-01', null]) {
       await rejection(call({ deadline }), 'invalid-argument', 'deadline is not a time', 'Date.now() + 50')
     }
@@ -144,14 +144,14 @@ describe('a signal or a deadline', () => {
 
   test('that is far away is no timer that fires at once', async () => {
     await using guest = await loadRust()
-    expect(await guest.call('sleep_ms', 5, { deadline: 8.64e15 })).toBe(5)
-    expect(await guest.call('sleep_ms', 5, { deadline: Date.now() + 2 ** 31 + 1000 })).toBe(5)
+    expect(await guest.call('sleep_ms', [5], { deadline: 8.64e15 })).toBe(5)
+    expect(await guest.call('sleep_ms', [5], { deadline: Date.now() + 2 ** 31 + 1000 })).toBe(5)
   })
 
   test('drops a response that comes too late, and counts it', async () => {
     await using guest = await loadRust()
     const cancel = new AbortController()
-    const calls = [1, 2, 3].map(() => guest.call('park', undefined, { signal: cancel.signal }))
+    const calls = [1, 2, 3].map(() => guest.call('park', [], { signal: cancel.signal }))
     const stays = guest.park()
     cancel.abort()
     await Promise.all(calls.map((call) => rejection(call, 'cancelled')))
@@ -167,8 +167,8 @@ describe('a signal or a deadline', () => {
     const warn = (warning: Error): void => void warnings.push(warning)
     process.on('warning', warn)
     const cancel = new AbortController()
-    const calls = Array.from({ length: 100 }, () => guest.call('park', undefined, { signal: cancel.signal }))
-    await guest.call('nothing', undefined, { signal: cancel.signal })
+    const calls = Array.from({ length: 100 }, () => guest.call('park', [], { signal: cancel.signal }))
+    await guest.call('nothing', [], { signal: cancel.signal })
     cancel.abort('enough')
     const errors = await Promise.all(calls.map((call) => rejection(call, 'cancelled')))
     expect(errors.every(({ cause }) => cause === 'enough')).toBe(true)
@@ -183,7 +183,7 @@ describe('a signal or a deadline', () => {
     process.on('unhandledRejection', hear)
     const cancel = new AbortController()
     const options = { signal: cancel.signal, deadline: Date.now() + 10 }
-    await rejection(guest.call('echo', Buffer.alloc(11), options), 'too-large')
+    await rejection(guest.call('echo', [Buffer.alloc(11)], options), 'too-large')
     cancel.abort()
     await new Promise((resolve) => setTimeout(resolve, 30))
     process.off('unhandledRejection', hear)

@@ -135,11 +135,11 @@ function within<T>(run: () => Promise<T>): Promise<Span> {
 }
 
 const calls: [method: string, call: (label: string) => Promise<unknown>, spans: number][] = [
-  ['work', (label) => guest.call('work', label), 1],
-  ['work_later', (label) => guest.call('work_later', label), 3],
+  ['work', (label) => guest.call('work', [label]), 1],
+  ['work_later', (label) => guest.call('work_later', [label]), 3],
   ['each', (label) => all(method(guest, 'each', label, 3)), 3],
   ['each_later', (label) => all(method(guest, 'each_later', label, 3)), 3],
-  ['hands_over', (label) => all(guest.stream('hands_over', label)), 3],
+  ['hands_over', (label) => all(guest.stream('hands_over', [label])), 3],
   ['every', (label) => anyCall(guest, 'every', label, new Feed(numbers(3))), 3],
   ['every_later', (label) => anyCall(guest, 'every_later', label, new Feed(numbers(3))), 3],
 ]
@@ -160,8 +160,8 @@ test.each([
   ['work', 1],
   ['work_later', 3],
 ])('a call without a trace begins one, whatever ran before: %s', async (name, count) => {
-  const parent = await within(() => guest.call(name, 'traced'))
-  await within(() => untraced.call(name, 'untraced'))
+  const parent = await within(() => guest.call(name, ['traced']))
+  await within(() => untraced.call(name, ['untraced']))
   expect(await finished()).toContainEqual(
     expect.objectContaining({ parent: callIn(parent, name).spanContext().spanId }),
   )
@@ -177,7 +177,7 @@ test("the caller's baggage goes along", async () => {
 
 test('a trace that cannot be read costs no call', async () => {
   const own = { traceparent: 'no trace', tracestate: '=', baggage: ';;' }
-  for (const name of ['work', 'work_later']) await guest.call(name, 'alone', { context: own })
+  for (const name of ['work', 'work_later']) await guest.call(name, ['alone'], { context: own })
   expect((await finished()).map(({ parent }) => parent)).toEqual([null, null, null, null])
 })
 

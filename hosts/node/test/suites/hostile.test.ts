@@ -64,7 +64,7 @@ async function attacker(options: LoadOptions = {}, mischief?: Mischief): Promise
 }
 
 function call(guest: Runtime, name: string, argument?: unknown): Promise<unknown> {
-  return guest.call(name, argument) as Promise<unknown>
+  return guest.call(name, [argument]) as Promise<unknown>
 }
 
 /** Has it do something; the promise rejects when it has been ended. */
@@ -189,7 +189,7 @@ describe('an entry of the completion ring', () => {
 
   test('is one item more than there is credit for: the items before it are read', async () => {
     const one = await attacker()
-    const stream = one.guest.stream('hold', 'stream') as AsyncIterableIterator<unknown>
+    const stream = one.guest.stream('hold', ['stream']) as AsyncIterableIterator<unknown>
     const first = stream.next()
     await until(async () => ((await call(one.guest, 'held')) as number[]).length === 3)
     // Texts of length 0, one of them for the reader that waits, are no JSON: these are bytes.
@@ -236,7 +236,7 @@ describe('the words of the header', () => {
       for (const head of [0x7000_0000, 0xa000_0000]) {
         const one = await attacker()
         const controller = new AbortController()
-        const cancelled = one.guest.call('hold', 'x', { signal: controller.signal }) as Promise<unknown>
+        const cancelled = one.guest.call('hold', ['x'], { signal: controller.signal }) as Promise<unknown>
         const duplex = one.guest.duplex('hold')
         const pending = [...one.calls, duplex.next(), attack(one.guest, 'word', [controlHead, head])]
         const outcomes = Promise.allSettled([cancelled, ...pending])
@@ -486,8 +486,8 @@ describe('at random', () => {
     const duplex = guest.duplex('hold')
     const calls = [
       ...one.calls,
-      guest.call('hold', Buffer.alloc(5000), { signal: controller.signal }) as Promise<unknown>,
-      readAll(guest.stream('hold', seed) as AsyncIterable<unknown>),
+      guest.call('hold', [Buffer.alloc(5000)], { signal: controller.signal }) as Promise<unknown>,
+      readAll(guest.stream('hold', [seed]) as AsyncIterable<unknown>),
       readAll(duplex),
       duplex.write('an item'),
       duplex.write(Buffer.alloc(10_000)),

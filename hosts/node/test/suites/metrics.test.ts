@@ -38,10 +38,10 @@ test('one call in so many is timed, and none where it is 0', async () => {
 test('errors are counted by their code, whatever side they come from', async () => {
   const other = await loadRust()
   await rejection(other.fail('why'), 'guest-error')
-  await rejection(other.call('fail', 'why'), 'guest-error')
+  await rejection(other.call('fail', ['why']), 'guest-error')
   await rejection(other.add(1n, 2), 'invalid-argument')
   await rejection(other.call('add', [1, 2], { signal: AbortSignal.abort() }), 'cancelled')
-  await rejection(other.call('park', undefined, { deadline: Date.now() + 5 }), 'deadline')
+  await rejection(other.call('park', [], { deadline: Date.now() + 5 }), 'deadline')
   expect(other.stats()).toMatchObject({
     errors: 5,
     errorsByCode: { 'guest-error': 2, 'invalid-argument': 1, cancelled: 1, deadline: 1 },

@@ -173,7 +173,7 @@ describe('channels', () => {
   test('a call that is given up is cancelled, then rejects, and its late response is told of', async () => {
     const told = listen()
     const controller = new AbortController()
-    const call = guest.call('sleep_ms', 20, { signal: controller.signal })
+    const call = guest.call('sleep_ms', [20], { signal: controller.signal })
     controller.abort()
     const error = await rejection(call, 'cancelled')
     expect(stopsOf(told)).toEqual(['start', 'encode', 'submit', 'cancel', 'error'])
@@ -184,7 +184,7 @@ describe('channels', () => {
 
   test('a stream is one call, from its first item asked for to its end', async () => {
     const told = listen()
-    const stream = (guest as unknown as Runtime).stream('count', 3)
+    const stream = (guest as unknown as Runtime).stream('count', [3])
     expect(told).toEqual([])
     expect(await all(stream)).toEqual([0, 1, 2])
     expect(stopsOf(told)).toEqual(['start', 'encode', 'submit', 'response', 'settle'])
@@ -337,7 +337,7 @@ describe('spans', () => {
   )
 
   test('a stream is a child of the span that it was asked for in, and ends when it ends', async () => {
-    const [parent, stream] = await within(async (span) => [span, { of: python.stream('each', 1000) }])
+    const [parent, stream] = await within(async (span) => [span, { of: python.stream('each', [1000]) }])
     const first = await within(() => stream.of.next())
     expect(finished('each')).toEqual([])
     const items = [first.value, ...(await all(stream.of))]
@@ -347,7 +347,7 @@ describe('spans', () => {
   })
 
   test('calls with request streams, both ways too, and of bytes are spans', async () => {
-    expect(await guest.call('total', new Feed(numbers(4)))).toBe(6)
+    expect(await guest.call('total', [new Feed(numbers(4))])).toBe(6)
     const duplex = guest.duplex('upper')
     await duplex.write('a')
     duplex.end()
@@ -357,7 +357,7 @@ describe('spans', () => {
   })
 
   test('a call that fails is an error, with the exception', async () => {
-    const error = await rejection(guest.call('fail', 'why'), 'guest-error')
+    const error = await rejection(guest.call('fail', ['why']), 'guest-error')
     const span = only('fail')
     expect(span.status).toEqual({ code: SpanStatusCode.ERROR, message: error.message })
     expect(span.attributes).toMatchObject({
@@ -368,7 +368,7 @@ describe('spans', () => {
   })
 
   test('so is a stream that fails, and a call that is refused', async () => {
-    await rejection(all(guest.stream('fails_after', 3)), 'guest-error')
+    await rejection(all(guest.stream('fails_after', [3])), 'guest-error')
     await rejection(guest.call('nowhere'), 'not-found')
     await rejection(guest.stream('nowhere').next(), 'not-found')
     await rejection(guest.call('add', [1n]), 'invalid-argument')
@@ -378,10 +378,10 @@ describe('spans', () => {
 
   test('a cancelled call, and one whose deadline passes, is marked', async () => {
     const controller = new AbortController()
-    const call = guest.call('sleep_async', 60_000, { signal: controller.signal })
+    const call = guest.call('sleep_async', [60_000], { signal: controller.signal })
     controller.abort()
     await rejection(call, 'cancelled')
-    await rejection(guest.call('sleep_async', 60_000, { deadline: Date.now() + 20 }), 'deadline')
+    await rejection(guest.call('sleep_async', [60_000], { deadline: Date.now() + 20 }), 'deadline')
     const spans = finished('sleep_async')
     expect(spans.map(({ attributes }) => [attributes['error.type'], attributes['polyloop.cancelled']])).toEqual([
       ['cancelled', true],
@@ -399,7 +399,7 @@ describe('spans', () => {
 
   test("the caller's context travels beside the trace, and wins", async () => {
     const traceparentOfCaller = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
-    const beside = await guest.call('trace', undefined, { context: { who: 'me' } })
+    const beside = await guest.call('trace', [], { context: { who: 'me' } })
     expect(beside).toEqual({ who: 'me', traceparent: traceparent(only('trace')) })
     const state = trace.setSpanContext(ROOT_CONTEXT, {
       traceId: '0af7651916cd43dd8448eb211c80319c',
@@ -408,7 +408,7 @@ describe('spans', () => {
       traceState: createTraceState('vendor=1'),
     })
     const own = { traceparent: traceparentOfCaller }
-    expect(await context.with(state, () => guest.call('trace', undefined, { context: own }))).toEqual(own)
+    expect(await context.with(state, () => guest.call('trace', [], { context: own }))).toEqual(own)
     expect(await context.with(state, () => guest.call('trace'))).toMatchObject({ tracestate: 'vendor=1' })
   })
 
@@ -418,7 +418,7 @@ describe('spans', () => {
     )
     const loaded = propagation.setBaggage(ROOT_CONTEXT, baggage)
     const call = (own?: Record<string, string>): Promise<unknown> =>
-      context.with(loaded, () => guest.call('trace', undefined, own && { context: own }))
+      context.with(loaded, () => guest.call('trace', [], own && { context: own }))
     expect(await call()).toEqual({ traceparent: traceparent(only('trace')) })
     const full = { key: 'v'.repeat(4096 - '{"key":""}'.length) }
     expect(await call(full)).toEqual(full)
@@ -430,7 +430,7 @@ describe('spans', () => {
     registerAnew(new AlwaysOffSampler())
     const { traceparent: heard } = (await guest.call('trace')) as { traceparent: string }
     expect(heard).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/)
-    await rejection(guest.call('fail', 'why'), 'guest-error')
+    await rejection(guest.call('fail', ['why']), 'guest-error')
     expect(exporter.getFinishedSpans()).toEqual([])
     registerAnew()
   })
@@ -439,7 +439,7 @@ describe('spans', () => {
     expect(await context.with(suppressTracing(context.active()), () => guest.call('trace'))).toEqual({})
     const off = (await loadRust({ tracing: false })) as unknown as Runtime
     expect(await within(() => off.call('trace'))).toEqual({})
-    expect(await all(off.stream('count', 2))).toEqual([0, 1])
+    expect(await all(off.stream('count', [2]))).toEqual([0, 1])
     expect(finished('trace')).toEqual([])
     await off.unload()
   })
@@ -472,7 +472,7 @@ describe('spans', () => {
     }
     trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [processor] }))
     expect(await anyCall(guest, 'add', 1, 2)).toBe(3)
-    await rejection(guest.call('fail', 'why'), 'guest-error')
+    await rejection(guest.call('fail', ['why']), 'guest-error')
     await until(() => guest.stats().inFlight === 0)
     registerAnew()
   })

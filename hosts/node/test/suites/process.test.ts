@@ -31,7 +31,7 @@ describe('a guest in a process of its own', () => {
       await guest.unload()
       expect(isAlive(pid)).toBe(false)
       expect(guest.stats().instances).toEqual([{ pid, state: 'ready', inFlight: 0 }])
-      await rejection(guest.call('echo', 1), 'unloaded')
+      await rejection(guest.call('echo', [1]), 'unloaded')
     }
     await until(() => descriptors().length <= before.length)
     expect(descriptors()).toEqual(before)
@@ -50,7 +50,7 @@ describe('a guest in a process of its own', () => {
   test('is one of several, each with a process', async () => {
     const guests = await Promise.all([start(rust), start(lives)])
     expect(new Set(guests.map((guest) => guest.pid())).size).toBe(2)
-    const answers = await Promise.all(guests.flatMap((guest) => [guest.call('echo', one), guest.call('echo', two)]))
+    const answers = await Promise.all(guests.flatMap((guest) => [guest.call('echo', [one]), guest.call('echo', [two])]))
     expect(answers).toEqual([one, two, one, two])
     await Promise.all(guests.map((guest) => guest.unload()))
   })
@@ -64,7 +64,7 @@ describe('a guest in a process of its own', () => {
 
   test('prints whole lines, on either stream, before its answer is settled or its end is told', async () => {
     const guest = await start(lives)
-    await guest.call('say', 'one\ntwo')
+    await guest.call('say', ['one\ntwo'])
     await until(() => guest.lines.length === 2)
     expect(guest.lines).toEqual(['one\n', 'two\n'])
     await guest.unload()
@@ -83,7 +83,7 @@ describe('a guest in a process of its own', () => {
   test('gives copies of bytes where the option says so, and views otherwise', async () => {
     for (const copyBytes of [false, true]) {
       const guest = await start(rust, { copyBytes })
-      const bytes = (await guest.call('echo', Buffer.alloc(5000, 7))) as Buffer
+      const bytes = (await guest.call('echo', [Buffer.alloc(5000, 7)])) as Buffer
       expect(bytes).toEqual(Buffer.alloc(5000, 7))
       // A view is of a slab, of 128 KB at least.
       expect(bytes.buffer.byteLength >= 2 ** 17).toBe(!copyBytes)
@@ -93,7 +93,7 @@ describe('a guest in a process of its own', () => {
 
   test('finishes calls in flight and runs its own ending before the unload resolves', async () => {
     const guest = await start(lives, {}, { at_end: 'the very end' })
-    const call = guest.call('wait', 0.3)
+    const call = guest.call('wait', [0.3])
     await guest.unload()
     expect(await call).toBe('waited')
     expect(guest.lines).toEqual(['the very end\n'])
@@ -124,7 +124,7 @@ describe('a guest whose guard', () => {
     process.kill(parentOf(pid) as number, 'SIGKILL')
     await ended(pid)
     await until(() => types(guest).includes('restarted'))
-    expect(await guest.call('echo', 1)).toBe(1)
+    expect(await guest.call('echo', [1])).toBe(1)
     await guest.unload()
   })
 
@@ -159,7 +159,7 @@ describe('a guest that hangs up', () => {
     const guest = await start(lives, { restart: false })
     const guard = parentOf(guest.pid()) as number
     process.kill(guard, 'SIGSTOP')
-    const call = after(2_000, () => guest.call('kill', 11))
+    const call = after(2_000, () => guest.call('kill', [11]))
     await rejection(call, 'guest-crashed', 'was killed by SIGSEGV')
     await ended(guard)
     await guest.unload()
@@ -173,7 +173,7 @@ describe('a guest that dies', () => {
     [15, 'SIGTERM'],
   ])('by signal %i says %s', async (signal, name) => {
     const guest = await start(lives)
-    const error = await rejection(guest.call('kill', signal), 'guest-crashed', name)
+    const error = await rejection(guest.call('kill', [signal]), 'guest-crashed', name)
     expect(error.exit?.signal).toBe(name)
     await guest.unload()
   })
@@ -183,12 +183,12 @@ describe('a guest that dies', () => {
     for (const round of [1, 2]) {
       process.kill(guest.pid(), 'SIGKILL')
       await until(() => guest.events.filter(({ type }) => type === 'crashed').length === round)
-      if (round === 1) await guest.call('echo', 1)
+      if (round === 1) await guest.call('echo', [1])
     }
     // The second restart is a minute away.
-    await rejection(guest.call('echo', 1, { deadline: Date.now() + 50 }), 'deadline')
+    await rejection(guest.call('echo', [1], { deadline: Date.now() + 50 }), 'deadline')
     const controller = new AbortController()
-    const call = guest.call('echo', 1, { signal: controller.signal })
+    const call = guest.call('echo', [1], { signal: controller.signal })
     controller.abort()
     await rejection(call, 'cancelled')
     expect(guest.stats()).toMatchObject({ inFlight: 0, restarts: 1 })
@@ -199,14 +199,14 @@ describe('a guest that dies', () => {
     const config = { test: 'dies at once' }
     const guest = await start(lives, { config, restart: { attempts: 3, minDelay: 1 } })
     for (let death = 0; death < 4; death++) {
-      await rejection(guest.call('kill', 9), 'guest-crashed', 'SIGKILL')
+      await rejection(guest.call('kill', [9]), 'guest-crashed', 'SIGKILL')
     }
-    await rejection(guest.call('echo', 1), 'guest-crashed', '4 times in a row, and is not started again')
+    await rejection(guest.call('echo', [1]), 'guest-crashed', '4 times in a row, and is not started again')
     expect(types(guest).filter((type) => type === 'crashed').length).toBe(4)
     expect(types(guest).at(-1)).toBe('gave-up')
     await until(() => childrenOf(process.pid).length === 0)
     const again = await start(lives, { config })
-    expect(await again.call('echo', 1)).toBe(1)
+    expect(await again.call('echo', [1])).toBe(1)
     await again.unload()
   })
 
@@ -217,7 +217,7 @@ describe('a guest that dies', () => {
     // At once, 50, 100 and 100 ms: no sooner, whatever the machine.
     expect(performance.now() - began).toBeGreaterThan(250)
     expect(types(guest).filter((type) => type === 'starting').length).toBe(5)
-    await rejection(guest.call('echo', 1), 'guest-crashed', 'code 3')
+    await rejection(guest.call('echo', [1]), 'guest-crashed', 'code 3')
     await guest.unload()
   })
 })
@@ -225,7 +225,7 @@ describe('a guest that dies', () => {
 describe('a guest that hangs', () => {
   test('is not one that is busy', async () => {
     const guest = await start(lives, { heartbeat: 2000, whenHung: 'kill' })
-    await Promise.all(Array.from({ length: 8 }, () => guest.call('spin', 2_000_000)))
+    await Promise.all(Array.from({ length: 8 }, () => guest.call('spin', [2_000_000])))
     expect(types(guest)).toEqual(['starting', 'ready'])
     await guest.unload()
   })
@@ -235,7 +235,7 @@ describe('several instances', () => {
   test('share the calls, the least loaded first', async () => {
     const guest = await start(lives, { instances: 2 })
     expect(guest.stats().instances.map(({ state }) => state)).toEqual(['ready', 'ready'])
-    const busy = guest.call('wait', 0.5)
+    const busy = guest.call('wait', [0.5])
     const pids = (await Promise.all(Array.from({ length: 3 }, () => guest.call('pid')))) as number[]
     const [first, second] = guest.stats().instances
     const other = [first, second].find((instance) => instance?.inFlight === 0)

@@ -145,8 +145,8 @@ def clear():
     resource_tracker._resource_tracker._stop()
 `
   await using parent = await load(`python:${write(folder, `${method}.py`, source)}`, { placement })
-  expect(await parent.call('in_child', 4)).toEqual([8, false])
-  const error = await rejection(parent.call('in_child', -1), 'guest-error', 'too small')
+  expect(await parent.call('in_child', [4])).toEqual([8, false])
+  const error = await rejection(parent.call('in_child', [-1]), 'guest-error', 'too small')
   expect(error.guest?.code).toBe('small')
   await parent.call('clear')
 })

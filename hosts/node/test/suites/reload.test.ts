@@ -159,7 +159,7 @@ describe.each([{ placement: 'thread' }, { placement: 'process' }] as const)('a l
     expect(await guest.call('inits')).toBe(1)
     expect(copies()).toEqual(before)
     const bytes = Buffer.from('bytes')
-    expect(await guest.call('echo', bytes)).toEqual(bytes)
+    expect(await guest.call('echo', [bytes])).toEqual(bytes)
     await Promise.all([guest.unload(), other.unload()])
   })
 

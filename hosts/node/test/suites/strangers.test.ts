@@ -189,11 +189,11 @@ describe('who has the address and', () => {
     const locator = python('lives')
     const one = await stranger(await addressOf(locator, same), what, text)
     const guest = await watched(locator)
-    const call = rejection(guest.call('echo', 1), 'guest-crashed', "is out of reach: its broker says '")
+    const call = rejection(guest.call('echo', [1]), 'guest-crashed', "is out of reach: its broker says '")
     one.goOn()
     await call
     await until(() => types(guest).includes('restarted'))
-    expect(await guest.call('echo', 1)).toBe(1)
+    expect(await guest.call('echo', [1])).toBe(1)
     expect(types(guest)).toEqual(['starting', 'ready', 'crashed', 'starting', 'restarted'])
     await guest.unload()
     await one.end()
@@ -203,7 +203,7 @@ describe('who has the address and', () => {
     const locator = python('lives')
     const one = await stranger(await addressOf(locator, same), 'half', '{"event":"exit","code":0,"sig')
     const guest = await watched(locator)
-    const call = rejection(guest.call('echo', 1), 'guest-crashed', 'has ended with its broker')
+    const call = rejection(guest.call('echo', [1]), 'guest-crashed', 'has ended with its broker')
     one.goOn()
     await call
     await until(() => types(guest).includes('restarted'))

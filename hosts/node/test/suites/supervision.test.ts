@@ -53,8 +53,8 @@ function killBusy(guest: Watched): void {
 /** A call that does not end, once it is in flight. */
 async function busy(guest: Watched): Promise<{ readonly call: Promise<unknown> }> {
   const call = guest.methods.some(({ name }) => name === 'sleep_ms')
-    ? guest.call('sleep_ms', hour)
-    : guest.call('sleep_async', hour / 1000)
+    ? guest.call('sleep_ms', [hour])
+    : guest.call('sleep_async', [hour / 1000])
   call.catch(() => {})
   await until(() => guest.stats().inFlight > 0)
   // In an object: a promise that is returned as it is would be waited for.
@@ -82,7 +82,7 @@ describe('an instance that dies', () => {
     await rejection(call, 'guest-crashed')
     await unloading
     const next = await start(rust)
-    expect(await next.call('echo', one)).toEqual(one)
+    expect(await next.call('echo', [one])).toEqual(one)
     await next.unload()
   })
 
@@ -94,7 +94,7 @@ describe('an instance that dies', () => {
       const deaths = restart === false ? 1 : 2
       for (let death = 0; death < deaths; death++) {
         const { call } = await busy(guest)
-        const waiting = guest.call('echo', one)
+        const waiting = guest.call('echo', [one])
         expect(guest.stats().queued).toBe(1)
         killBusy(guest)
         await rejection(call, 'guest-crashed')
@@ -109,10 +109,12 @@ describe('an instance that dies', () => {
 describe('calls that were rejected while they waited', () => {
   test.each(['thread', 'process'] as const)('are in the queue no more, %s', async (placement) => {
     const guest = await start(rust, { placement, maxCalls: 1 })
-    const first = guest.call('sleep_ms', 300)
+    const first = guest.call('sleep_ms', [300])
     const abort = new AbortController()
     const waiting = Array.from({ length: 1000 }, () =>
-      guest.call('echo', Buffer.alloc(20_000), { signal: abort.signal }).catch((error: { code: string }) => error.code),
+      guest
+        .call('echo', [Buffer.alloc(20_000)], { signal: abort.signal })
+        .catch((error: { code: string }) => error.code),
     )
     expect(guest.stats().queued).toBe(1000)
     abort.abort()
@@ -206,7 +208,7 @@ describe('a start that hangs', () => {
     release()
     const guest = await (loads[1] as (typeof loads)[0])
     second.abort()
-    expect(await guest.call('echo', one)).toEqual(one)
+    expect(await guest.call('echo', [one])).toEqual(one)
     await guest.unload()
     await rejection(load(rust, { ...options, signal: AbortSignal.abort() }), 'cancelled')
   })
@@ -218,7 +220,7 @@ describe('a start that hangs', () => {
     pipe.make()
     process.kill(guest.pid(), 'SIGKILL')
     await until(() => types(guest).includes('crashed'))
-    await rejection(guest.call('echo', one), 'guest-crashed', 'restart.timeout')
+    await rejection(guest.call('echo', [one]), 'guest-crashed', 'restart.timeout')
     const wanted = ['crashed', 'starting', 'hung', 'crashed', 'starting', 'hung', 'crashed', 'gave-up']
     expect(types(guest).slice(2)).toEqual(wanted)
     await guest.unload()
@@ -230,7 +232,7 @@ describe('a start that hangs', () => {
     pipe.make()
     const reloading = guest.reload()
     await until(() => types(guest).includes('hung'))
-    expect(await guest.call('echo', one)).toEqual(one)
+    expect(await guest.call('echo', [one])).toEqual(one)
     const release = await pipe.read()
     release()
     await reloading
@@ -243,7 +245,7 @@ describe('an unload', () => {
     for (const locator of languages) {
       const guest = await start(locator, { maxCalls: 1 })
       const { call } = await busy(guest)
-      const waiting = guest.call('echo', one)
+      const waiting = guest.call('echo', [one])
       const unloading = guest.unload()
       expect(await isSettled(unloading)).toBe(false)
       await Promise.all([
@@ -262,7 +264,7 @@ describe('an unload', () => {
     const pipe = new Pipe().make()
     const file = write(temporaryFolder(), 'reads.py', 'def read(path):\n    return open(path).read()\n')
     const guest = await load(`python:${file}`, { placement: 'thread' })
-    const call = guest.call('read', pipe.path)
+    const call = guest.call('read', [pipe.path])
     call.catch(() => {})
     const release = await pipe.read()
     await rejection(guest.unload({ timeout: 50 }), 'deadline', 'threads cannot be ended')
@@ -275,7 +277,7 @@ describe('an unload', () => {
   test('with a timeout leaves a shared guest at once, which ends if nobody else has it', async () => {
     const guest = await start(python('lives'), { shared: true, drainTimeout: hour })
     const pid = guest.pid()
-    const call = guest.call('wait', hour / 1000)
+    const call = guest.call('wait', [hour / 1000])
     call.catch(() => {})
     await until(() => guest.stats().inFlight > 0)
     await guest.unload({ timeout: 50 })
@@ -286,7 +288,7 @@ describe('an unload', () => {
   test('does not wait for calls that were given up for longer than drainTimeout', async () => {
     const guest = await start(rust, { drainTimeout: 100 })
     const abort = new AbortController()
-    const call = guest.call('sleep_ms', hour, { signal: abort.signal })
+    const call = guest.call('sleep_ms', [hour], { signal: abort.signal })
     await until(() => guest.stats().inFlight > 0)
     abort.abort()
     await rejection(call, 'cancelled')

@@ -60,7 +60,7 @@ describe.each(placements)('%s', (_, options) => {
   test('a guest may have many functions', async () => {
     const guest = await load(manyFunctions, options)
     expect(guest.methods).toHaveLength(many)
-    expect(await guest.call(`function_number_${many - 1}`, 1)).toBe(many - 1)
+    expect(await guest.call(`function_number_${many - 1}`, [1])).toBe(many - 1)
     const error = await rejection(guest.call('nope'), 'not-found', `and ${many - 100} more`)
     expect(error.message.length).toBeLessThan(10_000)
     await guest.unload()

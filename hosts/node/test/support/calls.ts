@@ -61,5 +61,5 @@ export async function callAfterClosing(guest: {
   call(name: string, argument?: unknown): Promise<unknown>
 }): Promise<never> {
   await guest.call('close_pipes')
-  while (true) await guest.call('echo', 1)
+  while (true) await guest.call('echo', [1])
 }

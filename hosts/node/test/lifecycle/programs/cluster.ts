@@ -27,7 +27,7 @@ if (cluster.isPrimary) {
     for (const placement of ['thread', 'process'] as const) {
       const guest = await load(locator, { placement, config: { placement } })
       const items: unknown[] = []
-      for await (const item of guest.stream('count', 3)) items.push(item)
+      for await (const item of guest.stream('count', [3])) items.push(item)
       answers.push(items.join(' '))
     }
   }

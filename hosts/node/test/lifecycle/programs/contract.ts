@@ -5,8 +5,8 @@ import type { Runtime } from 'polyloop'
 /** Makes calls of every kind, of the fixtures of streams, and says what came of them. */
 export async function contract(guest: Runtime): Promise<unknown> {
   const items: unknown[] = []
-  for await (const item of guest.stream('count', 500)) items.push(item)
-  const total = await guest.call('total', numbers(1000))
+  for await (const item of guest.stream('count', [500])) items.push(item)
+  const total = await guest.call('total', [numbers(1000)])
   const upper: unknown[] = []
   const duplex = guest.duplex('upper')
   await Promise.all([
@@ -19,13 +19,13 @@ export async function contract(guest: Runtime): Promise<unknown> {
     })(),
   ])
   const controller = new AbortController()
-  const call = guest.call('sleep_async', 1_000_000, { signal: controller.signal })
+  const call = guest.call('sleep_async', [1_000_000], { signal: controller.signal })
   setImmediate(() => controller.abort())
   const code = await call.then(
     () => 'answered',
     (error: { code?: string }) => error.code,
   )
-  const large = (await guest.call('swallow', chunks())) as number
+  const large = (await guest.call('swallow', [chunks()])) as number
   return { items: items.length, last: items.at(-1), total, upper, code, large }
 }
 

@@ -41,7 +41,7 @@ function computing(): Promise<void> {
 async function compute(signal?: AbortSignal): Promise<{ readonly guest: Runtime; readonly call: Promise<unknown> }> {
   if (isMainThread) process.on('exit', (code) => say(`${'-'.repeat(100_000)}\nexit ${code}`))
   const guest = await load(locator)
-  const call = guest.call('compute', library, signal && { signal })
+  const call = guest.call('compute', [library], signal && { signal })
   quiet(call)
   await computing()
   return { guest, call }
@@ -162,7 +162,7 @@ await play({
       for await (const _ of stream);
     }
     quiet(read(guest.stream('endless')))
-    quiet(read(guest.stream('upper_async', words())))
+    quiet(read(guest.stream('upper_async', [words()])))
     quiet(guest.stream('endless_async').next())
     await sleep(50)
     process.exit(3)
@@ -171,9 +171,9 @@ await play({
     const guest = await load(locator)
     for await (const item of guest.stream('endless')) if (item === 1000) break
     let last: unknown
-    for await (const item of guest.stream('count', 1000)) last = item
+    for await (const item of guest.stream('count', [1000])) last = item
     // The end comes with the item, and before the reader hears of it.
-    for (let time = 0; time < 100; time++) for await (const _ of guest.stream('count', 1)) break
+    for (let time = 0; time < 100; time++) for await (const _ of guest.stream('count', [1])) break
     say(`answered ${last}`)
   },
   'exit-in-load': async () => {
@@ -208,9 +208,9 @@ await play({
     const stop = new AbortController()
     const options = { signal: stop.signal }
     const calls = [
-      guest.call('sleep_ms', forever, options),
-      guest.call('sleep_async', forever, options),
-      guest.call('sleep_ms', forever, { deadline: Date.now() + 100 }),
+      guest.call('sleep_ms', [forever], options),
+      guest.call('sleep_async', [forever], options),
+      guest.call('sleep_ms', [forever], { deadline: Date.now() + 100 }),
     ]
     await sleep(50)
     stop.abort()
@@ -219,7 +219,7 @@ await play({
   },
   'cancelled-with-others': async () => {
     const guest = await load(locator, { maxCalls: 2, threads: 2 })
-    const call = guest.call('sleep_ms', forever, { signal: AbortSignal.timeout(50) })
+    const call = guest.call('sleep_ms', [forever], { signal: AbortSignal.timeout(50) })
     const waiting = Array.from({ length: 5 }, () => guest.sleep_ms?.(20))
     await call.catch((error) => say(error.code))
     await Promise.all(waiting)
@@ -227,7 +227,7 @@ await play({
   },
   'cancelled-then-unloaded': async () => {
     const guest = await load(locator, { threads: 2 })
-    const call = guest.call('sleep_ms', 300, { signal: AbortSignal.timeout(20) })
+    const call = guest.call('sleep_ms', [300], { signal: AbortSignal.timeout(20) })
     await call.catch((error) => say(error.code))
     await guest.unload()
     say('unloaded')
@@ -258,7 +258,7 @@ await play({
   refused: async () => {
     const guest = await load<Fixture>(locator, { maxCalls: 1, whenFull: 'fail' })
     const first = guest.sleep_ms(300)
-    await guest.call('sleep_ms', 1, { deadline: Date.now() + 50 }).catch((error) => say(error.code))
+    await guest.call('sleep_ms', [1], { deadline: Date.now() + 50 }).catch((error) => say(error.code))
     await first
     say('answered')
   },

@@ -31,7 +31,7 @@ async function keepBusy(
 
 /** A call that does not end before it is given up. */
 const forever = (guest: Runtime, signal: AbortSignal): Promise<unknown> =>
-  guest.call('sleep_ms', 1_000_000_000, { signal }).catch((error) => error.code)
+  guest.call('sleep_ms', [1_000_000_000], { signal }).catch((error) => error.code)
 
 /** A clock of the loop's own: how often an interval fired. */
 function ticker(ms: number): { count: number; stop(): void } {

@@ -57,7 +57,7 @@ async function lane(load: Load, first: number, file: string | undefined): Promis
   for (let index = first; !load.over; index++) {
     const bytes = pattern(index % 8 === 0 ? 50_000 : 200 + (index % 3) * 2000, process.pid + index)
     try {
-      const answer = (await guest.call('echo', bytes)) as Buffer
+      const answer = (await guest.call('echo', [bytes])) as Buffer
       load.calls++
       if (digest(answer) !== digest(bytes)) load.wrong++
       if (file !== undefined) await mark(load, file, `${process.pid}.${threadId} ${index}`)
@@ -93,7 +93,7 @@ const asked: Asked = {
   },
   outcomes: () => Promise.all(begun),
   contract: () => contract(guest),
-  context: async (tag) => guest.call('trace', undefined, { context: { tag } }),
+  context: async (tag) => guest.call('trace', [], { context: { tag } }),
   flood: async () => flood(),
   mark: async (path) => flood(path),
   flooded: async () => load?.calls ?? 0,
@@ -105,7 +105,7 @@ const asked: Asked = {
     return { calls, wrong, codes, marks }
   },
   read: async (name, ...args) => {
-    reading = guest.stream(name, ...args)[Symbol.asyncIterator]()
+    reading = guest.stream(name, args)[Symbol.asyncIterator]()
     await reading.next()
   },
   rest: async () => {
@@ -123,7 +123,7 @@ const asked: Asked = {
     for (let round = 0; round < rounds; round++) {
       await start(locator, options)
       const bytes = pattern(3000, process.pid + round)
-      if (digest((await guest.call('echo', bytes)) as Buffer) !== digest(bytes)) throw new Error('a wrong answer')
+      if (digest((await guest.call('echo', [bytes])) as Buffer) !== digest(bytes)) throw new Error('a wrong answer')
       await guest.unload()
     }
   },

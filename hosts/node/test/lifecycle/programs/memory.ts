@@ -136,7 +136,7 @@ await play({
     const guest = await load<Fixture>(process.argv[3] === 'python' ? pythonGuest : rustGuest)
     await guest.nothing()
     const stop = new AbortController()
-    const call = guest.call('sleep_ms', 1_000_000_000, { signal: stop.signal })
+    const call = guest.call('sleep_ms', [1_000_000_000], { signal: stop.signal })
     await sleep(500)
     const [before, turns] = [activity(), guest.stats().thread.turns]
     await sleep(1500)

@@ -46,7 +46,7 @@ function keepStreaming(): void {
   }
   quiet(read(guest.stream('endless')))
   quiet(read(guest.stream('endless_async')))
-  quiet(read(guest.stream('upper', words())))
+  quiet(read(guest.stream('upper', [words()])))
   quiet(guest.stream('endless').next())
 }
 
