@@ -24,7 +24,10 @@ import { longestTimer } from './timers.ts'
 export interface LoadOptions {
   /** Reaches the guest's `init`: anything that JSON can carry. */
   readonly config?: unknown
-  /** Guest threads for sync functions. The guest chooses by default: Python 8, Rust 4. */
+  /**
+   * Guest threads for sync functions. The guest chooses by default: Python 8, Rust 4. With 1 a Python module and its
+   * `init` run on that one, too.
+   */
   readonly threads?: number
   /** Calls in flight, 1 to 65,536; 1,024 by default. */
   readonly maxCalls?: number
@@ -155,7 +158,7 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     default: 0,
     guestSees: 'always',
     shownDefault: '8 (Python), 4 (Rust)',
-    doc: 'guest threads for sync functions',
+    doc: 'guest threads for sync functions; with 1 a Python module and its `init` run on that one, too',
   },
   maxCalls: { ...integerOr(1024, 1, 65_536), doc: 'calls in flight, up to 65,536' },
   maxBytes: {
