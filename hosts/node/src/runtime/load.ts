@@ -23,7 +23,7 @@ import { RuntimeCore } from './runtime.ts'
 export async function load<T = Untyped>(locator: string, options: LoadOptions = {}): Promise<Runtime<T>> {
   const parsed = parseLocator(locator)
   const settings = settle(options)
-  const patience = { ...settings, since: performance.now() }
+  const patience = { ...settings, for: 'load', since: performance.now() } as const
   const key = `${parsed.key}\n${settings.config}`
   for (let known = find(key); known !== undefined; known = find(key)) {
     if (known.core.open)
@@ -32,7 +32,7 @@ export async function load<T = Untyped>(locator: string, options: LoadOptions = 
     remove(key, known.core)
   }
   const { signal } = settings
-  if (signal !== undefined && isAborted(signal)) throw cancelled(locator, signal)
+  if (signal !== undefined && isAborted(signal)) throw cancelled(locator, patience)
   const { runtime, core } = first(locator, parsed, key, settings)
   return startWithin(runtime, core, patience) as Promise<Runtime<T>>
 }
@@ -49,7 +49,7 @@ function again(locator: string, known: Loaded, settings: Settings): Promise<Runt
   const different = differences(known.settings, settings)
   if (different.length === 0) return known.runtime
   const advice = 'load it with the same options, unload it first, or give it another config'
-  const message = `${locator} is loaded already with another ${different.join(' and ')}: ${advice}`
+  const message = `${locator} is loaded already with other options (${different.join(', ')}): ${advice}`
   return Promise.reject(new PolyloopError('invalid-argument', message))
 }
 
