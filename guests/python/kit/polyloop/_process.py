@@ -57,6 +57,15 @@ def opened(path):
         give_up("cannot load the library of Polyloop: %s" % error)
 
 
+def refused(error):
+    """Ends the process, to which the system refuses a thread or a descriptor, as the library does if it is refused one."""
+    import errno
+
+    number = getattr(error, "errno", None) or errno.EAGAIN
+    sys.stderr.write("polyloop: this process cannot serve a guest: %s (os error %d)\n" % (error, number))
+    sys.exit(70)
+
+
 class Jobs:
     """Functions for the main thread to run; None is the last.
 
@@ -124,7 +133,10 @@ def main(path):
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     signal.siginterrupt(signal.SIGINT, False)
     serve = opened(path)
-    jobs = polyloop_jobs = Jobs()
+    try:
+        jobs = polyloop_jobs = Jobs()
+    except OSError as error:
+        refused(error)
     result = []
 
     def serve_host():
@@ -134,7 +146,10 @@ def main(path):
             jobs.put(None)
 
     thread = threading.Thread(target=serve_host, name="polyloop", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        refused(error)
     try:
         jobs.run()
     except BaseException as error:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { toSignal } from './abort.ts'
-import { readFrom } from './call-back.ts'
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import type { RuntimeEvent } from './events.ts'
@@ -15,7 +14,7 @@ import {
   json,
   oneOf,
   path,
-  refuse,
+  readOptions,
 } from './option-readers.ts'
 import { noRestart, type RestartOptions, restartParts, toRestart } from './option-restart.ts'
 import { longestTimer } from './timers.ts'
@@ -318,22 +317,16 @@ function entry<Name extends OptionName>(name: Name): Option<Name> {
  * @throws invalid-argument, naming the option and what it takes
  */
 export function settle(options: LoadOptions, usual: Settings['placement'] = 'thread'): Settings {
-  if (typeof options !== 'object' || options === null) refuse('options', 'an object')
-  const wanted = readFrom('an option', () => copy(options))
+  // As they are now.
+  const wanted: LoadOptions = readOptions('load', optionTable, options, (all) =>
+    Object.fromEntries(names.map((name) => [name, all[name]])),
+  )
   const given = { ...wanted, placement: wanted.placement ?? usual }
   const placement = settleOne('placement', given, usual)
   if (placement === 'thread') refuseProcessOptions(given)
   const settled = Object.fromEntries(names.map((name) => [name, settleOne(name, given, placement)]))
   const settings = settled as unknown as Omit<Settings, 'encoding'>
   return { ...settings, encoding: toEncoding(settings.codec) }
-}
-
-/** The options as they are now: a getter may answer otherwise the next time. */
-function copy(given: LoadOptions): LoadOptions {
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(optionTable, name)) refuse(name, `an option: there are ${names.join(', ')}`)
-  }
-  return Object.fromEntries(names.map((name) => [name, given[name]]))
 }
 
 function settleOne<Name extends OptionName>(

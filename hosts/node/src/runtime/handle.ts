@@ -4,7 +4,7 @@ import type { CallOptions } from '../call/call-options.ts'
 import type { Duplex } from '../call/duplex.ts'
 import type { Stream } from '../call/response-stream.ts'
 import type { Method } from '../common/manifest.ts'
-import type { UnloadOptions } from './limits.ts'
+import type { ReloadOptions, UnloadOptions } from './limits.ts'
 import type { RuntimeCore } from './runtime.ts'
 import type { Stats } from './stats.ts'
 
@@ -68,11 +68,11 @@ export interface RuntimeHandle<T> extends AsyncDisposable {
   stats(): Stats
   /**
    * Loads the guest's code again: new calls go to the new code, calls in flight finish on the old. If the guest is
-   * shared, other hosts are told, and their new calls follow.
+   * shared, other hosts are told, and their new calls follow. A guest that was given up is started again.
    *
    * @throws init-failed, and what else `load` throws, if the new code does not start: then the old one goes on
    */
-  reload(): Promise<void>
+  reload(options?: ReloadOptions): Promise<void>
   /**
    * Lets calls in flight finish, refuses new ones with `unloaded`, and ends the guest. May be called again, also with a
    * timeout after the first time.
@@ -119,7 +119,7 @@ export function toHandle<T>(core: RuntimeCore): Runtime<T> {
     send: (bytes, options) => core.send(bytes, options) as Promise<Buffer>,
     alloc: (bytes) => core.alloc(bytes),
     stats: () => core.stats(),
-    reload: () => core.reload(),
+    reload: (options) => core.reload(options),
     unload: (options) => core.unload(options),
     [Symbol.asyncDispose]: () => core.unload(),
   }

@@ -27,7 +27,7 @@ export async function load<T = Untyped>(locator: string | URL, options: LoadOpti
   const parsed = parseLocator(locator)
   const name = typeof locator === 'string' ? locator : parsed.key
   const settings = settle(options, usualPlacement(parsed))
-  const patience = { ...settings, since: performance.now() }
+  const patience = { ...settings, for: 'load', since: performance.now() } as const
   openNative()
   const key = `${parsed.key}\n${settings.config}`
   for (let known = find(key); known !== undefined; known = find(key)) {
@@ -36,7 +36,7 @@ export async function load<T = Untyped>(locator: string | URL, options: LoadOpti
     remove(key, known.core)
   }
   const { signal } = settings
-  if (signal !== undefined && isAborted(signal)) throw cancelled(name, signal)
+  if (signal !== undefined && isAborted(signal)) throw cancelled(name, patience)
   const { runtime, core } = first(name, parsed, key, settings)
   return startWithin(runtime, core, patience) as Promise<Runtime<T>>
 }
@@ -53,7 +53,7 @@ function again(name: string, known: Loaded, settings: Settings): Promise<Runtime
   const different = differences(known.settings, settings)
   if (different.length === 0) return known.runtime
   const advice = 'load it with the same options, unload it first, or give it another config'
-  const message = `${name} is loaded already with another ${different.join(' and ')}: ${advice}`
+  const message = `${name} is loaded already with other options (${different.join(', ')}): ${advice}`
   return Promise.reject(new PolyloopError('invalid-argument', message))
 }
 

@@ -334,21 +334,27 @@ const options = (random: Random): LoadOptions => ({
 })
 
 /** One of the things that programs do, and that happen to guests. */
+/** How long a load or a reload may take, or that it may take any time. */
+function limits(): { timeout?: number; signal?: AbortSignal } {
+  const { random, aborts } = world
+  if (random.below(2) === 0) return {}
+  const abort = new AbortController()
+  aborts.push(abort)
+  return { timeout: 1 + random.below(3000), signal: abort.signal }
+}
+
 function act(given: LoadOptions): void {
   const { random, guests } = world
   const guest = random.of(guests)
   switch (random.below(18)) {
     case 0: {
-      const abort = new AbortController()
-      world.aborts.push(abort)
-      const limits = random.below(2) === 0 ? {} : { timeout: 1 + random.below(3000), signal: abort.signal }
-      const loading = load('/nowhere/lib.so', { ...given, ...limits })
+      const loading = load('/nowhere/lib.so', { ...given, ...limits() })
       track('load', loading)
       loading.then((loaded) => guests.push(loaded)).catch(() => {})
       return
     }
     case 1:
-      if (guest !== undefined) track('reload', guest.reload())
+      if (guest !== undefined) track('reload', guest.reload(limits()))
       return
     case 2:
       if (guest !== undefined) track('unload', guest.unload())

@@ -10,7 +10,7 @@ import { load } from '../../src/runtime/load.ts'
 import { isSettled, rejection, unpark, until } from '../support/calls.ts'
 import { said, script } from '../support/child.ts'
 import { cGuests, emptyVenv, temporaryFolder, write } from '../support/folders.ts'
-import { anyCall, loadPython, loadRust } from '../support/guests.ts'
+import { anyCall, loadPython, loadRust, type RustGuest } from '../support/guests.ts'
 import { inRoot, python, root, rust, rustLibrary } from '../support/paths.ts'
 
 const c = cGuests()
@@ -75,8 +75,8 @@ describe('options', () => {
   const cycle: Record<string, unknown> = {}
   cycle.itself = cycle
   const rows: [options: unknown, ...words: string[]][] = [
-    ['text', 'options is not an object'],
-    [null, 'options is not an object'],
+    ['text', 'options of load are not an object'],
+    [null, 'options of load are not an object'],
     [{ thread: 2 }, 'thread is not an option', 'there are config, threads'],
     [{ threads: 0 }, 'threads is not an integer from 1 to 1024'],
     [{ threads: '2' }, 'threads is not an integer'],
@@ -103,6 +103,37 @@ describe('options', () => {
   for (const [options, ...words] of rows) {
     test(inspect(options, { breakLength: Number.POSITIVE_INFINITY }), async () => {
       await rejection(load(rust, options as LoadOptions), 'invalid-argument', ...words)
+    })
+  }
+})
+
+describe('options that there are not', () => {
+  const no = { nope: 1 } as object
+  const calls: [of: string, call: (guest: RustGuest) => Promise<unknown>, ...words: string[]][] = [
+    ['load', () => loadRust(no), 'nope is not an option of load: there are config, threads'],
+    [
+      'restart',
+      () => loadRust({ placement: 'process', restart: no }),
+      'an option of restart: there are attempts, minDelay',
+    ],
+    ['unload', (guest) => guest.unload({ timeot: 1 } as object), 'timeot is not an option of unload: there is timeout'],
+    ['reload', (guest) => guest.reload(no), 'nope is not an option of reload: there are timeout, signal'],
+    [
+      'call',
+      (guest) => guest.call('echo', 1, { timeout: 1 } as object),
+      'timeout is not an option of a call',
+      'deadline',
+    ],
+    ['send', (guest) => guest.send(Buffer.alloc(1), no), 'nope is not an option of a call: there are signal, deadline'],
+    ['stream', (guest) => guest.stream('echo', 1, no)[Symbol.asyncIterator]().next(), 'not an option of a call'],
+    ['duplex', (guest) => guest.duplex('echo', no)[Symbol.asyncIterator]().next(), 'not an option of a call'],
+  ]
+  for (const [of, call, ...words] of calls) {
+    test(`${of}: invalid-argument`, async () => {
+      await using guest = await loadRust()
+      await rejection(call(guest), 'invalid-argument', ...words)
+      expect(guest.stats()).toMatchObject({ calls: 0, inFlight: 0, queued: 0 })
+      expect(await guest.add(1, 2)).toBe(3)
     })
   }
 })
@@ -301,8 +332,8 @@ describe('a second load', () => {
     await using one = await loadRust({ config: { test: 'other options' }, threads: 1 })
     const other = (options: LoadOptions): Promise<unknown> =>
       loadRust({ config: { test: 'other options' }, threads: 1, ...options })
-    await rejection(other({ threads: 2 }), 'invalid-argument', 'another threads', 'unload it first')
-    await rejection(other({ maxCalls: 5, spin: false }), 'invalid-argument', 'another maxCalls and spin')
+    await rejection(other({ threads: 2 }), 'invalid-argument', 'with other options (threads): ', 'unload it first')
+    await rejection(other({ maxCalls: 5, spin: false }), 'invalid-argument', 'other options (maxCalls, spin): ')
     expect(await one.add(1, 2)).toBe(3)
   })
 
