@@ -133,7 +133,7 @@ describe('a signal or a deadline', () => {
         call(options as never),
         'invalid-argument',
         'not an object',
-        '{ signal, deadline, context, ahead }',
+        '{ signal, deadline, context, ahead, onContext }',
       )
     }
     for (const ahead of [0, 257, 1.5, '3', null]) {
