@@ -9,7 +9,7 @@ import { hold, release } from '../native/keep-alive.ts'
 import { unkillableAfter, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
 import type { OnInstanceEvent } from './placement.ts'
-import type { Printer, StreamName } from './printer.ts'
+import type { Printer, Typist } from './printer.ts'
 import type { GuestProcess } from './process.ts'
 
 /** Lines that a guest wrote last, which tell of its death. */
@@ -60,7 +60,10 @@ export class OwnProcess implements GuestProcess {
   #watch(guarded: Guarded): void {
     this.#guarded = guarded
     hear(lifelineOf(guarded), (line) => this.#tell({ type: 'line', line }))
-    for (const name of ['stdout', 'stderr'] as const) lines(guarded[name], (line) => this.#print(line, name))
+    for (const name of ['stdout', 'stderr'] as const) {
+      const typist = this.#printer.typist(name, () => this.pid)
+      lines(guarded[name], (line) => this.#print(line, typist), typist.part)
+    }
   }
 
   #heard(news: GuardNews): void {
@@ -107,10 +110,10 @@ export class OwnProcess implements GuestProcess {
     this.kill()
   }
 
-  #print(text: string, name: StreamName): Promise<void> | undefined {
+  #print(text: string, typist: Typist): Promise<void> | undefined {
     this.#last.push(text.trimEnd().slice(0, lastLineLength))
     if (this.#last.length > lastLines) this.#last.shift()
-    return this.#printer.line(text, name, this.pid)
+    return typist.line(text)
   }
 
   async #exited(code: number | null, signal: string | null): Promise<void> {
