@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readers of options: each checks a value that a caller gave, and says what is wanted if the value is wrong.
-import { fileURLToPath } from 'node:url'
 import { readFrom } from './call-back.ts'
 import { PolyloopError } from './errors.ts'
 import { reasonOf } from './reasons.ts'
+import { hrefOf, pathOf } from './urls.ts'
 
 /** @throws invalid-argument, with the option's name and what it takes */
 export type Read<T> = (value: unknown, name: string) => T
@@ -84,21 +84,11 @@ export function callback<T>(value: unknown, name: string): T {
 }
 
 export function path(value: unknown, name: string): string {
-  const text = value instanceof URL ? value.href : value
-  if (typeof text === 'string') {
-    const found = value instanceof URL || text.startsWith('file:') ? pathOf(text) : text
-    if (found !== '' && !found.includes('\0')) return found
-  }
-  return refuse(name, 'a path or a file URL')
-}
-
-/** The path that a file URL tells; an empty one if it tells none. */
-function pathOf(url: string): string {
-  try {
-    return fileURLToPath(url)
-  } catch {
-    return ''
-  }
+  const url = hrefOf(value) ?? (typeof value === 'string' && value.startsWith('file:') ? value : undefined)
+  const found = url === undefined ? value : pathOf(url)
+  return typeof found === 'string' && found !== '' && !found.includes('\0')
+    ? found
+    : refuse(name, 'a path or a file URL')
 }
 
 /** Whether, or a name. */

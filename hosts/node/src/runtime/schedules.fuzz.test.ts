@@ -10,7 +10,7 @@ import { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import { entryWords, flag, header, kind, privatePins } from '../common/layout.ts'
 import type { LoadOptions } from '../common/options.ts'
-import { native, openNative } from '../native/addon.ts'
+import { native } from '../native/addon.ts'
 import { unkillableAfter, unknownExit } from '../placement/ending.ts'
 import type { OnInstanceEvent } from '../placement/placement.ts'
 import type { GuestProcess } from '../placement/process.ts'
@@ -220,7 +220,6 @@ let drainAll: () => void = () => {}
 const everything: { readonly core: RuntimeCore }[] = []
 
 beforeEach(() => {
-  openNative()
   vi.spyOn(native, 'openHub').mockImplementation(() => new ArrayBuffer(12))
   vi.spyOn(native, 'listen').mockImplementation((drain) => {
     drainAll = drain
