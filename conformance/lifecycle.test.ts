@@ -62,6 +62,14 @@ const anywhere: Claim[] = [
     },
   },
   {
+    name: 'init and functions have as much stack as the main thread of a program',
+    run: async ({ load }) => {
+      const bytes = 6 * 2 ** 20
+      const guest = await load({ config: { stack: bytes } })
+      expect(await guest.call('stack', [bytes])).toBe(bytes)
+    },
+  },
+  {
     name: 'what is printed comes in whole lines, each stream in its order',
     run: async ({ load }) => {
       const guest = await load()

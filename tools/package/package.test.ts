@@ -120,8 +120,8 @@ test('a tree that is not built is not packed', async () => {
 describe('a project that has installed it', () => {
   const body = `
 const guests = [
-  await load(new URL('./guests/text.py', here), { placement: 'thread' }),
-  await load(new URL('./guests/text.py', here), { placement: 'process', config: 1 }),
+  await load(new URL('./text.py', here), { placement: 'thread' }),
+  await load(new URL('./text.py', here), { placement: 'process', config: 1 }),
   await load(new URL('./libguest.so', here), { placement: 'thread' }),
 ]
 const answers = [await guests[0].shout('a'), await guests[1].shout('b'), await guests[2].add(1, 2)]
@@ -130,7 +130,6 @@ console.log(JSON.stringify([answers, typeof msgpack, PolyloopError.name]))
 `
   const said = '[["A","B",3],"object","PolyloopError"]\n'
   beforeAll(() => {
-    project.write('guests/text.py', 'def shout(text):\n    return text.upper()\n')
     const target = process.env.CARGO_TARGET_DIR ?? 'target'
     project.copy(join(target, 'release', 'libpolyloop_fixture.so'), 'libguest.so')
     const names = '{ load, PolyloopError }'

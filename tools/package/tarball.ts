@@ -45,7 +45,7 @@ export class Project {
     this.packed = packed
   }
 
-  /** Installs the package, and what else is named: that comes from npm, and without it nothing is asked of a network. */
+  /** Has the programs of `programs`. Installs the package, and what else is named: that comes from npm, and without it nothing is asked of a network. */
   static async make(...others: string[]): Promise<Project> {
     const folder = mkdtempSync(join(tmpdir(), 'polyloop-project-'))
     const tarballs = join(folder, 'tarballs')
@@ -54,6 +54,7 @@ export class Project {
     // What it depends on is installed here, already.
     const msgpack = await pack(join(root, 'node_modules', '@msgpack', 'msgpack'), tarballs, '--ignore-scripts')
     const project = new Project(folder, packed)
+    cpSync(join(root, 'tools', 'package', 'programs'), folder, { recursive: true })
     project.write('package.json', '{ "private": true }\n')
     const from = others.length === 0 ? ['--offline'] : ['--prefer-offline']
     await must('npm', ['install', ...QUIET, ...from, packed.tarball, msgpack.tarball, ...others], folder)

@@ -83,6 +83,7 @@ function put(to, from, write) {
 /** What is built no more would be packed for ever. */
 function prune(native) {
   for (const name of readdirSync(native)) {
-    if (name !== '.debug' && !nativeFiles.some((file) => file.split('/')[0] === name)) rmSync(join(native, name), { recursive: true })
+    if (name !== '.debug' && !nativeFiles.some((file) => file.split('/')[0] === name))
+      rmSync(join(native, name), { recursive: true })
   }
 }

@@ -33,6 +33,8 @@ use rustix::{
 
 /// What to do about a folder that cannot be used.
 const ADVICE: &str = "remove it, or set XDG_RUNTIME_DIR to a folder of your own that nobody else can write";
+const MISSING: &str = "make it, set TMPDIR to one that exists, or XDG_RUNTIME_DIR to a folder of your own";
+const FULL: &str = "free some space there, or set XDG_RUNTIME_DIR to a folder of your own";
 
 /// How often a look whether a file can be removed is repeated if others are at it, and the pause in
 /// between.
@@ -259,9 +261,14 @@ fn opened(folder: &Path) -> io::Result<OwnedFd> {
 
 fn named(folder: &Path, error: &io::Error) -> io::Error {
     let why = format!("hosts that share a guest cannot meet in '{}': {error}", folder.display());
-    // If this process is short of something, the folder is not to blame.
-    let is_short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM));
-    io::Error::new(error.kind(), if is_short { why } else { format!("{why}: {ADVICE}") })
+    let advice = match error.raw_os_error() {
+        // This process is short of something: the folder is not to blame.
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => return io::Error::new(error.kind(), why),
+        Some(libc::ENOENT) => MISSING,
+        Some(libc::ENOSPC | libc::EDQUOT) => FULL,
+        _ => ADVICE,
+    };
+    io::Error::new(error.kind(), format!("{why}: {advice}"))
 }
 
 fn socket() -> io::Result<OwnedFd> {

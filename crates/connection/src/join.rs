@@ -285,7 +285,11 @@ impl Seeker {
             .status();
         match started {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(failed(&status)),
+            // The number of an error: it cannot leave a process behind.
+            Ok(status) => Err(match status.code() {
+                Some(number @ (libc::EAGAIN | libc::ENOMEM)) => failed(&io::Error::from_raw_os_error(number)),
+                _ => failed(&status),
+            }),
             // Something else in this process waits for all of its children.
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(()),
             Err(error) => Err(failed(&error)),

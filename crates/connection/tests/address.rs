@@ -159,6 +159,14 @@ fn a_folder_that_others_may_enter_is_refused_with_advice() {
 }
 
 #[test]
+fn a_temporary_folder_that_is_missing_is_to_be_made() {
+    let folder = Folder::new("missing");
+    let missing = folder.0.join("none");
+    let why = Address::in_folder_of(None, &missing, "guest").unwrap_err().to_string();
+    assert!(why.contains("make it, set TMPDIR") && !why.contains("remove it"), "{why}");
+}
+
+#[test]
 fn a_folder_of_another_user_is_refused() {
     if !geteuid().is_root() {
         return;

@@ -26,6 +26,7 @@ mod guest;
 mod host;
 mod listener;
 mod output;
+mod printing;
 mod sources;
 mod state;
 mod words;
@@ -85,6 +86,7 @@ pub fn run(arguments: &[OsString]) -> io::Result<()> {
                 had_hosts: false,
                 ends_in_order: false,
                 outputs: Outputs::new(outputs),
+                readers: [None; 2],
                 drain: Duration::from_millis(drain),
                 state: State::Serving,
             };
@@ -120,6 +122,8 @@ struct Broker {
     /// Whether the host that has left last has left in order.
     ends_in_order: bool,
     outputs: Outputs,
+    /// The numbers of the hosts that have the beginning of a line that has not ended, of each stream.
+    readers: [Option<u64>; 2],
     drain: Duration,
     state: State,
 }
@@ -133,6 +137,7 @@ impl Broker {
             if self.listener.deadline().is_some_and(|at| at <= Instant::now()) {
                 self.look_at_listener();
             }
+            self.show_parts();
             self.part();
             self.close_if_alone();
             self.elect();
@@ -155,7 +160,8 @@ impl Broker {
             }
         }
         sources.hear_hosts(&self.hosts);
-        let deadlines = [self.state.deadline(), self.listener.deadline(), self.guest.deadline()];
+        let deadlines =
+            [self.state.deadline(), self.listener.deadline(), self.guest.deadline(), self.part_due()];
         sources.wait(deadlines.into_iter().flatten().min())
     }
 
@@ -306,24 +312,6 @@ impl Broker {
     fn tell(&mut self, line: &Value) {
         for host in self.hosts.iter_mut().filter(|host| host.is_in) {
             host.tell(line);
-        }
-    }
-
-    /// Whether somebody takes what the guest prints. What is printed once all have left is thrown
-    /// away, and what was printed last tells of the guest's end.
-    fn takes_output(&self) -> bool {
-        self.state.is_over()
-            || self.hosts.iter().any(Host::has_room)
-            || (self.listener.is_closed() && self.hosts.is_empty())
-    }
-
-    /// Hands what the guest has printed to one host, the first that has room for it.
-    fn hand_on(&mut self, index: usize) {
-        let (name, lines) = self.outputs.read(index);
-        if let Some(host) = self.hosts.iter_mut().find(|host| host.has_room()) {
-            for line in lines {
-                host.print(name, &line);
-            }
         }
     }
 

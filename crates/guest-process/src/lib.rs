@@ -28,9 +28,10 @@ pub extern "C" fn polyloop_process_main() -> i32 {
     match child::serve() {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!(
-                "polyloop: this process cannot serve a guest: {error}; it is started by the host alone"
-            );
+            // What the system refuses the host explains.
+            let advice =
+                if error.raw_os_error().is_some() { "" } else { "; it is started by the host alone" };
+            eprintln!("polyloop: this process cannot serve a guest: {error}{advice}");
             70
         }
     }
@@ -64,15 +65,14 @@ pub fn run_guard(arguments: &[OsString]) -> i32 {
     }
 }
 
-/// Brokers as [`run_broker`] does, in a process that is left behind: this one's exit status comes at once. Only a process
+/// Brokers as [`run_broker`] does, in a process that is left behind: this one's exit status comes at once, the number of the error if
+/// there can be none. Only a process
 /// with one thread may call it.
 pub fn start_broker(arguments: &[OsString]) -> i32 {
     match broker::detach() {
         Ok(true) => run_broker(arguments),
         Ok(false) => 0,
-        Err(error) => {
-            eprintln!("polyloop: no process can be left behind to broker a guest: {error}");
-            71
-        }
+        // The host knows what the system says.
+        Err(error) => error.raw_os_error().unwrap_or(libc::EAGAIN),
     }
 }

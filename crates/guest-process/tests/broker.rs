@@ -423,6 +423,26 @@ fn what_a_host_hears_of_the_guest_does_not_wait_for_what_the_guest_prints() {
 }
 
 #[test]
+fn a_part_of_a_line_is_seen_before_its_end_and_the_rest_comes_to_the_same_host() {
+    let place = Place::new("parts");
+    let go = place.0.join("go");
+    let script =
+        format!("mkfifo {0}; printf 'name? '; read x < {0}; rm {0}; echo $x; exec sleep 1000", go.display());
+    let mut broker = broker_of(&place, place.listening(), &["sh", "-c", &script]);
+    let mut host = Host::at(&place);
+    host.join();
+    assert_eq!(host.printed(), json!({ "stream": "stdout", "text": "name? " }));
+    let mut other = Host::at(&place);
+    other.join();
+    fs::write(&go, "Ada\n").unwrap();
+    assert_eq!(host.printed(), json!({ "stream": "stdout", "text": "Ada\n" }));
+    host.say("kill");
+    assert_eq!(host.hear().unwrap()["lines"], json!(["name? Ada"]));
+    drop((host, other));
+    assert!(broker.wait().unwrap().success());
+}
+
+#[test]
 fn a_guest_has_time_to_end_if_the_last_host_leaves_in_order_and_none_if_that_has_died() {
     let day = 24 * 60 * 60 * 1000;
     for in_order in [true, false] {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sys.stdout and sys.stderr, line by line, to the runtime whose function prints."""
+"""sys.stdout and sys.stderr, line by line, to the runtime whose function prints; parts of lines if they are flushed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ from . import _native
 route: contextvars.ContextVar[Any] = contextvars.ContextVar("polyloop_connection", default=None)
 
 MAX_LINE = 1 << 20
+#: Characters of a line that come again if it is interrupted.
+MAX_AGAIN = 1 << 12
 
 _living: list[Any] = []
 _thread = threading.local()
+#: Whose line is to be seen and has not ended, by runtime and stream.
+_open: dict[tuple[Any, int], _Pending] = {}
 _tasks: weakref.WeakKeyDictionary[asyncio.Task[Any], _Pending] = weakref.WeakKeyDictionary()
 
 
@@ -31,14 +35,57 @@ class _Pending:
 
     def __init__(self) -> None:
         self.parts: dict[int, list[str]] = {1: [], 2: []}
+        #: What was flushed of a line that has not ended, from where it last began again.
+        self.begun = {1: "", 2: ""}
         self.decoders: dict[int, codecs.IncrementalDecoder] = {}
+        #: Whose code has printed that: what is left at the end of a call is handed over outside of its context.
+        self.runtime: Any = None
 
     def flush(self) -> None:
-        for number, parts in self.parts.items():
-            if parts:
-                text = "".join(parts)
-                parts.clear()
-                _send(number, f"{text}\n")
+        """Hands over all of it, as lines: the end of the last one is the end of the call."""
+        for number in self.parts:
+            text = self._take(number)
+            if text or self.begun[number]:
+                self.send(number, f"{text}\n")
+        self.runtime = None
+
+    def flush_part(self, number: int) -> None:
+        """Hands over what is to be seen before its line ends."""
+        text = self._take(number)
+        if text:
+            self.send(number, text)
+
+    def _take(self, number: int) -> str:
+        text = "".join(self.parts[number])
+        self.parts[number].clear()
+        return text
+
+    def send(self, number: int, text: str) -> None:
+        """Hands over whole lines, or a part of one.
+
+        A line that is interrupted by one of another thread, or task, comes whole once more if more of it follows. A
+        progress bar is not seen while another's line is.
+        """
+        runtime = route.get() or self.runtime
+        is_part = not text.endswith("\n")
+        if is_part or self.begun[number] or _open:
+            key = (runtime, number)
+            seen = _open.get(key)
+            begun = self.begun[number]
+            whole = begun + text
+            self.begun[number] = whole[max(whole.rfind("\r"), 0) :][-MAX_AGAIN:] if is_part else ""
+            if is_part and seen not in (None, self) and "\r" in whole:
+                return
+            if text == "\n" and begun and seen is not self and "\r" not in begun:
+                # It was seen as a whole, and whoever has interrupted it has ended it.
+                return
+            if seen is not self:
+                text = whole if seen is None else f"\n{whole}"
+            if is_part:
+                _open[key] = self
+            else:
+                _open.pop(key, None)
+        _send(runtime, number, text)
 
     def flush_after(self, _task: asyncio.Task[Any]) -> None:
         self.flush()
@@ -73,13 +120,20 @@ class Stream(io.TextIOBase):
         if end:
             lines = "".join(parts) + text[:end] if parts else text[:end]
             parts.clear()
-            _send(self._number, lines)
+            pending.send(self._number, lines)
         if end < len(text):
             parts.append(text[end:])
+            pending.runtime = route.get()
             if sum(map(len, parts)) > MAX_LINE:
                 pending.flush()
             _native.note_partial()
         return len(text)
+
+    def flush(self) -> None:
+        """Shows what this thread, or task, has printed since its last newline: a prompt, say, or a progress bar."""
+        pending = _existing()
+        if pending is not None:
+            pending.flush_part(self._number)
 
     def writable(self) -> bool:
         return True
@@ -109,6 +163,9 @@ class _Bytes(io.BufferedIOBase):
         self._stream.write(_pending().decode(self._stream.fileno(), data))
         return len(data)
 
+    def flush(self) -> None:
+        self._stream.flush()
+
     def writable(self) -> bool:
         return True
 
@@ -132,6 +189,7 @@ def install() -> None:
 def _after_fork() -> None:
     # Nobody reads the child's end of the host's queues: it prints for itself.
     _living.clear()
+    _open.clear()
     route.set(None)
     _thread.__dict__.clear()
 
@@ -144,6 +202,8 @@ def begin(runtime: Any) -> None:
 def end(runtime: Any) -> None:
     with contextlib.suppress(ValueError):
         _living.remove(runtime)
+    for number in (1, 2):
+        _open.pop((runtime, number), None)
 
 
 def flush() -> None:
@@ -176,10 +236,10 @@ def _pending() -> _Pending:
     return pending
 
 
-def _send(number: int, text: str) -> None:
+def _send(to: Any, number: int, text: str) -> None:
     if not text.isascii():
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    for runtime in (route.get(), *_living):
+    for runtime in (to, *_living):
         if runtime is not None and _native.log(runtime, number, text):
             return
     data = memoryview(text.encode("utf-8"))

@@ -9,6 +9,9 @@ it has looked at the version.
 import os
 import sys
 
+#: Seconds that threads may take to end before it is said that they are waited for.
+PATIENCE = 0.5
+
 #: What the kit wants to be run on the main thread: modules are loaded there, since nothing else may set signal
 #: handlers.
 polyloop_jobs = None
@@ -55,6 +58,15 @@ def opened(path):
         return ctypes.CDLL(path).polyloop_process_main
     except (AttributeError, OSError) as error:
         give_up("cannot load the library of Polyloop: %s" % error)
+
+
+def refused(error):
+    """Ends the process, to which the system refuses a thread or a descriptor, as the library does if it is refused one."""
+    import errno
+
+    number = getattr(error, "errno", None) or errno.EAGAIN
+    sys.stderr.write("polyloop: this process cannot serve a guest: %s (os error %d)\n" % (error, number))
+    sys.exit(70)
 
 
 class Jobs:
@@ -114,6 +126,25 @@ def leave(error):
     os._exit(status & 255)
 
 
+def tell_who_is_waited_for(threading):
+    """Says which threads keep this process, if they do so for a while: Python waits for those that are no daemons."""
+    import time
+
+    end = time.monotonic() + PATIENCE
+    own = threading.current_thread()
+    others = [thread for thread in threading.enumerate() if not thread.daemon and thread is not own]
+    for thread in others:
+        thread.join(max(0, end - time.monotonic()))
+    names = ["'%s'" % thread.name for thread in others if thread.is_alive()]
+    if names:
+        sys.stderr.write(
+            "polyloop: the guest has ended, and its process waits for %s %s: have a thread end with the guest, or make "
+            "it a daemon; the process is killed after the option drainTimeout\n"
+            % ("the thread" if len(names) == 1 else "the threads", ", ".join(names))
+        )
+        sys.stderr.flush()
+
+
 def main(path):
     global polyloop_jobs
     import signal
@@ -124,7 +155,10 @@ def main(path):
     signal.signal(signal.SIGINT, lambda _number, _frame: None)
     signal.siginterrupt(signal.SIGINT, False)
     serve = opened(path)
-    jobs = polyloop_jobs = Jobs()
+    try:
+        jobs = polyloop_jobs = Jobs()
+    except OSError as error:
+        refused(error)
     result = []
 
     def serve_host():
@@ -134,12 +168,16 @@ def main(path):
             jobs.put(None)
 
     thread = threading.Thread(target=serve_host, name="polyloop", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        refused(error)
     try:
         jobs.run()
     except BaseException as error:
         leave(error)
     thread.join()
+    tell_who_is_waited_for(threading)
     sys.exit(result[0])
 
 

@@ -300,7 +300,7 @@ mod only_in_a_process_of_its_own {
         Place::Own;
         the_interpreter_that_runs_is_used_and_none_opened: "own_interpreter";
         the_import_path_is_as_in_the_hosts_process: "own_import_path";
-        a_module_may_handle_signals_and_sigint_is_ignored: "own_signals";
+        a_module_may_handle_signals_and_sigint_does_nothing: "own_signals";
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
 import { abortReason, isAborted, offAbort, onAbort, toSignal } from '../common/abort.ts'
-import { readFrom } from '../common/call-back.ts'
 import { PolyloopError } from '../common/errors.ts'
+import { readOptions } from '../common/option-readers.ts'
 import { longestTimer } from '../common/timers.ts'
 import type { Call, CallExtras } from './call.ts'
 import { type Context, type ContextListener, encodeContext } from './context.ts'
@@ -26,21 +26,22 @@ export interface CallOptions {
   readonly onContext?: ContextListener | undefined
 }
 
+const callOptions: Record<keyof CallOptions, true> = {
+  signal: true,
+  deadline: true,
+  context: true,
+  ahead: true,
+  onContext: true,
+}
+
 /**
  * Ties a call to its signal and deadline.
  *
  * @throws invalid-argument if an option is not of its type; cancelled or deadline if it is over already
  */
 export function limit(call: Call, options: CallOptions): void {
-  if (typeof options !== 'object' || options === null) {
-    throw new PolyloopError(
-      'invalid-argument',
-      'the options of a call are not an object: pass { signal, deadline, context, ahead }',
-    )
-  }
-  const { signal, deadline, context, onContext, ahead } = readFrom('an option of the call', () => {
-    // Once each: a getter may answer otherwise the next time.
-    const { signal, deadline, context, onContext, ahead } = options
+  const { signal, deadline, context, onContext, ahead } = readOptions('a call', callOptions, options, (given) => {
+    const { signal, deadline, context, onContext, ahead } = given
     return { signal, deadline, context, onContext, ahead }
   })
   if (ahead !== undefined) setAhead(call.extras, ahead)

@@ -4,7 +4,7 @@ import { until } from '../../test/support/calls.ts'
 import { Feed, numbers } from '../../test/support/streams.ts'
 import type { Encoded } from '../common/codec.ts'
 import type { PolyloopError } from '../common/errors.ts'
-import { isStream, RequestStream, type Sink } from './request-stream.ts'
+import { isStream, RequestStream, type Sink, toAsync } from './request-stream.ts'
 
 /** A sink with so many places, which notes what it is sent. */
 class Places implements Sink {

@@ -5,7 +5,8 @@ import type { PolyloopError } from './errors.ts'
 export interface RuntimeEvent {
   /**
    * `starting`; `ready`: it takes calls; `crashed`: it died, and its calls were rejected; `restarted`: one in its place
-   * takes calls; `gave-up`: it died too often, and none comes in its place; `hung`: no heartbeat came in time;
+   * takes calls; `gave-up`: it died too often, and none comes in its place; `hung`: no heartbeat came in
+   * time, or its start was not over in time;
    * `reloaded`: all instances have the new code, whichever host did it; `reload-failed`: the new
    * code does not start, the old one goes on
    */

@@ -9,14 +9,22 @@ const linesAtOnce = 256
 /** Milliseconds that the streams of a process that has ended may stay open, because others have inherited them. */
 const patience = 200
 
+/** Milliseconds without more after which a part of a line is one that is meant to be seen: a line may come in pieces. */
+const pause = 20
+
 /** What becomes of a line; a promise if the next one has to wait. */
 type Take = (line: string) => unknown
 
-/** Hands a stream on in whole lines, each with its end. */
-export function lines(from: Readable, take: Take): void {
-  const rest = split(from, take)
+/**
+ * Hands a stream on in whole lines, each with its end.
+ *
+ * @param takePart - takes what has come of a line if nothing follows for a while, as of a prompt: all of it each time
+ */
+export function lines(from: Readable, take: Take, takePart: Take): void {
+  const takeOut = split(from, take, takePart)
   from.on('end', () => {
-    if (rest() !== '') take(`${rest()}\n`)
+    const rest = takeOut()
+    if (rest !== '') take(`${rest}\n`)
   })
 }
 
@@ -28,11 +36,16 @@ export function messages(from: Readable, take: Take): void {
   split(from, take)
 }
 
-/** Returns what has come of a line that has not ended. */
-function split(from: Readable, take: Take): () => string {
+/** Returns what takes out of it what has come of a line that has not ended. */
+function split(from: Readable, take: Take, takePart?: Take): () => string {
   const decoder = new StringDecoder('utf8')
   let rest = ''
-  from.on('data', (bytes: Buffer) => {
+  let timer: NodeJS.Timeout | undefined
+  const handRestOn = (): void => {
+    if (takePart !== undefined) void handOn(from, [rest], takePart)
+  }
+  from.on('data', async (bytes: Buffer) => {
+    clearTimeout(timer)
     rest += decoder.write(bytes)
     const end = rest.lastIndexOf('\n') + 1
     const whole: string[] = rest.slice(0, end).match(/[^\n]*\n/g) ?? []
@@ -41,9 +54,17 @@ function split(from: Readable, take: Take): () => string {
       whole.push(`${rest}\n`)
       rest = ''
     }
-    if (whole.length > 0) void handOn(from, whole, take)
+    if (whole.length > 0) await handOn(from, whole, take)
+    clearTimeout(timer)
+    if (rest !== '' && takePart !== undefined) timer = setTimeout(handRestOn, pause).unref()
   })
-  return () => rest
+  from.on('close', () => clearTimeout(timer))
+  return () => {
+    clearTimeout(timer)
+    const text = rest
+    rest = ''
+    return text
+  }
 }
 
 /** Hands lines on, some in each turn of the loop, and reads no more meanwhile. */

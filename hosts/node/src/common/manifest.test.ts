@@ -91,6 +91,15 @@ describe('a manifest', () => {
   })
 })
 
+test('warnings are a few texts of some length, or none', () => {
+  const warnings = (value: unknown): readonly string[] =>
+    new Manifest(JSON.stringify({ methods: [], warnings: value })).warnings
+  expect(warnings(['a', 'b'])).toEqual(['a', 'b'])
+  for (const value of [undefined, null, 'a', [1], { 0: 'a' }]) expect(warnings(value)).toEqual([])
+  const many = warnings(Array.from({ length: 1000 }, () => 'x'.repeat(100_000)))
+  expect(many).toEqual(Array.from({ length: 8 }, () => 'x'.repeat(1000)))
+})
+
 test('any JSON is a manifest, or is refused', () => {
   const field = fc.oneof(
     fc.json().map((text) => JSON.parse(text) as unknown),

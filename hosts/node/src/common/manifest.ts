@@ -5,6 +5,9 @@ import { rawMethod } from './layout.ts'
 import { reasonOf } from './reasons.ts'
 import { isTexts } from './words.ts'
 
+/** Warnings of a guest that are heard, and their characters: a guest could fill the host's stderr with them. */
+const [mostWarnings, longestWarning] = [8, 1000]
+
 /** A function of the guest, as its manifest declares it. */
 export interface Method {
   readonly name: string
@@ -62,10 +65,11 @@ function read(text: string): Pick<Manifest, 'methods' | 'info' | 'warnings' | 'r
     throw wrong(`it declares ${methods.length} functions, and a guest has ${rawMethod - 1} at most`)
   }
   // What is no object tells nothing.
+  const heard = (isTexts(warnings) ? warnings : []).slice(0, mostWarnings).map((text) => text.slice(0, longestWarning))
   return {
     methods: methods.map(toMethod),
     info: isObject(info) ? info : {},
-    warnings: isTexts(warnings) ? warnings : [],
+    warnings: heard,
     // The version of the form that its kit knows.
     reads: envelope === 1 ? 'envelope' : 'json',
   }

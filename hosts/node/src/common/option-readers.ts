@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readers of options: each checks a value that a caller gave, and says what is wanted if the value is wrong.
-import { fileURLToPath } from 'node:url'
+import { readFrom } from './call-back.ts'
 import { PolyloopError } from './errors.ts'
 import { reasonOf } from './reasons.ts'
+import { hrefOf, pathOf } from './urls.ts'
 
 /** @throws invalid-argument, with the option's name and what it takes */
 export type Read<T> = (value: unknown, name: string) => T
@@ -20,6 +21,35 @@ export interface Described<T> {
 
 export function refuse(name: string, wanted: string): never {
   throw new PolyloopError('invalid-argument', `${name} is not ${wanted}`)
+}
+
+/**
+ * Reads options that a caller gave in an object.
+ *
+ * @param of - whose options they are, for messages
+ * @param known - has a property for each option that there is
+ * @param read - reads them, each once: a getter may answer otherwise the next time
+ * @throws invalid-argument for what is no object, has what is no option, or cannot be read
+ */
+export function readOptions<Given, Options>(
+  of: string,
+  known: Readonly<Record<keyof Given & string, unknown>>,
+  given: Given,
+  read: (given: Given) => Options,
+): Options {
+  if (typeof given !== 'object' || given === null) {
+    const all = Object.keys(known).join(', ')
+    throw new PolyloopError('invalid-argument', `the options of ${of} are not an object: pass { ${all} }`)
+  }
+  return readFrom(`an option of ${of}`, () => {
+    for (const name of Object.keys(given)) if (!Object.hasOwn(known, name)) refuseName(of, known, name)
+    return read(given)
+  })
+}
+
+function refuseName(of: string, known: object, name: string): never {
+  const names = Object.keys(known)
+  return refuse(name, `an option of ${of}: there ${names.length > 1 ? 'are' : 'is'} ${names.join(', ')}`)
 }
 
 export function integer(least: number, most: number): Read<number> {
@@ -54,21 +84,11 @@ export function callback<T>(value: unknown, name: string): T {
 }
 
 export function path(value: unknown, name: string): string {
-  const text = value instanceof URL ? value.href : value
-  if (typeof text === 'string') {
-    const found = value instanceof URL || text.startsWith('file:') ? pathOf(text) : text
-    if (found !== '' && !found.includes('\0')) return found
-  }
-  return refuse(name, 'a path or a file URL')
-}
-
-/** The path that a file URL tells; an empty one if it tells none. */
-function pathOf(url: string): string {
-  try {
-    return fileURLToPath(url)
-  } catch {
-    return ''
-  }
+  const url = hrefOf(value) ?? (typeof value === 'string' && value.startsWith('file:') ? value : undefined)
+  const found = url === undefined ? value : pathOf(url)
+  return typeof found === 'string' && found !== '' && !found.includes('\0')
+    ? found
+    : refuse(name, 'a path or a file URL')
 }
 
 /** Whether, or a name. */

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFrom } from './call-back.ts'
-import { type Described, integer, refuse } from './option-readers.ts'
+import { type Described, integer, readOptions, refuse } from './option-readers.ts'
 import { longestTimer } from './timers.ts'
 
 /** How a process that has died is started again. */
@@ -58,9 +57,12 @@ export const noRestart: Required<RestartOptions> = { attempts: 0, minDelay: 0, m
 export function toRestart(value: unknown, name: string): Required<RestartOptions> {
   if (value === false) return noRestart
   if (typeof value !== 'object' || value === null) return refuse(name, 'false, or an object')
-  const settled = Object.entries(restartParts).map(([part, option]) => {
-    const given = readFrom(name, () => (value as Readonly<Record<string, unknown>>)[part])
-    return [part, given === undefined ? option.default : option.read(given, `${name}.${part}`)]
-  })
+  const parts = Object.entries(restartParts)
+  const settled = readOptions(name, restartParts, value as Readonly<Record<keyof RestartOptions, unknown>>, (given) =>
+    parts.map(([part, option]) => {
+      const one = given[part as keyof RestartOptions]
+      return [part, one === undefined ? option.default : option.read(one, `${name}.${part}`)]
+    }),
+  )
   return Object.fromEntries(settled) as Required<RestartOptions>
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { toSignal } from './abort.ts'
-import { readFrom } from './call-back.ts'
 import { type Codec, type Encoding, toEncoding } from './codec.ts'
 import { PolyloopError } from './errors.ts'
 import type { RuntimeEvent } from './events.ts'
@@ -15,7 +14,7 @@ import {
   json,
   oneOf,
   path,
-  refuse,
+  readOptions,
 } from './option-readers.ts'
 import { noRestart, type RestartOptions, restartParts, toRestart } from './option-restart.ts'
 import { longestTimer } from './timers.ts'
@@ -24,7 +23,10 @@ import { longestTimer } from './timers.ts'
 export interface LoadOptions {
   /** Reaches the guest's `init`: anything that JSON can carry. */
   readonly config?: unknown
-  /** Guest threads for sync functions. The guest chooses by default: Python 8, Rust 4. */
+  /**
+   * Guest threads for sync functions. The guest chooses by default: Python 8, Rust 4. With 1 a Python module and its
+   * `init` run on that one, too.
+   */
   readonly threads?: number
   /** Calls in flight, 1 to 65,536; 1,024 by default. */
   readonly maxCalls?: number
@@ -157,7 +159,7 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     default: 0,
     guestSees: 'always',
     shownDefault: '8 (Python), 4 (Rust)',
-    doc: 'guest threads for sync functions',
+    doc: 'guest threads for sync functions; with 1 a Python module and its `init` run on that one, too',
   },
   maxCalls: { ...integerOr(1024, 1, 65_536), doc: 'calls in flight, up to 65,536' },
   maxBytes: {
@@ -322,8 +324,10 @@ function entry<Name extends OptionName>(name: Name): Option<Name> {
  * @throws invalid-argument, naming the option and what it takes
  */
 export function settle(options: LoadOptions, usual: Settings['placement'] = 'thread'): Settings {
-  if (typeof options !== 'object' || options === null) refuse('options', 'an object')
-  const wanted = readFrom('an option', () => copy(options))
+  // As they are now.
+  const wanted: LoadOptions = readOptions('load', optionTable, options, (all) =>
+    Object.fromEntries(names.map((name) => [name, all[name]])),
+  )
   const given = { ...wanted, placement: wanted.placement ?? usual }
   const placement = settleOne('placement', given, usual)
   if (placement === 'thread') refuseProcessOptions(given)
@@ -331,14 +335,6 @@ export function settle(options: LoadOptions, usual: Settings['placement'] = 'thr
   const settings = settled as unknown as Omit<Settings, 'encoding' | 'given'>
   const named = names.filter((name) => wanted[name] !== undefined)
   return { ...settings, encoding: toEncoding(settings.codec), given: named }
-}
-
-/** The options as they are now: a getter may answer otherwise the next time. */
-function copy(given: LoadOptions): LoadOptions {
-  for (const name of Object.keys(given)) {
-    if (!Object.hasOwn(optionTable, name)) refuse(name, `an option: there are ${names.join(', ')}`)
-  }
-  return Object.fromEntries(names.map((name) => [name, given[name]]))
 }
 
 function settleOne<Name extends OptionName>(

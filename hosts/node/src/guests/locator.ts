@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PolyloopError } from '../common/errors.ts'
 import { reasonOf } from '../common/reasons.ts'
+import { hrefOf } from '../common/urls.ts'
 
 /** What is to be loaded. */
 export type Locator =
@@ -20,8 +21,9 @@ const planned = new Set(['java', 'go', 'node'])
  * @throws invalid-argument if it is none
  */
 export function parseLocator(locator: string | URL): Locator {
-  const text = locator instanceof URL ? locator.href : locator
-  if (locator instanceof URL && locator.protocol !== 'file:') {
+  const url = hrefOf(locator)
+  const text = url ?? locator
+  if (url !== undefined && !url.startsWith('file:')) {
     throw new PolyloopError('invalid-argument', `${text} is no file: pass a URL such as file:///folder/text.py`)
   }
   if (typeof text !== 'string' || text === '' || text.includes('\0')) {

@@ -85,6 +85,7 @@ export class Instance implements HubMember, ConnectionListener {
     const { id } = this
     this.connection = orRemove(id, () => new Connection(id, this.#block, settings, dispatcher, requests, this))
     const printer = new Printer(name, settings.log)
+    void this.gone.promise.then(() => printer.end())
     const toProcess = (onEvent: OnInstanceEvent): GuestProcess =>
       shared === false
         ? new OwnProcess(this.id, guest, drainTimeout, printer, onEvent)

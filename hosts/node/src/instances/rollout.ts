@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { type Deferred, deferred } from '../common/deferred.ts'
 import { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import type { Instance } from './instance.ts'
@@ -16,8 +17,13 @@ interface Change {
 export interface Supervised {
   readonly replicas: readonly Replica[]
   readonly isClosing: boolean
-  /** Starts an instance, and waits until it is ready. `fresh`: with the current code, even if others share one. */
-  launch(replica: Replica, fresh: boolean): Promise<Instance>
+  /**
+   * Starts an instance, and waits until it is ready.
+   *
+   * @param fresh - with the current code, even if others share one
+   * @param round - what it is for, and who may give it up
+   */
+  launch(replica: Replica, fresh: boolean, round?: Round): Promise<Instance>
   /** A ready one takes calls in the place of another, which ends when its last call is answered. */
   replace(replica: Replica, instance: Instance): void
   /** Lets an instance finish what it has in flight, and ends it. */
@@ -32,6 +38,37 @@ export interface Supervised {
 /** How often a newer guest is looked for that another host has put in the place of a shared one: it may die at once. */
 const most = 3
 
+/** One reload, which ends when it is over, or when the last of those who wait for it has given it up. */
+export class Round {
+  readonly name: string
+  /** How many wait for it. */
+  waiters = 0
+  outcome: Promise<void> = Promise.resolve()
+  /** The instance that was begun last. */
+  instance: Instance | undefined
+  /** Why it was given up. */
+  failure: PolyloopError | undefined
+  /** Rejects when it is given up. */
+  readonly abandoned: Deferred<never> = deferred()
+  readonly #onAbandon: (round: Round) => void
+
+  /** @param name - the runtime's, for messages */
+  constructor(name: string, onAbandon: (round: Round) => void) {
+    this.name = name
+    this.#onAbandon = onAbandon
+    // Nothing may be under way.
+    this.abandoned.promise.catch(() => {})
+  }
+
+  /** Nobody waits any more: ends what it has started. */
+  abandonStart(error: PolyloopError): void {
+    this.failure = error
+    this.#onAbandon(this)
+    this.abandoned.reject(error)
+    if (this.instance?.state === 'starting') this.instance.end()
+  }
+}
+
 /** Puts instances with newer code in the place of those of a supervisor: at the program's wish, or because another host has. */
 export class Rollout {
   /** How often all of them have been replaced. */
@@ -40,7 +77,7 @@ export class Rollout {
   readonly #supervised: Supervised
   /** What puts instances in the place of others: one thing at a time. */
   #current: Promise<void> | undefined
-  #next: Promise<void> | undefined
+  #next: Round | undefined
   /** Replicas that have the guest of another host's reload, until all have. */
   readonly #renewed = new Set<Replica>()
   /** Nobody has acted on it yet: that is for another host to do, or was. */
@@ -53,21 +90,32 @@ export class Rollout {
   }
 
   /**
-   * Puts instances with the current code of the guest in the place of the current ones.
-   *
-   * @throws why the new code does not start; the old one goes on
+   * Puts instances with the current code of the guest in the place of the current ones. What this returns rejects with why
+   * the new code does not start; the old one goes on.
    */
-  reload(): Promise<void> {
-    if (this.#supervised.isClosing) return Promise.reject(this.#supervised.unloaded())
-    if (this.#current === undefined) return this.#alone(() => this.#replaceAll())
-    // The one under way may have read the code already. One more will do, however many ask for it.
-    this.#next ??= this.#current
-      .catch(() => {})
-      .then(() => {
-        this.#next = undefined
-        return this.reload()
-      })
-    return this.#next
+  reload(): Round {
+    // One that is under way may have read the code already. One more will do, however many ask for it.
+    if (this.#next !== undefined) return this.#next
+    const round = new Round(this.#name, () => this.#abandoned(round))
+    this.#next = round
+    round.outcome = this.#begin(round)
+    return round
+  }
+
+  async #begin(round: Round): Promise<void> {
+    while (this.#current !== undefined) await this.#current.catch(() => {})
+    if (this.#next === round) this.#next = undefined
+    if (this.#supervised.isClosing) throw this.#supervised.unloaded()
+    if (round.failure !== undefined) throw round.failure
+    await this.#alone(() => this.#replaceAll(round))
+  }
+
+  #abandoned(round: Round): void {
+    // Who asks for one from now on does not get this.
+    if (this.#next === round) this.#next = undefined
+    const { failure: error, instance } = round
+    if (error?.code !== 'deadline' || instance?.state !== 'starting') return
+    this.#supervised.emit({ type: 'hung', instance: instance.index, pid: instance.pid, error })
   }
 
   /**
@@ -123,14 +171,15 @@ export class Rollout {
     return this.#current
   }
 
-  async #replaceAll(): Promise<void> {
+  async #replaceAll(round: Round): Promise<void> {
     const { replicas } = this.#supervised
     const started: [Replica, Instance][] = []
     try {
       // RELOAD 2 launch
       // One after the other: if the code is wrong the first one tells.
-      for (const replica of replicas) started.push([replica, await this.#supervised.launch(replica, true)])
+      for (const replica of replicas) started.push([replica, await this.#supervised.launch(replica, true, round)])
       this.#expectReady(started)
+      // From here on it goes its way: others may hear of it.
       await Promise.all(started.map(([, instance]) => instance.takeOver()))
       this.#expectReady(started)
     } catch (error) {

@@ -13,7 +13,7 @@ import type { RequestHeap } from '../ring/request-heap.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { type Common, Instance } from './instance.ts'
 import { Replica } from './replica.ts'
-import { Rollout, type Supervised } from './rollout.ts'
+import { Rollout, type Round, type Supervised } from './rollout.ts'
 
 /** The instances of a runtime: starts them, and starts them again when they die. */
 export class Supervisor implements Supervised {
@@ -76,17 +76,25 @@ export class Supervisor implements Supervised {
     return replica.serving === undefined ? instance.failure : undefined
   }
 
-  launch(replica: Replica, fresh: boolean): Promise<Instance> {
-    return replica.whileStarting(() => this.#start(replica, fresh))
+  launch(replica: Replica, fresh: boolean, round?: Round): Promise<Instance> {
+    return replica.whileStarting(() => {
+      const started = this.#start(replica, fresh, round)
+      if (round === undefined) return started
+      // Nobody waits for it once it is given up.
+      started.catch(() => {})
+      return Promise.race([started, round.abandoned.promise])
+    })
   }
 
-  async #start(replica: Replica, fresh: boolean): Promise<Instance> {
+  async #start(replica: Replica, fresh: boolean, round: Round | undefined): Promise<Instance> {
     if (this.isClosing) throw this.unloaded()
+    if (round?.failure !== undefined) throw round.failure
     const { index } = replica
     const instance: Instance = new Instance(this.#common, index, this.#guest as GuestStart, this.manifest, (event) =>
       this.#onEvent(replica, instance, event),
     )
     this.#instances.add(instance)
+    if (round !== undefined) round.instance = instance
     void instance.gone.promise.then(() => this.#instances.delete(instance))
     instance.begin(fresh)
     const watch = this.#watchStart(replica, instance)
@@ -143,6 +151,14 @@ export class Supervisor implements Supervised {
     if (this.#settings.whenHung === 'kill') instance.kill(new Error(message))
   }
 
+  /** Tells that what starts has not in time. */
+  tellHung(error: PolyloopError): void {
+    const hung = this.instances.filter(({ state }) => state === 'starting')
+    for (const { index, pid } of hung) this.emit({ type: 'hung', instance: index, pid, error })
+    // An interpreter is asked what it is.
+    if (hung.length === 0) this.emit({ type: 'hung', instance: 0, error })
+  }
+
   #onEvent(replica: Replica, instance: Instance, event: InstanceEvent): void {
     if (event.type === 'died') this.#died(replica, instance, event.error)
     else if (event.type === 'moved') this.rollout.follow()
@@ -184,11 +200,13 @@ export class Supervisor implements Supervised {
     if (this.isClosing || this.replicas.some(({ isOccupied }) => isOccupied)) return
     const { placement, restart } = this.#settings
     const deaths = Math.max(...this.replicas.map((replica) => replica.deaths))
-    const advice =
-      placement === 'process' && restart.attempts > 0 ? ` ${deaths} times in a row, and is not started again` : ''
-    const { message, exit, guest } = error
+    const isGivenUp = placement === 'process' && restart.attempts > 0
+    const died = ` has died${isGivenUp ? ` ${deaths} times in a row, and is not started again but by reload() or load()` : ''}: `
+    const { exit, guest } = error
+    // What could not even be started says so.
+    const why = error.message.replace(/^.*? has died: /, '')
     this.failure = () =>
-      new PolyloopError('guest-crashed', `${message.replace(/ has died: /, ` has died${advice}: `)}`, {
+      new PolyloopError('guest-crashed', `${this.#common.name}${died}${why}`, {
         cause: error,
         ...(exit !== undefined && { exit }),
         ...(guest !== undefined && { guest }),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { pathOf } from '../common/urls.ts'
 import { guarded } from './guarded.ts'
 import { requireFile, requireNode, unopened } from './platform.ts'
 
@@ -65,9 +66,9 @@ export interface BindingCounts {
  * @throws init-failed if it is not there
  */
 export function nativeFile(name: string): string {
-  // There is none in what a bundler has made CommonJS of.
-  const here = import.meta.url as string | undefined
-  const path = here === undefined ? undefined : fileURLToPath(new URL(`../../native/${name}`, here))
+  // There is none in what a bundler has made CommonJS of; a URL that is made of it some bundlers replace.
+  const here = pathOf(import.meta.url as string | undefined)
+  const path = here === undefined ? undefined : join(here, '..', '..', '..', 'native', name)
   requireFile(path)
   return path
 }
@@ -77,14 +78,14 @@ export function canPin(): boolean {
   return (JSON.parse(native.counts(0)) as BindingCounts).pinsHold
 }
 
-/** The functions of the add-on once it is open; those of the path of calls as they are. */
+/** The functions of the add-on if it is open; those of the path of calls as they are. */
 export const native: BindingNative = {} as BindingNative
 let isOpen = false
 
 /**
- * Opens the add-on, once; not when the package is imported, which must do no harm anywhere.
+ * Opens the add-on, once.
  *
- * @throws init-failed if it cannot be opened here
+ * @throws init-failed if it cannot be opened here; overloaded if it cannot be now
  */
 export function openNative(): void {
   if (isOpen) return
@@ -117,4 +118,10 @@ const whats: Partial<Record<keyof BindingNative, string>> = {
   joinSharedGuest: 'the shared guest cannot be looked for',
   sharedGuestSockets: 'the shared guest cannot be reached',
   parkingWords: 'the shared guest cannot be reached',
+}
+
+try {
+  openNative()
+} catch {
+  // An import does no harm anywhere: the first load tries again, and says why not.
 }

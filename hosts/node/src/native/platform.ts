@@ -2,7 +2,7 @@
 // Where the add-on can be opened, and what to say where it cannot.
 import { existsSync } from 'node:fs'
 import { PolyloopError } from '../common/errors.ts'
-import { reasonOf } from '../common/reasons.ts'
+import { reasonOf, toPolyloop } from '../common/reasons.ts'
 
 /** The oldest glibc that what is packed runs with. */
 const GLIBC = '2.34'
@@ -39,11 +39,23 @@ export function unopened(
   const { code } = cause as NodeJS.ErrnoException
   if (code === 'ERR_DLOPEN_DISABLED')
     return cannot('this process may not open add-ons: run node with --allow-addons', cause)
+  // The loader of libraries tells what the system refused in words alone.
+  const full = Object.entries(exhausted).find(([words]) => reasonOf(cause).includes(words))?.[1]
+  if (full !== undefined) {
+    return toPolyloop(Object.assign(new Error(reasonOf(cause)), { code: full }), 'the native part cannot be opened')
+  }
   const libc = platform === 'linux' ? ` with ${libcOf()}` : ''
   return cannot(
     `its native part is for Linux on x64 with glibc ${GLIBC} or newer, and this is ${platform} on ${arch}${libc}: ${reasonOf(cause)}`,
     cause,
   )
+}
+
+/** What the system has too little of, as the C library says it. */
+const exhausted: Readonly<Record<string, string>> = {
+  'Too many open files in system': 'ENFILE',
+  'Too many open files': 'EMFILE',
+  'Cannot allocate memory': 'ENOMEM',
 }
 
 function libcOf(): string {

@@ -17,25 +17,19 @@ const lookEvery = 64
 
 /** Looks for the API, once in each thread. Never rejects: a program without it is not traced. */
 export function loadTracing(): Promise<void> {
-  // A bundle has no copy of its own: the program's is the one that has providers.
-  loading ??= findApi(() => import(/* webpackIgnore: true */ /* @vite-ignore */ '@opentelemetry/api')).then((found) => {
-    api = found as typeof Api | undefined
+  // For bundlers, which have to do without it, too: some go by the comments, some by the `catch`.
+  loading ??= import(/* webpackIgnore: true */ /* @vite-ignore */ '@opentelemetry/api').catch(missing).then((found) => {
+    api = found
   })
   return loading.then(look)
 }
 
-/** What `importer` finds, if anything. One that is there and broken is worth a warning, but no failed load. */
-export async function findApi(importer: () => Promise<object>): Promise<object | undefined> {
-  try {
-    return await importer()
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    // The second code is what other loaders of modules say: Jest's, say.
-    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') {
-      process.emitWarning(`calls are not traced: @opentelemetry/api cannot be loaded: ${message}`, 'PolyloopTracing')
-    }
-    return undefined
-  }
+/** Why the API was not imported: one that is there and broken is worth a warning, but no failed load. */
+export function missing(error: NodeJS.ErrnoException): undefined {
+  const { code, message } = error
+  // The second code is what other loaders of modules say: Jest's, say.
+  if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') return
+  process.emitWarning(`calls are not traced: @opentelemetry/api cannot be loaded: ${message}`, 'PolyloopTracing')
 }
 
 /** Whether spans go anywhere: the API is there, and the program has registered a provider. */

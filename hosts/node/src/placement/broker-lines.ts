@@ -20,7 +20,7 @@ export type BrokerNews =
   /** The guest's process cannot serve this host. */
   | { readonly event: 'unserved'; readonly message: string }
 
-/** A line that the guest has printed. */
+/** A line that the guest has printed, or without its end a part of one that is to be seen. */
 export interface Printed {
   readonly stream: StreamName
   readonly text: string

@@ -10,7 +10,7 @@ import { hold, release } from '../native/keep-alive.ts'
 import { endOf, endsAfterHangUp, unkillableAfter, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
 import type { OnInstanceEvent } from './placement.ts'
-import type { Printer, StreamName } from './printer.ts'
+import type { Printer, Typist } from './printer.ts'
 import type { GuestProcess } from './process.ts'
 
 /** Lines that a guest wrote last, which tell of its death. */
@@ -60,7 +60,10 @@ export class OwnProcess implements GuestProcess {
     const lifeline = lifelineOf(guarded)
     hear(lifeline, (line) => this.#tell({ type: 'line', line }))
     lifeline.once('close', () => this.#hangsUp())
-    for (const name of ['stdout', 'stderr'] as const) lines(guarded[name], (line) => this.#print(line, name))
+    for (const name of ['stdout', 'stderr'] as const) {
+      const typist = this.#printer.typist(name, () => this.pid)
+      lines(guarded[name], (line) => this.#print(line, typist), typist.part)
+    }
   }
 
   #heard(news: GuardNews): void {
@@ -121,10 +124,10 @@ export class OwnProcess implements GuestProcess {
     this.kill()
   }
 
-  #print(text: string, name: StreamName): Promise<void> | undefined {
+  #print(text: string, typist: Typist): Promise<void> | undefined {
     this.#last.push(text.trimEnd().slice(0, lastLineLength))
     if (this.#last.length > lastLines) this.#last.shift()
-    return this.#printer.line(text, name, this.pid)
+    return typist.line(text)
   }
 
   async #exited(code: number | null, signal: string | null): Promise<void> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Breach, type GuestExit, PolyloopError } from '../common/errors.ts'
 import { guestOptions, type Settings } from '../common/options.ts'
-import { toPolyloop } from '../common/reasons.ts'
+import { refusalOf, toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
 import { hold, release } from '../native/keep-alive.ts'
@@ -10,6 +10,9 @@ import type { InstanceEvent, OnInstanceEvent, Placement } from './placement.ts'
 
 /** Milliseconds in which a process must have greeted: a program that is something else never does. */
 const greetingWithin = 20_000
+
+/** The exit code of a process of ours that cannot serve: `crates/guest-process/src/lib.rs`, `_process.py`. */
+const cannotServe = 70
 
 const strange = "it does not speak as a guest's process does"
 
@@ -233,10 +236,13 @@ export class ProcessPlacement implements Placement {
     const why = reason instanceof Error ? `: ${reason.message}` : ''
     const last = exit.lines.length === 0 ? '' : `; it wrote last:\n${exit.lines.join('\n')}`
     const process = this.pid === undefined ? 'its process' : `its process ${this.pid}`
-    // A program that is something else may end before anybody wonders.
-    const advice = wasReady || this.#hasGreeted ? '' : `; ${this.#guest.advice}`
-    const message = `${process} ${how}${wasReady ? '' : ' while it started'}${why}${last}${advice}`
-    const code = wasReady ? 'guest-crashed' : 'init-failed'
+    // Our own program says what the system has refused it. A program that is something else may end before anybody wonders.
+    const refusal = !wasReady && exit.code === cannotServe ? refusalOf(exit.lines.at(-1)) : undefined
+    const usual = wasReady || this.#hasGreeted ? undefined : this.#guest.advice
+    const advice = refusal?.advice ?? usual
+    const end = advice === undefined ? '' : `; ${advice}`
+    const message = `${process} ${how}${wasReady ? '' : ' while it started'}${why}${last}${end}`
+    const code = wasReady ? 'guest-crashed' : (refusal?.code ?? 'init-failed')
     const error = isSaid(reason)
       ? PolyloopError.fromGuest(code, reason, wasReady ? undefined : 0)
       : new PolyloopError(code, message, { exit })

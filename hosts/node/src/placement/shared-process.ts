@@ -13,7 +13,7 @@ import { brokerNews, printedLine } from './broker-lines.ts'
 import { endOf, type Refusal, unkillableAfter, unknownExit, unreachable, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
 import type { OnInstanceEvent } from './placement.ts'
-import type { Printer } from './printer.ts'
+import { Pieces, type Printer, type StreamName } from './printer.ts'
 import type { GuestProcess } from './process.ts'
 import { shareName } from './share-name.ts'
 
@@ -54,7 +54,7 @@ export class SharedProcess implements GuestProcess {
   readonly #drainTimeout: number
   /** Whether this host is to hear whether it is the one to act on changes of the code. One instance tells it of all. */
   readonly #watches: boolean
-  readonly #printer: Printer
+  readonly #outputs: { readonly stdout: Pieces; readonly stderr: Pieces }
   readonly #tell: OnInstanceEvent
   #state: State = 'looking'
   #isFresh = false
@@ -81,7 +81,8 @@ export class SharedProcess implements GuestProcess {
     this.#guest = guest
     this.#drainTimeout = settings.drainTimeout
     this.#watches = settings.hotReload && index === 0
-    this.#printer = printer
+    const outputOf = (name: StreamName): Pieces => new Pieces(printer.typist(name, () => this.pid))
+    this.#outputs = { stdout: outputOf('stdout'), stderr: outputOf('stderr') }
     this.#tell = tell
   }
 
@@ -209,7 +210,7 @@ export class SharedProcess implements GuestProcess {
 
   #print(line: string): Promise<void> | undefined {
     const printed = printedLine(line)
-    if (printed !== undefined) return this.#printer.line(printed.text, printed.stream, this.pid)
+    if (printed !== undefined) return this.#outputs[printed.stream].take(printed.text)
     this.#break(line)
     return undefined
   }
@@ -286,6 +287,7 @@ export class SharedProcess implements GuestProcess {
     this.#timer = undefined
     this.#taking?.reject(new Error(ended))
     for (const socket of [this.#broker, this.#output, this.#lifeline]) socket?.destroy()
+    for (const output of Object.values(this.#outputs)) void output.end()
     this.#broker = undefined
     this.#output = undefined
     this.#lifeline = undefined

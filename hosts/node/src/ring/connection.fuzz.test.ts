@@ -12,7 +12,7 @@ import { ResponseStream } from '../call/response-stream.ts'
 import { toEncoding } from '../common/codec.ts'
 import { Breach, PolyloopError } from '../common/errors.ts'
 import { entryWords, flag, header, kind, mostSlabBytes, privatePins, windowBytes } from '../common/layout.ts'
-import { native } from '../native/addon.ts'
+import { native, openNative } from '../native/addon.ts'
 import { Counters } from '../observe/counters.ts'
 import { Block } from './block.ts'
 import { Connection } from './connection.ts'
@@ -35,6 +35,7 @@ const unit = arena.slice(0, mostSlabBytes)
 let lent: Set<number>
 
 beforeEach(() => {
+  openNative()
   vi.spyOn(native, 'privateMemory').mockImplementation(() => new ArrayBuffer(privatePins + (layout.carriers as number)))
   vi.spyOn(native, 'actOnControlRing').mockImplementation(() => {})
   vi.spyOn(native, 'doorbell').mockImplementation(() => {})

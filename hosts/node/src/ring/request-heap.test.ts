@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { native } from '../native/addon.ts'
+import { native, openNative } from '../native/addon.ts'
 import { type Allocation, RequestHeap } from './request-heap.ts'
 
 const mib = 2 ** 20
@@ -10,6 +10,7 @@ const first = 2 ** 40
 let mapped: number[]
 let memory: RequestHeap
 beforeEach(() => {
+  openNative()
   mapped = []
   memory = new RequestHeap(1)
   vi.spyOn(native, 'openRequestHeap').mockImplementation(() => {})

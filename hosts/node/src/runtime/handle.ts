@@ -6,7 +6,7 @@ import type { Stream } from '../call/response-stream.ts'
 import { PolyloopError } from '../common/errors.ts'
 import type { Method } from '../common/manifest.ts'
 import { reasonOf } from '../common/reasons.ts'
-import type { UnloadOptions } from './limits.ts'
+import type { ReloadOptions, UnloadOptions } from './limits.ts'
 import type { RuntimeCore } from './runtime.ts'
 import type { Stats } from './stats.ts'
 
@@ -100,11 +100,11 @@ export interface RuntimeHandle<T> extends AsyncDisposable {
   stats(): Stats
   /**
    * Loads the guest's code again: new calls go to the new code, calls in flight finish on the old. If the guest is
-   * shared, other hosts are told, and their new calls follow.
+   * shared, other hosts are told, and their new calls follow. A guest that was given up is started again.
    *
    * @throws init-failed, and what else `load` throws, if the new code does not start: then the old one goes on
    */
-  reload(): Promise<void>
+  reload(options?: ReloadOptions): Promise<void>
   /**
    * Refuses new calls of this handle with `unloaded`. The last handle of a runtime, each `load` gives one, lets calls in
    * flight finish, and ends the guest. May be called again, also with a timeout after the first time.
@@ -159,7 +159,7 @@ export function toHandle<T>(core: RuntimeCore, lease: Lease): Runtime<T> {
     send: (bytes, options) => calls.send(bytes, options),
     alloc: (bytes) => core.alloc(bytes),
     stats: () => core.stats(),
-    reload: () => core.reload(),
+    reload: (options) => core.reload(options),
     unload: (options) => lease.unload(options),
     [Symbol.asyncDispose]: () => lease.unload(),
   }

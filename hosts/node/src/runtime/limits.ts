@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long callers wait for a start or an end.
-import { abortReason, offAbort, onAbort } from '../common/abort.ts'
-import { readFrom } from '../common/call-back.ts'
+import { abortReason, offAbort, onAbort, toSignal } from '../common/abort.ts'
 import { PolyloopError } from '../common/errors.ts'
-import { integer } from '../common/option-readers.ts'
+import { integer, readOptions } from '../common/option-readers.ts'
 import type { Settings } from '../common/options.ts'
 import { longestTimer } from '../common/timers.ts'
 
@@ -19,14 +18,36 @@ export interface UnloadOptions {
 /** @throws invalid-argument */
 export function unloadTimeout(options: UnloadOptions | undefined): number | undefined {
   if (options === undefined) return undefined
-  if (typeof options !== 'object' || options === null) {
-    throw new PolyloopError('invalid-argument', 'the options of unload are not an object: pass { timeout }')
-  }
-  const timeout = readFrom('the options of unload', () => options.timeout)
+  const timeout = readOptions('unload', { timeout: true }, options, (given) => given.timeout)
   return timeout === undefined ? undefined : integer(0, longestTimer)(timeout, 'timeout')
 }
 
-/** A runtime that callers wait for until it has started. */
+/** Options of `reload`. */
+export interface ReloadOptions {
+  /**
+   * Milliseconds after which `reload` rejects with `deadline`, and what it has started is ended, unless others wait for
+   * it: the old code goes on. Not bounded by default.
+   */
+  readonly timeout?: number | undefined
+  /** Has `reload` reject with `cancelled` when it aborts, with the same effect. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** @throws invalid-argument */
+export function reloadPatience(options: ReloadOptions = {}): Patience {
+  const { timeout, signal } = readOptions('reload', { timeout: true, signal: true }, options, (given) => {
+    const { timeout, signal } = given
+    return { timeout, signal }
+  })
+  return {
+    for: 'reload',
+    timeout: timeout === undefined ? 0 : integer(0, longestTimer)(timeout, 'timeout'),
+    signal: signal === undefined ? undefined : toSignal(signal),
+    since: performance.now(),
+  }
+}
+
+/** What callers wait for until it has started: a runtime, or its new code. */
 export interface Starting {
   readonly name: string
   /** How many wait. */
@@ -36,7 +57,8 @@ export interface Starting {
 }
 
 /** How long a caller waits for a start. */
-export interface Patience extends Pick<Settings, 'timeout' | 'signal' | 'onEvent'> {
+export interface Patience extends Pick<Settings, 'timeout' | 'signal'> {
+  readonly for: 'load' | 'reload'
   /** From when on, as `performance.now()` has it: what had to end before counts, too. */
   readonly since: number
 }
@@ -47,11 +69,8 @@ export interface Patience extends Pick<Settings, 'timeout' | 'signal' | 'onEvent
  *
  * @throws deadline, cancelled
  */
-export function startWithin<T>(
-  start: Promise<T>,
-  starting: Starting,
-  { timeout, signal, since }: Patience,
-): Promise<T> {
+export function startWithin<T>(start: Promise<T>, starting: Starting, patience: Patience): Promise<T> {
+  const { timeout, signal, since } = patience
   starting.waiters++
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined
@@ -68,18 +87,23 @@ export function startWithin<T>(
       reject(error)
       if (starting.waiters === 0) starting.abandonStart(error)
     }
-    const abort = (): void => giveUp(cancelled(starting.name, signal as AbortSignal))
-    const expire = (): void => {
-      const advice = 'its import or init takes longer, or hangs: give it more time, or see what it waits for'
-      giveUp(new PolyloopError('deadline', `${starting.name} has not started within ${timeout} ms: ${advice}`))
-    }
+    const abort = (): void => giveUp(cancelled(starting.name, patience))
+    const expire = (): void => giveUp(overdue(starting.name, patience))
     if (timeout > 0) timer = setTimeout(expire, Math.max(0, timeout - (performance.now() - since)))
     if (signal !== undefined) onAbort(signal, abort)
     start.finally(stop).then(resolve, reject)
   })
 }
 
-/** The error of a load whose signal has aborted. */
-export function cancelled(name: string, signal: AbortSignal): PolyloopError {
-  return new PolyloopError('cancelled', `the load of ${name} was cancelled`, { cause: abortReason(signal) })
+/** The error of a load, or a reload, whose signal has aborted. */
+export function cancelled(name: string, { for: what, signal }: Patience): PolyloopError {
+  const advice = what === 'load' ? 'load it again to have it' : 'the old code goes on until it is reloaded again'
+  const message = `the ${what} of ${name} was cancelled by its signal: ${advice}`
+  return new PolyloopError('cancelled', message, { cause: abortReason(signal as AbortSignal) })
+}
+
+function overdue(name: string, { for: what, timeout }: Patience): PolyloopError {
+  const happened = what === 'load' ? 'started' : 'been reloaded'
+  const advice = 'its import or init takes longer, or hangs: give it more time, or see what it waits for'
+  return new PolyloopError('deadline', `${name} has not ${happened} within ${timeout} ms: ${advice}`)
 }

@@ -27,7 +27,7 @@ export async function load<T = Untyped>(locator: string | URL, options: LoadOpti
   const parsed = parseLocator(locator)
   const name = typeof locator === 'string' ? locator : parsed.key
   const settings = settle(options, usualPlacement(parsed))
-  const patience = { ...settings, since: performance.now() }
+  const patience = { ...settings, for: 'load', since: performance.now() } as const
   openNative()
   const key = `${parsed.key}\n${settings.config}`
   for (let known = find(key); known !== undefined; known = find(key)) {
@@ -40,7 +40,7 @@ export async function load<T = Untyped>(locator: string | URL, options: LoadOpti
     remove(key, known.core)
   }
   const { signal } = settings
-  if (signal !== undefined && isAborted(signal)) throw cancelled(name, signal)
+  if (signal !== undefined && isAborted(signal)) throw cancelled(name, patience)
   return lease<T>(first(name, parsed, key, settings), patience)
 }
 
@@ -54,12 +54,15 @@ async function gone({ core }: Loaded, patience: Patience): Promise<void> {
 
 function otherwise(name: string, different: readonly string[]): PolyloopError {
   const advice = 'load it with the same options, or without them, unload it first, or give it another config'
-  const message = `${name} is loaded already with another value of ${different.join(' and ')}: ${advice}`
+  const message = `${name} is loaded already with other options (${different.join(', ')}): ${advice}`
   return new PolyloopError('invalid-argument', message)
 }
 
+/** A caller's own. */
+type LoadPatience = Patience & Pick<Settings, 'onEvent'>
+
 /** A handle of its own for whoever has loaded a runtime; the guest ends with the last of them. */
-async function lease<T>(loaded: Loaded, patience: Patience): Promise<Runtime<T>> {
+async function lease<T>(loaded: Loaded, patience: LoadPatience): Promise<Runtime<T>> {
   loaded.leases++
   const forgetListener = loaded.core.listen(patience.onEvent)
   let over: Promise<void> | undefined

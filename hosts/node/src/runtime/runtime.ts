@@ -6,6 +6,7 @@ import { Dispatcher } from '../call/dispatcher.ts'
 import { DuplexCall } from '../call/duplex.ts'
 import { isStream, RequestStream, toAsync } from '../call/request-stream.ts'
 import { ResponseStream, type Source } from '../call/response-stream.ts'
+import { isAborted } from '../common/abort.ts'
 import { callBack } from '../common/call-back.ts'
 import { asBytes, type Encoded, encodeArguments, type Reads } from '../common/codec.ts'
 import { type Deferred, deferred } from '../common/deferred.ts'
@@ -24,7 +25,15 @@ import { Counters } from '../observe/counters.ts'
 import { instanceEvents, type Observer, observe } from '../observe/diagnostics.ts'
 import { activeContext } from '../observe/tracing.ts'
 import { RequestHeap } from '../ring/request-heap.ts'
-import { type Starting, type UnloadOptions, unloadTimeout } from './limits.ts'
+import {
+  cancelled,
+  type ReloadOptions,
+  reloadPatience,
+  type Starting,
+  startWithin,
+  type UnloadOptions,
+  unloadTimeout,
+} from './limits.ts'
 import { type Stats, statsOf } from './stats.ts'
 
 /** Functions that are named in the message of one that the guest does not have. */
@@ -282,12 +291,16 @@ export class RuntimeCore implements Starting {
   }
 
   /** Loads the guest's code again. */
-  async reload(): Promise<void> {
-    if (!this.open) throw this.#refusal()
+  async reload(options?: ReloadOptions): Promise<void> {
+    const patience = reloadPatience(options)
+    // A guest that was given up is tried once more.
+    if (this.#state !== 'open') throw this.#refusal()
     if (this.#cannotReload !== undefined) throw new PolyloopError('invalid-argument', this.#cannotReload)
+    if (patience.signal !== undefined && isAborted(patience.signal)) throw cancelled(this.name, patience)
     // RELOAD 1 ask
     try {
-      await this.supervisor.rollout.reload()
+      const round = this.supervisor.rollout.reload()
+      await startWithin(round.outcome, round, patience)
     } catch (error) {
       throw toPolyloop(error, `${this.name} could not be reloaded`)
     }
@@ -297,7 +310,7 @@ export class RuntimeCore implements Starting {
   watch(path: string, code: OwnCode | undefined): void {
     const reload = (): void => {
       this.reload().catch((error: PolyloopError) => {
-        if (this.open && this.#listeners.size === 0) process.emitWarning(error.message, 'PolyloopReload')
+        if (this.#state === 'open' && this.#listeners.size === 0) process.emitWarning(error.message, 'PolyloopReload')
       })
     }
     const changed = (at: number): void => {
@@ -365,7 +378,7 @@ export class RuntimeCore implements Starting {
   }
 
   abandonStart(error: PolyloopError): void {
-    if (error.code === 'deadline') this.supervisor.emit({ type: 'hung', instance: 0, error })
+    if (error.code === 'deadline') this.supervisor.tellHung(error)
     // Those on threads are told to end, and nobody waits for them.
     this.unload({ timeout: 0 }).catch(() => {})
   }

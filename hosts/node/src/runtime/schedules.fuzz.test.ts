@@ -10,7 +10,7 @@ import { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
 import { entryWords, flag, header, kind, privatePins } from '../common/layout.ts'
 import type { LoadOptions } from '../common/options.ts'
-import { native, openNative } from '../native/addon.ts'
+import { native } from '../native/addon.ts'
 import { unkillableAfter, unknownExit } from '../placement/ending.ts'
 import type { OnInstanceEvent } from '../placement/placement.ts'
 import type { GuestProcess } from '../placement/process.ts'
@@ -220,7 +220,6 @@ let drainAll: () => void = () => {}
 const everything: { readonly core: RuntimeCore }[] = []
 
 beforeEach(() => {
-  openNative()
   vi.spyOn(native, 'openHub').mockImplementation(() => new ArrayBuffer(12))
   vi.spyOn(native, 'listen').mockImplementation((drain) => {
     drainAll = drain
@@ -334,21 +333,27 @@ const options = (random: Random): LoadOptions => ({
 })
 
 /** One of the things that programs do, and that happen to guests. */
+/** How long a load or a reload may take, or that it may take any time. */
+function limits(): { timeout?: number; signal?: AbortSignal } {
+  const { random, aborts } = world
+  if (random.below(2) === 0) return {}
+  const abort = new AbortController()
+  aborts.push(abort)
+  return { timeout: 1 + random.below(3000), signal: abort.signal }
+}
+
 function act(given: LoadOptions): void {
   const { random, guests } = world
   const guest = random.of(guests)
   switch (random.below(18)) {
     case 0: {
-      const abort = new AbortController()
-      world.aborts.push(abort)
-      const limits = random.below(2) === 0 ? {} : { timeout: 1 + random.below(3000), signal: abort.signal }
-      const loading = load('/nowhere/lib.so', { ...given, ...limits })
+      const loading = load('/nowhere/lib.so', { ...given, ...limits() })
       track('load', loading)
       loading.then((loaded) => guests.push(loaded)).catch(() => {})
       return
     }
     case 1:
-      if (guest !== undefined) track('reload', guest.reload())
+      if (guest !== undefined) track('reload', guest.reload(limits()))
       return
     case 2:
       if (guest !== undefined) track('unload', guest.unload())

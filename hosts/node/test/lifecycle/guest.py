@@ -137,6 +137,20 @@ def print_pieces(pieces: list[str]) -> None:
     print()
 
 
+def print_unflushed(pieces: list[str]) -> None:
+    for piece in pieces:
+        print(piece, end="")
+        time.sleep(0.001)
+    print()
+
+
+def ask(prompt: str, answer: str) -> None:
+    """Shows a prompt, and prints the answer once open_up was called."""
+    print(prompt, end="", flush=True)
+    _open.wait()
+    print(answer)
+
+
 def print_both(number: int) -> None:
     print("out", number)
     print("err", number, file=sys.stderr)

@@ -4,7 +4,15 @@ import { temporaryFolder } from '../support/folders.ts'
 import { type Ended, run } from './child.ts'
 
 async function play(...args: string[]): Promise<Ended> {
-  const ended = await run('output', args)
+  return ended(await run('output', args))
+}
+
+/** Sends a signal once the program prints something. */
+async function playAndTell(...args: string[]): Promise<Ended> {
+  return ended(await run('output', args, { kill: 'SIGUSR2' }))
+}
+
+function ended(ended: Ended): Ended {
   expect({ code: ended.code, signal: ended.signal }, ended.stderr).toEqual({ code: 0, signal: null })
   return ended
 }
@@ -35,6 +43,14 @@ describe('what guests print reaches the streams of the program whole, line by li
     expect(printed.sort()).toEqual([...'abcdefgh'].map((letter) => letter.repeat(30)))
   })
 
+  test('lines whose pieces are shown by calls side by side: each at last, and parts of it before', async () => {
+    const printed = lines((await play('pieces', 'flushed')).stdout)
+    expect(printed.filter((line) => line.length === 30).sort()).toEqual(
+      [...'abcdefgh'].map((letter) => letter.repeat(30)),
+    )
+    expect(printed.filter((line) => !/^(.)\1*$/.test(line))).toEqual([])
+  })
+
   test('10,000 lines of Python, before the call settles', async () => {
     expect(lines((await play('python-lines')).stdout)).toEqual([...numbered('line', 10_000), 'settled'])
   })
@@ -52,6 +68,16 @@ describe('what guests print reaches the streams of the program whole, line by li
   test("records of Rust's crate log", async () => {
     const printed = lines((await play('rust-logging')).stderr).filter((line) => line.includes('record'))
     expect(printed.map((line) => line.replace(/^INFO \S+: /, ''))).toEqual(numbered('record', 100))
+  })
+})
+
+describe('a part of a line that is flushed is to be seen before the call ends', () => {
+  test.each(['thread', 'process', 'shared'])('%s', async (place) => {
+    const { stdout, stderr } = await playAndTell('prompt', place, 'name? ')
+    const unlabelled = (text: string): string[] => lines(text.replaceAll(/\[guest.py \d+\] /g, ''))
+    // Another call prints meanwhile.
+    expect(unlabelled(stdout)).toEqual(['name? ', 'out 1', 'name? Ada'])
+    expect(unlabelled(stderr)).toEqual(['err 1'])
   })
 })
 

@@ -10,7 +10,7 @@ import { load } from '../../src/runtime/load.ts'
 import { isSettled, rejection, unpark, until } from '../support/calls.ts'
 import { said, script } from '../support/child.ts'
 import { cGuests, emptyVenv, temporaryFolder, write } from '../support/folders.ts'
-import { anyCall, loadPython, loadRust } from '../support/guests.ts'
+import { anyCall, loadPython, loadRust, type RustGuest } from '../support/guests.ts'
 import { inRoot, python, root, rust, rustLibrary } from '../support/paths.ts'
 
 const c = cGuests()
@@ -75,8 +75,8 @@ describe('options', () => {
   const cycle: Record<string, unknown> = {}
   cycle.itself = cycle
   const rows: [options: unknown, ...words: string[]][] = [
-    ['text', 'options is not an object'],
-    [null, 'options is not an object'],
+    ['text', 'options of load are not an object'],
+    [null, 'options of load are not an object'],
     [{ thread: 2 }, 'thread is not an option', 'there are config, threads'],
     [{ threads: 0 }, 'threads is not an integer from 1 to 1024'],
     [{ threads: '2' }, 'threads is not an integer'],
@@ -107,18 +107,49 @@ describe('options', () => {
   }
 })
 
+describe('options that there are not', () => {
+  const no = { nope: 1 } as object
+  const calls: [of: string, call: (guest: RustGuest) => Promise<unknown>, ...words: string[]][] = [
+    ['load', () => loadRust(no), 'nope is not an option of load: there are config, threads'],
+    [
+      'restart',
+      () => loadRust({ placement: 'process', restart: no }),
+      'an option of restart: there are attempts, minDelay',
+    ],
+    ['unload', (guest) => guest.unload({ timeot: 1 } as object), 'timeot is not an option of unload: there is timeout'],
+    ['reload', (guest) => guest.reload(no), 'nope is not an option of reload: there are timeout, signal'],
+    [
+      'call',
+      (guest) => guest.call('echo', [1], { timeot: 1 } as object),
+      'timeot is not an option of a call',
+      'deadline',
+    ],
+    ['send', (guest) => guest.send(Buffer.alloc(1), no), 'nope is not an option of a call: there are signal, deadline'],
+    ['stream', (guest) => guest.stream('echo', [1], no)[Symbol.asyncIterator]().next(), 'not an option of a call'],
+    ['duplex', (guest) => guest.duplex('echo', [], no)[Symbol.asyncIterator]().next(), 'not an option of a call'],
+  ]
+  for (const [of, call, ...words] of calls) {
+    test(`${of}: invalid-argument`, async () => {
+      await using guest = await loadRust()
+      await rejection(call(guest), 'invalid-argument', ...words)
+      expect(guest.stats()).toMatchObject({ calls: 0, inFlight: 0, queued: 0 })
+      expect(await guest.add(1, 2)).toBe(3)
+    })
+  }
+})
+
 describe('arguments that the codec cannot carry', () => {
   const cycle: Record<string, unknown> = {}
   cycle.itself = cycle
   const rows: [what: string, args: unknown[], ...words: string[]][] = [
-    ['a cycle', [cycle], 'encoded as json', 'circular', 'no cycles'],
-    ['a BigInt', [1n], 'BigInt', 'pass what the codec can carry'],
-    ['a BigInt within', [{ a: [1n] }], 'BigInt'],
-    ['a function', [() => 1], 'a function cannot be encoded', 'pass plain data'],
-    ['a symbol', [Symbol('x')], 'a symbol cannot be encoded'],
-    ['a function beside others', [1, () => 1], 'a function cannot be encoded'],
-    ['a symbol beside others', [Symbol('x'), 1], 'a symbol cannot be encoded'],
-    ['bytes beside others', [1, Buffer.from('x')], 'bytes beside other arguments', 'the only argument', 'msgpack'],
+    ['a cycle', [cycle], 'a cycle at argument 1.itself', 'does not hold itself'],
+    ['a promise', [Promise.resolve(1)], 'a promise at argument 1: await it'],
+    ['a promise within', [1, { user: Promise.resolve(1) }], 'a promise at argument 2.user: await it'],
+    ['a function', [() => 1], 'a function at argument 1: pass plain data'],
+    ['a symbol', [Symbol('x')], 'a symbol at argument 1'],
+    ['a function beside others', [1, () => 1], 'a function at argument 2'],
+    ['a symbol beside others', [Symbol('x'), 1], 'a symbol at argument 1'],
+    ['an invalid Date', [{ at: new Date(Number.NaN) }], 'an invalid Date at argument 1.at'],
     ['a toJSON that throws', [{ toJSON: () => JSON.parse('{') }], 'encoded as json'],
   ]
   for (const [what, args, ...words] of rows) {
@@ -129,11 +160,11 @@ describe('arguments that the codec cannot carry', () => {
     })
   }
 
-  test('undefined is no argument; within others it is null', async () => {
+  test('undefined at the end is no argument', async () => {
     await using guest = await loadPython()
     expect(await guest.nothing(undefined)).toBeUndefined()
     expect(await guest.call('nothing', [])).toBeUndefined()
-    await rejection(guest.add(undefined, 1), 'guest-error', 'NoneType')
+    expect(await guest.add(1, 2, undefined, undefined)).toBe(3)
   })
 
   test('send takes bytes only', async () => {
@@ -150,7 +181,7 @@ describe('arguments that the codec cannot carry', () => {
 
   test('a call to a guest without functions says to send', async () => {
     await using guest = await load(c('raw_echo'))
-    await rejection(anyCall(guest, 'echo', 1), 'not-found', 'it declares no functions: use send()')
+    await rejection(guest.call('echo', [1]), 'not-found', 'it declares no functions: use send()')
     expect(await guest.send(Buffer.from('raw'))).toEqual(Buffer.from('raw'))
   })
 })
@@ -288,21 +319,58 @@ describe('unload', () => {
 })
 
 describe('a second load', () => {
-  test('with the same options is the same runtime, also while the first is under way', async () => {
+  test('with the same options is the same runtime, also while the first is under way, and has a handle of its own', async () => {
     const config = { test: 'twice' }
     const [one, two] = await Promise.all([loadRust({ config }), loadRust({ config })])
-    expect(two).toBe(one)
-    expect(await load(rustLibrary, { config })).toBe(one)
-    expect(await load(`rust:${new URL(`file://${rustLibrary}`).href}`, { config })).toBe(one)
+    const others = [await load(rustLibrary, { config }), await load(new URL(`file://${rustLibrary}`), { config })]
+    for (const guest of [one, two, ...(others as unknown as RustGuest[])]) expect(await guest.inits()).toBe(1)
+    await Promise.all([two, ...others].map((guest) => guest.unload()))
+    await two.unload()
+    await rejection(two.add(1, 2), 'unloaded', 'load it again')
+    await rejection(two.call('add', [1, 2]), 'unloaded')
+    await rejection(two.send(Buffer.alloc(1)), 'unloaded')
+    await rejection(two.stream('count' as 'echo', [1]).next(), 'unloaded')
+    expect(await one.add(1, 2)).toBe(3)
     await one.unload()
+    await rejection(one.add(1, 2), 'unloaded')
+    const again = await loadRust({ config })
+    expect(await again.add(1, 2)).toBe(3)
+    await again.unload()
+  })
+
+  test('in functions side by side: each has the guest for as long as it needs it', async () => {
+    const inits = await Promise.all(
+      [10, 50, 60].map(async (ms) => {
+        await using guest = await loadRust({ config: { test: 'side by side' }, onEvent: () => ms })
+        await guest.sleep_ms(ms)
+        return guest.inits()
+      }),
+    )
+    expect(inits).toEqual([1, 1, 1])
+  })
+
+  test('is told what happens, and says nothing of what it does not give again', async () => {
+    const told: string[] = []
+    const config = { test: 'told' }
+    const placement = 'process'
+    const one = await loadRust({ config, placement, threads: 2, onEvent: ({ type }) => told.push(`one ${type}`) })
+    const two = await loadRust({ config, placement, onEvent: ({ type }) => told.push(`two ${type}`) })
+    await one.unload()
+    await two.reload()
+    expect(told).toEqual(['one starting', 'one ready', 'two reloaded'])
+    await two.unload()
   })
 
   test('with other options is invalid-argument and names them', async () => {
-    await using one = await loadRust({ config: { test: 'other options' }, threads: 1 })
+    await using one = await loadRust({ config: { test: 'other options' }, threads: 1, log: () => {} })
     const other = (options: LoadOptions): Promise<unknown> =>
       loadRust({ config: { test: 'other options' }, threads: 1, ...options })
-    await rejection(other({ threads: 2 }), 'invalid-argument', 'another threads', 'unload it first')
-    await rejection(other({ maxCalls: 5, spin: false }), 'invalid-argument', 'another maxCalls and spin')
+    await rejection(other({ threads: 2 }), 'invalid-argument', 'with other options (threads): ', 'unload it first')
+    await rejection(
+      other({ maxCalls: 5, spin: false, log: () => {} }),
+      'invalid-argument',
+      'other options (maxCalls, spin): ',
+    )
     expect(await one.add(1, 2)).toBe(3)
   })
 

@@ -107,6 +107,24 @@ describe('a guest in a process of its own', () => {
     expect(types(guest)).toEqual(['starting', 'ready'])
   })
 
+  test('that waits for a thread of its own says for which one', async () => {
+    const folder = temporaryFolder()
+    const fifo = join(folder, 'end')
+    const source = `
+import os, threading
+os.mkfifo(${JSON.stringify(fifo)})
+threading.Thread(target=lambda: open(${JSON.stringify(fifo)}).close(), name='collector').start()
+def f(): pass
+`
+    const guest = await start(`python:${write(folder, 'waits.py', source)}`)
+    const unloaded = guest.unload()
+    await until(() => guest.lines.length > 0)
+    expect(guest.lines.join('')).toMatch(/waits for the thread 'collector': .*daemon.*drainTimeout\n$/)
+    writeFileSync(fifo, '')
+    await unloaded
+    expect(types(guest).at(-1)).not.toBe('crashed')
+  })
+
   test('takes what it started in its group with it', async () => {
     const guest = await start(lives)
     const sleeper = (await guest.call('start_sleeper')) as number

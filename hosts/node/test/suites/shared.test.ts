@@ -115,7 +115,7 @@ describe('a guest that is shared', () => {
 
   test('a program that runs and never greets: init-failed, and it is ended', async () => {
     const load = after(20_000, () => start(lives, { python: '/usr/bin/yes' }))
-    await rejection(load, 'init-failed', 'is it the interpreter that was meant')
+    await rejection(load, 'init-failed', 'does not speak as', 'the option python or venv')
     await until(() => started().length === 0)
   })
 })

@@ -133,7 +133,8 @@ describe('a start that hangs', () => {
     const onEvent = (event: RuntimeEvent): void => void events.push(event)
     const options: LoadOptions = { placement: 'process', config: { waitsAt: path }, onEvent }
     await rejection(load(locator, { ...options, timeout: 300 }), 'deadline', 'has not started within 300 ms')
-    expect(events.map(({ type }) => type)).toContain('hung')
+    const [begun, hung] = ['starting', 'hung'].map((type) => events.find((event) => event.type === type))
+    expect(hung).toMatchObject({ pid: begun?.pid, error: { code: 'deadline' } })
     await until(() => childrenOf(process.pid).every((pid) => before.includes(pid)))
     // The next load is another start.
     rmSync(path)
@@ -148,7 +149,7 @@ describe('a start that hangs', () => {
     loading.catch(() => {})
     const release = await pipe.read()
     abort.abort()
-    await rejection(loading, 'cancelled')
+    await rejection(loading, 'cancelled', 'load it again')
     release()
   })
 
@@ -236,6 +237,80 @@ describe('a start that hangs', () => {
     const release = await pipe.read()
     release()
     await reloading
+    await guest.unload()
+  })
+})
+
+describe('a reload that hangs', () => {
+  const ways = languages.flatMap((locator) =>
+    (['thread', 'process'] as const).map((placement) => ({ locator, placement })),
+  )
+
+  test.each(ways)('rejects with its timeout, and the old code goes on, $locator $placement', async (way) => {
+    const pipe = new Pipe()
+    const guest = await start(way.locator, { placement: way.placement }, { waitsAt: pipe.path })
+    const pid = guest.pid()
+    pipe.make()
+    await rejection(guest.reload({ timeout: 200 }), 'deadline', 'has not been reloaded within 200 ms')
+    const told = guest.events.slice(2).map(({ type, error }) => [type, error?.code])
+    expect(told).toEqual([
+      ['starting', undefined],
+      ['hung', 'deadline'],
+      ['reload-failed', 'deadline'],
+    ])
+    if (way.placement === 'process') {
+      const [fresh] = guest.events.slice(2).map(({ pid }) => pid)
+      expect(guest.events.find(({ type }) => type === 'hung')?.pid).toBe(fresh)
+      await ended(fresh as number)
+    } else (await pipe.read())()
+    expect(await guest.call('echo', [one])).toEqual(one)
+    // Another may be had.
+    rmSync(pipe.path)
+    await guest.reload({ timeout: hour })
+    expect(guest.stats().reloads).toBe(1)
+    expect(guest.pid() === pid).toBe(way.placement === 'thread')
+    await guest.unload()
+  })
+
+  test("is cancelled by the signal of the last who waits for it, and is no other caller's then", async () => {
+    const pipe = new Pipe()
+    const guest = await start(rust, {}, { waitsAt: pipe.path })
+    pipe.make()
+    const [first, second, third] = [new AbortController(), new AbortController(), new AbortController()]
+    const [begun, next, last] = [first, second, third].map(({ signal }) => guest.reload({ signal }))
+    await until(() => types(guest).at(-1) === 'starting')
+    const cause = new Error('mine')
+    second.abort(cause)
+    expect((await rejection(next as Promise<void>, 'cancelled', 'the reload of')).cause).toBe(cause)
+    third.abort()
+    await rejection(last as Promise<void>, 'cancelled')
+    const again = guest.reload()
+    first.abort()
+    await rejection(begun as Promise<void>, 'cancelled', 'the old code goes on')
+    rmSync(pipe.path)
+    await again
+    expect(types(guest).slice(2)).toEqual(['starting', 'reload-failed', 'starting', 'ready', 'reloaded'])
+    await rejection(guest.reload({ signal: AbortSignal.abort() }), 'cancelled')
+    await guest.unload()
+  })
+})
+
+describe('a guest that was given up', () => {
+  test('says how it is started again, and is by a reload', async () => {
+    const pipe = new Pipe()
+    const restart = { attempts: 1, minDelay: 1, timeout: 100 }
+    const guest = await start(rust, { restart, whenHung: 'kill' }, { waitsAt: pipe.path })
+    pipe.make()
+    process.kill(guest.pid(), 'SIGKILL')
+    await until(() => types(guest).includes('gave-up'))
+    const words = ['2 times in a row', 'not started again but by reload() or load()', 'restart.timeout']
+    await rejection(guest.call('echo', [one]), 'guest-crashed', ...words)
+    await rejection(guest.reload(), 'init-failed', 'restart.timeout')
+    rmSync(pipe.path)
+    await guest.reload()
+    expect(await guest.call('echo', [one])).toEqual(one)
+    process.kill(guest.pid(), 'SIGKILL')
+    await until(() => types(guest).at(-1) === 'restarted')
     await guest.unload()
   })
 })

@@ -330,6 +330,47 @@ describe('a native function that throws', () => {
   })
 })
 
+test.runIf(isRoot)(
+  'a user who may start few threads: a process of ours that cannot serve says what to raise',
+  async () => {
+    const tries = await said(
+      `${head}
+    const { spawn } = await import('node:child_process')
+    const { once } = await import('node:events')
+    process.setgroups([]); process.setgid(${nobody}); process.setuid(${nobody})
+    const children = []
+    const fill = () => {
+      for (;;) {
+        const child = spawn('sleep', ['1000'], { stdio: 'ignore' })
+        child.on('error', () => {})
+        if (child.pid === undefined) return
+        children.push(child)
+      }
+    }
+    fill()
+    for (let left = 3; left < 7; left++) {
+      for (const child of children.splice(0, left)) {
+        child.kill('SIGKILL')
+        await once(child, 'exit')
+      }
+      for (const locator of [rust, basic]) {
+        say(await tried(locator, { placement: 'process', log: () => {}, config: left }))
+      }
+      fill()
+    }
+    for (const child of children) child.kill('SIGKILL')
+  `,
+      { limits: ['--nproc=64:64'] },
+    )
+    expect(tries.length).toBe(8)
+    for (const [code, message] of tries as Said[]) {
+      if (!/while it started/.test(message)) continue
+      expect([code, message]).toEqual(['overloaded', expect.stringMatching(/this process cannot serve.*ulimit -u/)])
+    }
+    expect((tries as Said[]).filter(([, message]) => /while it started/.test(message)).length).toBeGreaterThan(1)
+  },
+)
+
 test.runIf(isRoot)('a user who may start no thread: guests on threads end when that one may', async () => {
   const { stdout, stderr, code } = await script(
     `${head}

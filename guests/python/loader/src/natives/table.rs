@@ -140,7 +140,7 @@ unsafe extern "C" fn crashed(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr
     unsafe { enter(arguments, count, 2, body) }
 }
 
-/// `log(runtime, stream, text) -> int`: whole lines; 0 if the runtime is unloaded.
+/// `log(runtime, stream, text) -> int`: whole lines, or a part of one; 0 if the runtime is unloaded.
 unsafe extern "C" fn log(_: Ptr, arguments: *const Ptr, count: isize) -> Ptr {
     let body = |gil: Gil, runtime: &Arc<Runtime>, rest: &[Ptr]| {
         // SAFETY: alive; an int.

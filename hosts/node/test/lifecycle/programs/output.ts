@@ -10,6 +10,9 @@ interface Own {
   print_from_threads(threads: number, lines: number): void
   print_long(letter: string, length: number): void
   print_pieces(pieces: string[]): void
+  print_unflushed(pieces: string[]): void
+  ask(prompt: string, answer: string): void
+  open_up(): void
   print_both(number: number): void
   touch(path: string): void
   log_records(count: number): void
@@ -41,7 +44,25 @@ await play({
   pieces: async () => {
     const guest = await load<Own>(ownGuest, { threads: 8 })
     const letters = [...'abcdefgh']
-    await Promise.all(letters.map((letter) => guest.print_pieces(Array.from({ length: 30 }, () => letter))))
+    const name = process.argv[3] === 'flushed' ? 'print_pieces' : 'print_unflushed'
+    await Promise.all(letters.map((letter) => guest[name](Array.from({ length: 30 }, () => letter))))
+  },
+  /** What is asked for is answered once this process is told that the prompt is to be seen. */
+  prompt: async () => {
+    const places = {
+      thread: { placement: 'thread' },
+      process: { placement: 'process' },
+      shared: { placement: 'process', shared: `prompt ${process.pid}` },
+    } as const
+    const guest = await load<Own>(ownGuest, places[process.argv[3] as keyof typeof places])
+    const told = new Promise((resolve) => process.once('SIGUSR2', resolve))
+    const asked = guest.ask(process.argv[4] ?? '', 'Ada')
+    await told
+    await guest.print_both(1)
+    await guest.open_up()
+    await asked
+    await sleep(0)
+    await guest.unload()
   },
   'python-lines': async () => {
     const guest = await load<Fixture>(pythonGuest)

@@ -271,6 +271,7 @@ def ask(): return input()
 def alarm(seconds): return signal.alarm(seconds)
 def timer(seconds): return signal.setitimer(signal.ITIMER_PROF, seconds, 0)
 def v8(): import py_mini_racer
+def handle_signals(): signal.signal(signal.SIGTERM, lambda *_: None)
 ";
 
 fn host_only(env: &Env) {
@@ -279,6 +280,7 @@ fn host_only(env: &Env) {
         assert_has(&guest.blame(name, &arguments)["message"], "use placement: 'process'");
     }
     assert_eq!(guest.ask("alarm", &json!([0])), 0);
+    assert_eq!(guest.blame("handle_signals", &json!([]))["type"], "ValueError");
     assert_eq!(guest.blame("ask", &json!([]))["type"], "EOFError");
     guest.unload();
 }
