@@ -149,7 +149,16 @@ export function uncalled(
   return modules.flatMap((module) => {
     const runs = ran.filter(({ placed }) => placed.modules.includes(module))
     return functionsOf(module)
-      .filter((name) => !runs.some(({ calls }) => calls.has(`python:./${module.name} ${name}`)))
+      .filter((name) => !runs.some((run) => hasCalled(run, module, name)))
       .map((name) => `${module.document}:${module.line}: no program of the document calls ${name} of ${module.name}`)
   })
+}
+
+/** By its path, or by the URL of what is beside the program. */
+function hasCalled(
+  { placed, calls }: { placed: Placed; calls: ReadonlySet<string> },
+  module: Guest,
+  name: string,
+): boolean {
+  return ['.', placed.folder].some((folder) => calls.has(`python:${folder}/${module.name} ${name}`))
 }

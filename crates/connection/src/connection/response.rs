@@ -20,6 +20,9 @@ const STATUS_HOST_ERROR: u16 = 2;
 /// lost because the error takes more words than the answer.
 const ERROR_BYTES: usize = 1 << 20;
 
+/// The largest `maxPayload` that hosts take.
+const MOST_PAYLOAD: usize = 1 << 30;
+
 impl Connection {
     /// Answers a task; `data` may be its request. `false`: the task was answered before.
     pub fn respond(&self, task: u64, status: u32, flags: u8, data: &[u8]) -> bool {
@@ -50,7 +53,7 @@ impl Connection {
         };
         let limit = if head.status == 0 { self.limits.payload } else { self.limits.payload.max(ERROR_BYTES) };
         if data.len() > limit {
-            self.refuse(head, "too-large", &self.too_large(data.len()));
+            self.refuse(head, "too-large", &too_large(data.len(), self.limits.payload));
         } else if let Err(error) = self.complete(head, data, &context) {
             self.refuse_for_want(head, data.len(), &error);
         }
@@ -70,11 +73,6 @@ impl Connection {
         };
         let message = format!("there is no memory for a response of {len} bytes: {error}{advice}");
         self.refuse(head, code, &message);
-    }
-
-    fn too_large(&self, len: usize) -> String {
-        let limit = self.limits.payload;
-        format!("the response has {len} bytes and maxPayload is {limit}: raise it, or return less at a time")
     }
 
     /// Answers a task that its caller gave up before a guest thread took it.
@@ -135,5 +133,23 @@ impl Connection {
             self.block.rings().header.wakeups.count();
             self.host.wake();
         }
+    }
+}
+
+fn too_large(len: usize, limit: usize) -> String {
+    let advice = if limit < MOST_PAYLOAD { "raise it, or" } else { "it cannot be raised," };
+    format!("the response has {len} bytes and maxPayload is {limit}: {advice} return less at a time")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_told_what_to_raise_if_that_can_be_raised() {
+        assert!(too_large(20, 10).ends_with("maxPayload is 10: raise it, or return less at a time"));
+        assert!(
+            too_large(MOST_PAYLOAD + 1, MOST_PAYLOAD).ends_with("it cannot be raised, return less at a time")
+        );
     }
 }

@@ -42,7 +42,9 @@ impl Broker {
         let place = self.hosts.iter().position(|host| Some(host.number) == reader && host.has_room());
         let Some(place) = place.or_else(|| self.hosts.iter().position(Host::has_room)) else { return };
         let host = &mut self.hosts[place];
-        texts.iter().for_each(|text| host.print(name, text));
+        for text in texts {
+            host.print(name, text);
+        }
         self.readers[index] = (!last.ends_with('\n')).then_some(host.number);
     }
 }

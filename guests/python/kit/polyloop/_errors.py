@@ -31,7 +31,8 @@ HINTS = {
     "Decimal": "return str(...) or float(...) of it",
     "UUID": "return str(...) of it",
     "ndarray": "return its tolist(), or memoryview(...) of it for the raw bytes",
-    "DataFrame": "return its to_dict('records')",
+    "DataFrame": "return its to_dict('records') (pandas) or its to_dicts() (polars)",
+    "Series": "return its to_list()",
 }
 
 

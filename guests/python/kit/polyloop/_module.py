@@ -25,8 +25,7 @@ def load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         wanted = error.name is not None and (name == error.name or name.startswith(f"{error.name}."))
-        package = (error.name or name).partition(".")[0]
-        _errors.note(error, "not-found" if wanted else None, _how_to_install(package))
+        _errors.note(error, "not-found" if wanted else None, _how_to_find(error.name or name, os.curdir))
         raise
 
 
@@ -70,7 +69,9 @@ def _execute(path: str) -> ModuleType:
     except BaseException as error:
         _unregister(module)
         if isinstance(error, ModuleNotFoundError) and error.name:
-            _errors.note(error, None, _how_to_install(error.name.partition(".")[0]))
+            _errors.note(error, None, _how_to_find(error.name, os.curdir, os.path.dirname(folder)))
+        elif isinstance(error, ImportError) and "no known parent package" in str(error):
+            _errors.note(error, None, _how_to_import_from_a_package(path))
         raise
     return module
 
@@ -88,8 +89,31 @@ def _unregister(module: ModuleType) -> None:
         del sys.modules[module.__name__]
 
 
-def _how_to_install(package: str) -> str:
-    return f"install it where this Python finds it ({sys.executable} -m pip install {package})"
+def _how_to_find(name: str, *folders: str) -> str:
+    """What to do about a module that is not found. Never a name to install: on an index that may be anybody's."""
+    parent, _, _ = name.rpartition(".")
+    if parent in sys.modules:
+        return f"correct the name, {parent} has no such module"
+    top = name.partition(".")[0]
+    for folder in folders:
+        for own in (os.path.join(folder, top), os.path.join(folder, f"{top}.py")):
+            if os.path.exists(own):
+                own, folder = os.path.abspath(own), os.path.abspath(folder)
+                return f"this Python does not look at {own}: add {folder} to PYTHONPATH, or name a file in the locator"
+    return (
+        "if it is your own, put it beside the guest's file or add its folder to PYTHONPATH; otherwise install the "
+        f"package that has it where this Python finds it ({sys.executable} -m pip install ...)"
+    )
+
+
+def _how_to_import_from_a_package(path: str) -> str:
+    folder, name = os.path.split(path)
+    above, package = os.path.split(folder)
+    stem = os.path.splitext(name)[0]
+    return (
+        "a file is loaded without its package: import what lies beside it by name, or add "
+        f"{above} to PYTHONPATH and load 'python:{package}.{stem}'"
+    )
 
 
 def _free_name(path: str) -> str:

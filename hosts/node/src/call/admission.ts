@@ -3,6 +3,7 @@
 import { PolyloopError } from '../common/errors.ts'
 import { inlineRequestBytes } from '../common/layout.ts'
 import type { Bounds } from '../common/options.ts'
+import { tooLarge } from '../common/payload.ts'
 import type { Call } from './call.ts'
 
 /**
@@ -58,13 +59,7 @@ export class Admission {
     if (typeof call.payload === 'string' && !this.#isSurelyShort(call.size)) {
       call.size = Buffer.byteLength(call.payload)
     }
-    if (call.size > maxPayload) {
-      const advice = 'raise maxPayload, or send less at a time'
-      throw new PolyloopError(
-        'too-large',
-        `the request has ${call.size} bytes and maxPayload is ${maxPayload}: ${advice}`,
-      )
-    }
+    if (call.size > maxPayload) throw tooLarge(call.size, maxPayload)
     if (this.waiting === 0 && this.#fits(call.size)) return true
     if (this.#bounds.whenFull === 'fail' && (this.open || this.waiting >= this.#bounds.maxCalls))
       throw this.#overloaded()

@@ -119,6 +119,9 @@ function checkSignal(signal: unknown): void {
   }
 }
 
+/** Milliseconds since the epoch that nobody means by a time: of 1973. What is less is how long something may take. */
+const leastTime = 1e11
+
 function checkDeadline(deadline: unknown): number | undefined {
   if (deadline === undefined) return undefined
   const until = types.isDate(deadline) ? Date.prototype.getTime.call(deadline) : deadline
@@ -126,6 +129,10 @@ function checkDeadline(deadline: unknown): number | undefined {
     const message = 'deadline is not a time: pass a Date or milliseconds since the epoch, such as Date.now() + 50'
     throw new PolyloopError('invalid-argument', message)
   }
-  if (until <= Date.now()) throw new PolyloopError('deadline', 'the deadline had passed before the call')
+  if (until <= Date.now()) {
+    const advice =
+      until < leastTime ? `: it is a point in time, not how long the call may take: Date.now() + ${until}` : ''
+    throw new PolyloopError('deadline', `the deadline had passed before the call${advice}`)
+  }
   return until
 }

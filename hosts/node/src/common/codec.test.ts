@@ -42,7 +42,8 @@ describe('arguments', () => {
 
   test('that are arrays of numbers are more than their bytes', () => {
     expect(sent(new Float64Array([1, 2]))).toEqual({ flags: 0, payload: expect.any(Uint8Array) })
-    expect(encodeArguments(toEncoding(msgpack), [new Float64Array(1)], 'json').flags).toBe(flag.bytes)
+    expect(encodeArguments(toEncoding(msgpack), [new Float64Array(1)], 'envelope').flags).toBe(flag.bytes)
+    expect(encodeArguments(json, [new Float64Array(1)], 'json').flags).toBe(flag.bytes)
   })
 
   test('for a guest that reads JSON alone are JSON, or refused', () => {

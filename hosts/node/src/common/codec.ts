@@ -106,9 +106,9 @@ export function encodeArguments(encoding: Encoding, args: readonly unknown[], re
   }
   const [value] = args
   const bytes = asBytes(value)
-  // An array of numbers is more than its bytes.
-  if (bytes !== undefined && (encoding.carries === 'bytes' || isBytes(value)))
-    return { flags: flag.bytes, payload: bytes }
+  // An array of numbers is more than its bytes, for who can read that.
+  const isAll = encoding.carries === 'bytes' || reads === 'json' || isBytes(value)
+  if (bytes !== undefined && isAll) return { flags: flag.bytes, payload: bytes }
   return { flags: 0, payload: encode(encoding, value, false, reads) }
 }
 

@@ -17,6 +17,7 @@ import {
   readOptions,
 } from './option-readers.ts'
 import { noRestart, type RestartOptions, restartParts, toRestart } from './option-restart.ts'
+import { mostPayload } from './payload.ts'
 import { longestTimer } from './timers.ts'
 
 /** Options of {@link load}. */
@@ -137,8 +138,6 @@ interface Option<Name extends OptionName> extends Described<Settings[Name]> {
   readonly parts?: Readonly<Record<string, Described<number>>>
 }
 
-const gib = 2 ** 30
-
 /**
  * Every option. To add one, add its entry here and its line to {@link LoadOptions}: what is checked, compared, told to
  * guests and written in the reference follows; `npm run format` writes the latter.
@@ -168,7 +167,7 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     doc: 'bytes of requests in flight; a single larger request goes alone',
   },
   maxPayload: {
-    ...integerOr(gib, 1, gib),
+    ...integerOr(mostPayload, 1, mostPayload),
     guestSees: 'process',
     shownDefault: '1 GiB',
     doc: 'bytes of one request or response',

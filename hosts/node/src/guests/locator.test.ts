@@ -54,6 +54,19 @@ test('languages that are planned are told from typing errors', () => {
   }
 })
 
+test('a Python file without its scheme, or with one that is mistyped, is told the right one', () => {
+  const rows = { './hello.py': './hello.py', 'pyton:./x.py': './x.py', 'py:x.py': 'x.py', 'rust:./x.py': './x.py' }
+  for (const [text, file] of Object.entries(rows)) {
+    expect(() => parseLocator(text)).toThrow(
+      expect.objectContaining({ code: 'invalid-argument', message: expect.stringContaining(`'python:${file}'?`) }),
+    )
+  }
+  expect(() => parseLocator('file:///a/x.py')).toThrow("did you mean 'python:file:///a/x.py'?")
+  for (const text of ['rast:./libx.so', 'C:libx.so']) {
+    expect(() => parseLocator(text)).toThrow('which is no kind of guest: there are python:, rust: and c:')
+  }
+})
+
 test('what is no locator is refused with an example', () => {
   for (const text of ['', 'a\0b', 42, null, undefined, {}]) {
     expect(() => parseLocator(text as string)).toThrow("a locator is a text such as 'python:./text.py'")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PolyloopError } from '../common/errors.ts'
@@ -47,6 +48,16 @@ function isPythonFile(path: string): boolean {
 
 function library(path: string): Locator {
   const full = absolute(path)
+  if (path.endsWith('.py')) {
+    const [, scheme = '', file = path] = /^(?!file:)([A-Za-z][\w+-]*:)?(.*)$/s.exec(path) ?? []
+    const what = scheme === '' ? 'names a Python file' : `begins with ${scheme}, which is no kind of guest`
+    throw new PolyloopError('invalid-argument', `the locator '${path}' ${what}: did you mean 'python:${file}'?`)
+  }
+  const scheme = /^(?!file:)[A-Za-z][\w+-]*:/.exec(path)?.[0]
+  if (scheme !== undefined && !existsSync(full)) {
+    const message = `the locator '${path}' begins with ${scheme}, which is no kind of guest: there are python:, rust: and c:`
+    throw new PolyloopError('invalid-argument', message)
+  }
   return { kind: 'library', path: full, key: full }
 }
 

@@ -15,8 +15,11 @@ const advice = 'install Python 3.9 to 3.14, or name one by the option python or 
 /** Milliseconds in which an interpreter must have answered: a program that is something else never does. */
 const answerWithin = 20_000
 
-/** Characters that are told of what a program has said. */
+/** Characters that are told of what a program has said in a line. */
 const shown = 200
+/** Lines that are told of what it said last, and characters of them. */
+const shownLines = 20
+const shownLast = 4_000
 
 /**
  * A Python module: in a process of its own that is the interpreter itself, on threads by the loader, which has to know
@@ -27,8 +30,7 @@ const shown = 200
 export async function startPython(locator: Locator & { kind: 'python' }, settings: Settings): Promise<GuestStart> {
   const { module = null, file = null } = locator
   if (file !== null && !existsSync(file)) {
-    const message = `there is no Python file at ${file}: correct the path, which is relative to the working directory`
-    throw new PolyloopError('not-found', message)
+    throw new PolyloopError('not-found', `there is no Python file at ${file}: correct the path${startOf(file)}`)
   }
   const program = interpreter(settings)
   const how = settings.placement === 'process' ? { running: true } : { probe: await probe(program) }
@@ -38,6 +40,11 @@ export async function startPython(locator: Locator & { kind: 'python' }, setting
     command: [program, nativeFile('python_process.py'), nativeFile('libpolyloop_guest_process.so')],
     advice,
   }
+}
+
+/** What is to be said of a path that starts at the working directory, or may. */
+function startOf(file: string): string {
+  return file.startsWith(fromHere('./')) ? ' (a relative one starts at the working directory)' : ''
 }
 
 /** The interpreter that the options name. */
@@ -81,6 +88,9 @@ function unusable(executable: string, { end, stderr, excess }: Ran): PolyloopErr
   }
   const how = end.event === 'unrunnable' ? end.message : `it ${howOf(end)}`
   const told = { time: `it does not answer within ${answerWithin} ms`, words: 'it says more than an interpreter does' }
-  const said = (excess && told[excess]) ?? (stderr.trim() || how).split('\n').at(-1)?.slice(0, shown)
-  return new PolyloopError('init-failed', `${what}: ${said}; ${advice}`)
+  const lines = stderr.trim().split('\n').slice(-shownLines)
+  const said = (excess && told[excess]) ?? (lines.length > 1 ? how : (lines[0] || how).slice(0, shown))
+  const wrote =
+    excess === undefined && lines.length > 1 ? `; it wrote last:\n${lines.join('\n').slice(-shownLast)}` : ''
+  return new PolyloopError('init-failed', `${what}: ${said}; ${advice}${wrote}`)
 }

@@ -15,6 +15,7 @@ import type { RuntimeEvent } from '../common/events.ts'
 import { flag } from '../common/layout.ts'
 import type { Manifest, Method } from '../common/manifest.ts'
 import type { Settings } from '../common/options.ts'
+import { tooLarge } from '../common/payload.ts'
 import { reasonOf, toPolyloop } from '../common/reasons.ts'
 import type { OwnCode } from '../instances/code-tree.ts'
 import { CodeWatcher } from '../instances/code-watcher.ts'
@@ -246,10 +247,7 @@ export class RuntimeCore implements Starting {
     if (!Number.isSafeInteger(bytes) || bytes < 0) {
       throw new PolyloopError('invalid-argument', 'alloc takes a number of bytes, 0 or more: alloc(1_000_000)')
     }
-    if (bytes > maxPayload) {
-      const message = `no request may have ${bytes} bytes, maxPayload is ${maxPayload}: raise it, or send less at a time`
-      throw new PolyloopError('too-large', message)
-    }
+    if (bytes > maxPayload) throw tooLarge(bytes, maxPayload)
     return this.requests.alloc(bytes)
   }
 

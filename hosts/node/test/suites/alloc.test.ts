@@ -127,7 +127,7 @@ test('what cannot be had is refused with advice', async () => {
   for (const bytes of [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '5', undefined]) {
     await rejection(refusal(bytes), 'invalid-argument', 'alloc(1_000_000)')
   }
-  await rejection(refusal(10_001), 'too-large', 'maxPayload is 10000: raise it')
+  await rejection(refusal(10_001), 'too-large', 'maxPayload is 10000: raise maxPayload')
   expect(guest.alloc(10_000).length).toBe(10_000)
   await guest.unload()
 })

@@ -112,7 +112,9 @@ describe('a signal or a deadline', () => {
     const signal = AbortSignal.abort(new Error('too late'))
     const error = await rejection(guest.call('nothing', [], { signal }), 'cancelled', 'before the call')
     expect(error.cause).toEqual(new Error('too late'))
-    await rejection(guest.call('nothing', [], { deadline: Date.now() - 1 }), 'deadline', 'before the call')
+    await rejection(guest.call('nothing', [], { deadline: Date.now() - 1 }), 'deadline', /before the call$/)
+    const [late, advice] = [guest.call('nothing', [], { deadline: 100 }), 'Date.now() + 100']
+    await rejection(late, 'deadline', 'before the call', 'a point in time', advice)
     await rejection(guest.call('nothing', [], { deadline: new Date(0) }), 'deadline')
     await rejection(guest.send(Buffer.alloc(1), { deadline: new Date(0) }), 'deadline')
     expect(guest.stats().calls).toBe(0)
