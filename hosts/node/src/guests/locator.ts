@@ -41,19 +41,24 @@ export function parseLocator(locator: string | URL): Locator {
   return scheme === 'python' || (scheme === '' && isPythonFile(rest)) ? python(rest) : library(rest)
 }
 
+/** What a path begins with that may be meant as a kind of guest. */
+const someScheme = /^(?!file:)[A-Za-z][\w+-]*:/
+
 /** A URL may have more behind its path. */
 function isPythonFile(path: string): boolean {
+  if (someScheme.test(path)) return false
   return (path.startsWith('file:') ? path.replace(/[?#].*$/s, '') : path).endsWith('.py')
 }
 
 function library(path: string): Locator {
   const full = absolute(path)
   if (path.endsWith('.py')) {
-    const [, scheme = '', file = path] = /^(?!file:)([A-Za-z][\w+-]*:)?(.*)$/s.exec(path) ?? []
+    const scheme = someScheme.exec(path)?.[0] ?? ''
     const what = scheme === '' ? 'names a Python file' : `begins with ${scheme}, which is no kind of guest`
+    const file = path.slice(scheme.length)
     throw new PolyloopError('invalid-argument', `the locator '${path}' ${what}: did you mean 'python:${file}'?`)
   }
-  const scheme = /^(?!file:)[A-Za-z][\w+-]*:/.exec(path)?.[0]
+  const scheme = someScheme.exec(path)?.[0]
   if (scheme !== undefined && !existsSync(full)) {
     const message = `the locator '${path}' begins with ${scheme}, which is no kind of guest: there are python:, rust: and c:`
     throw new PolyloopError('invalid-argument', message)

@@ -32,7 +32,8 @@ describe('what is loaded', () => {
     ],
     ['a missing library', './libnope.so', 'not-found', 'no library at', 'build it first'],
     ['a module without its scheme', 'numpy', 'not-found', 'no library at', "a Python module is 'python:numpy'"],
-    ['a Python file without its scheme', './hello.py', 'invalid-argument', "did you mean 'python:./hello.py'?"],
+    ['a missing Python file without its scheme', './hello.py', 'not-found', `at ${process.cwd()}/hello.py`],
+    ['a Python file with a scheme of no guest', 'pyton:./x.py', 'invalid-argument', "did you mean 'python:./x.py'?"],
     ['a missing Python file elsewhere', 'python:/nope.py', 'not-found', /at .nope.py: correct the path$/],
     [
       'a module of the working directory',
