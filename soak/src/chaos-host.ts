@@ -98,7 +98,9 @@ class Host {
       case 'churn':
         return this.#churn()
       case 'print':
-        return void (await runtime.call('say', [1 << 18]).catch((error: unknown) => this.#expect(error, 'guest-crashed')))
+        return void (await runtime
+          .call('say', [1 << 18])
+          .catch((error: unknown) => this.#expect(error, 'guest-crashed')))
     }
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
 import { abortReason, isAborted, offAbort, onAbort, toSignal } from '../common/abort.ts'
+import { readFrom } from '../common/call-back.ts'
 import { PolyloopError } from '../common/errors.ts'
 import { readOptions } from '../common/option-readers.ts'
 import { longestTimer } from '../common/timers.ts'
@@ -14,6 +15,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined
   /** When to stop waiting: milliseconds since the epoch, or a Date. The call rejects with `deadline`. */
   readonly deadline?: number | Date | undefined
+  /** Milliseconds after which the call rejects with `deadline`: a deadline that is counted from the call. */
+  readonly timeout?: number | undefined
   /** Small texts that travel with the call (a trace, say) and that the guest can read: 4,096 bytes as JSON at most. */
   readonly context?: Context | undefined
   /**
@@ -29,6 +32,7 @@ export interface CallOptions {
 const callOptions: Record<keyof CallOptions, true> = {
   signal: true,
   deadline: true,
+  timeout: true,
   context: true,
   ahead: true,
   onContext: true,
@@ -40,10 +44,15 @@ const callOptions: Record<keyof CallOptions, true> = {
  * @throws invalid-argument if an option is not of its type; cancelled or deadline if it is over already
  */
 export function limit(call: Call, options: CallOptions): void {
-  const { signal, deadline, context, onContext, ahead } = readOptions('a call', callOptions, options, (given) => {
-    const { signal, deadline, context, onContext, ahead } = given
-    return { signal, deadline, context, onContext, ahead }
-  })
+  const { signal, deadline, timeout, context, onContext, ahead } = readOptions(
+    'a call',
+    callOptions,
+    options,
+    (given) => {
+      const { signal, deadline, timeout, context, onContext, ahead } = given
+      return { signal, deadline, timeout, context, onContext, ahead }
+    },
+  )
   if (ahead !== undefined) setAhead(call.extras, ahead)
   if (onContext !== undefined && typeof onContext !== 'function') {
     throw new PolyloopError('invalid-argument', 'onContext is not a function: pass (context) => {}')
@@ -51,7 +60,7 @@ export function limit(call: Call, options: CallOptions): void {
   if (context !== undefined || onContext !== undefined) {
     call.extras = { ...call.extras, context: encodeContext(context, call.extras?.observer?.context), onContext }
   }
-  const until = checkDeadline(deadline)
+  const until = earlier(checkDeadline(deadline), checkTimeout(timeout))
   checkSignal(signal)
   const expire = (): void => call.abandon(new PolyloopError('deadline', 'the deadline of the call has passed'))
   if (signal !== undefined) watch(signal, call)
@@ -66,6 +75,30 @@ export function limit(call: Call, options: CallOptions): void {
     clearTimeout(timer)
     call.release = undefined
   }
+}
+
+/** Options with a timeout that every call has, unless they say another, or a deadline. 0: none. */
+export function withTimeout(options: CallOptions | undefined, timeout: number): CallOptions | undefined {
+  if (timeout === 0) return options
+  if (options === undefined) return { timeout }
+  if (typeof options !== 'object' || options === null) return options
+  return readFrom('an option of the call', () =>
+    options.timeout === undefined && options.deadline === undefined ? { ...options, timeout } : options,
+  )
+}
+
+function earlier(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return Math.min(one, other)
+}
+
+/** When a timeout will have passed. */
+function checkTimeout(timeout: unknown): number | undefined {
+  if (timeout === undefined) return undefined
+  if (typeof timeout !== 'number' || !Number.isFinite(timeout) || timeout <= 0) {
+    throw new PolyloopError('invalid-argument', 'timeout is not a number of milliseconds, more than 0, such as 50')
+  }
+  return Date.now() + timeout
 }
 
 function setAhead(extras: CallExtras | undefined, ahead: number): void {

@@ -37,6 +37,8 @@ export interface LoadOptions {
   readonly maxPayload?: number
   /** What a call beyond the bounds does: `wait` its turn (default), or `fail` with `overloaded`. */
   readonly whenFull?: 'wait' | 'fail'
+  /** Milliseconds after which a call rejects with `deadline` that says nothing else; 0 by default: calls are not bounded. */
+  readonly callTimeout?: number
   /** How values travel: JSON by default. Bytes always travel untouched. */
   readonly codec?: 'json' | Codec
   /** Whether the loop spins for some microseconds before it sleeps, while calls are outstanding and it pays. On by default. */
@@ -176,6 +178,10 @@ export const optionTable: { readonly [Name in OptionName]: Option<Name> } = {
     read: oneOf('wait', 'fail'),
     default: 'wait',
     doc: "callers beyond the bounds wait in order, or with `'fail'` reject with `overloaded`",
+  },
+  callTimeout: {
+    ...integerOr(0, 0, longestTimer),
+    doc: 'milliseconds after which a call rejects with `deadline` that has no `timeout` or `deadline` of its own; 0: never',
   },
   codec: {
     read: (value) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { begin, Call, type CallExtras } from '../call/call.ts'
-import { type CallOptions, limit } from '../call/call-options.ts'
+import { type CallOptions, limit, withTimeout } from '../call/call-options.ts'
 import { Dispatcher } from '../call/dispatcher.ts'
 import { DuplexCall } from '../call/duplex.ts'
 import { isStream, RequestStream, toAsync } from '../call/request-stream.ts'
@@ -264,7 +264,8 @@ export class RuntimeCore implements Starting {
     const call = new Call(method, all, payload, timed, extras, this.manifest)
     if (timed) counters.begin(call)
     if (extras?.observer !== undefined) begin(call, extras.observer)
-    if (options !== undefined) limit(call, options)
+    const limits = withTimeout(options, this.settings.callTimeout)
+    if (limits !== undefined) limit(call, limits)
     try {
       this.dispatcher.run(call)
     } catch (error) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each code of the closed set, produced by what a caller or a guest does.
+
 import { describe, expect, test } from 'vitest'
+import type { CallOptions } from '../../src/call/call-options.ts'
 import { errorCodes, type PolyloopErrorCode } from '../../src/common/errors.ts'
 import { load } from '../../src/runtime/load.ts'
 import { rejection, unpark, until } from '../support/calls.ts'
@@ -120,6 +122,29 @@ describe('a signal or a deadline', () => {
     expect(guest.stats().calls).toBe(0)
   })
 
+  test('may be a timeout, of a call or of all, and the earlier of both counts', async () => {
+    await using guest = await loadRust({ callTimeout: 30 })
+    const hour = 3_600_000
+    const slow = (options?: CallOptions): Promise<unknown> => guest.call('park' as 'nothing', [], options)
+    await rejection(slow({ timeout: 20 }), 'deadline', 'has passed')
+    await rejection(slow(), 'deadline', 'has passed')
+    await rejection(slow({ context: {} }), 'deadline', 'has passed')
+    await rejection(slow({ timeout: 20, deadline: Date.now() + hour }), 'deadline')
+    await rejection(slow({ timeout: hour, deadline: Date.now() + 20 }), 'deadline')
+    await rejection(guest.with({ timeout: 20 }).park(), 'deadline')
+    await rejection(
+      guest
+        .with({ timeout: 20 })
+        .stream('park' as 'nothing')
+        .next(),
+      'deadline',
+    )
+    expect(await guest.with({ timeout: hour }).sleep_ms(100)).toBe(100)
+    for (const timeout of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, '5', null]) {
+      await rejection(slow({ timeout: timeout as number }), 'invalid-argument', 'timeout is not a number')
+    }
+  })
+
   test('that is none says what one is', async () => {
     await using guest = await loadRust()
     const call = (options: object): Promise<unknown> => guest.call('nothing', [], options)
@@ -134,7 +159,7 @@ describe('a signal or a deadline', () => {
         call(options as never),
         'invalid-argument',
         'not an object',
-        '{ signal, deadline, context, ahead, onContext }',
+        '{ signal, deadline, timeout, context, ahead, onContext }',
       )
     }
     for (const ahead of [0, 257, 1.5, '3', null]) {
