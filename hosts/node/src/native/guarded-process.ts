@@ -3,11 +3,11 @@ import { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import type { GuestExit } from '../common/errors.ts'
-import { messages } from '../common/lines.ts'
 import { toPolyloop } from '../common/reasons.ts'
 import { fieldsOf } from '../common/words.ts'
 import { native, nativeFile } from './addon.ts'
 import { hold, release } from './keep-alive.ts'
+import { messages } from './lines.ts'
 
 /** A descriptor of a process that is started: none, the far end of a pipe or a socket, or one of this process's. */
 export type ProcessFile = 'nothing' | 'pipe' | 'socket' | number

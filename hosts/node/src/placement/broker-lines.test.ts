@@ -3,7 +3,7 @@
 // many random lines, and from where on.
 import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { messages } from '../common/lines.ts'
+import { messages } from '../native/lines.ts'
 import { brokerNews, printedLine } from './broker-lines.ts'
 
 const exit = { event: 'exit', code: null, signal: 9, hungUp: false, lines: ['last'] }

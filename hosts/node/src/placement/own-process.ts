@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Socket } from 'node:net'
 import type { PolyloopErrorCode } from '../common/errors.ts'
-import { lines, streamsEnd } from '../common/lines.ts'
 import { toPolyloop } from '../common/reasons.ts'
 import type { GuestStart } from '../guests/start.ts'
 import { native } from '../native/addon.ts'
 import { Guarded, type GuardNews } from '../native/guarded-process.ts'
 import { hold, release } from '../native/keep-alive.ts'
+import { lines, streamsEnd } from '../native/lines.ts'
 import { endOf, endsAfterHangUp, unkillableAfter, unrunnable } from './ending.ts'
 import { hear } from './lifeline.ts'
 import type { OnInstanceEvent } from './placement.ts'
