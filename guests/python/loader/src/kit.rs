@@ -14,19 +14,23 @@ macro_rules! source {
     };
 }
 
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 16] = [
     source!("__init__"),
     source!("_aio"),
     source!("_call"),
     source!("_codec"),
+    source!("_envelope"),
     source!("_errors"),
     source!("_fork"),
     source!("_guest"),
+    source!("_kinds"),
     source!("_module"),
     source!("_output"),
     source!("_probe"),
+    source!("_revive"),
     source!("_stream"),
     source!("_trace"),
+    source!("_values"),
 ];
 /// `_probe.py`, for the interpreter that runs already.
 pub const PROBE: &str = source!("_probe").1;

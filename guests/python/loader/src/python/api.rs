@@ -47,8 +47,8 @@ pub struct Buffer {
     pub len: isize,
     itemsize: isize,
     readonly: c_int,
-    ndim: c_int,
-    format: *mut c_char,
+    pub ndim: c_int,
+    pub format: *mut c_char,
     shape: *mut isize,
     strides: *mut isize,
     suboffsets: *mut isize,
@@ -100,6 +100,8 @@ pub struct Slot {
 
 pub const BF_GETBUFFER: c_int = 1;
 pub const BF_RELEASEBUFFER: c_int = 2;
+/// `PyBUF_FULL_RO`.
+pub const BUF_FULL_RO: c_int = 0x11c;
 pub const TP_DEALLOC: c_int = 52;
 pub const TPFLAGS_DEFAULT: u32 = 1 << 18;
 pub const TPFLAGS_BYTES_SUBCLASS: u64 = 1 << 27;
@@ -235,8 +237,6 @@ api! {
         PyType_IsSubtype(Ptr, Ptr) -> c_int;
         PyUnicode_AsUTF8AndSize(Ptr, *mut isize) -> *const c_char;
         PyUnicode_DecodeUTF8(*const c_char, isize, *const c_char) -> Ptr;
-        PyUnicode_GetLength(Ptr) -> isize;
-        PyUnicode_Join(Ptr, Ptr) -> Ptr;
         Py_CompileString(*const c_char, *const c_char, c_int) -> Ptr;
         Py_DecRef(Ptr);
         Py_IncRef(Ptr);

@@ -8,6 +8,7 @@ use crate::runtime::Runtime;
 use crate::task::plan::Plan;
 use crate::task::request::view;
 use polyloop_abi::{FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD, STATUS_ERROR, STATUS_OK, Task};
+use std::ffi::CStr;
 use std::ops::Range;
 use std::ptr;
 
@@ -32,13 +33,9 @@ impl Arguments {
         if task.flags & FLAG_BYTES != 0 {
             return view(gil, request).map(Self::One);
         }
-        let value = if plan.codec.is_text() {
-            // SAFETY: the request is readable until the response.
-            let payload = unsafe { std::slice::from_raw_parts(task.data, task.len as usize) };
-            plan.codec.decode_text(gil, payload)?
-        } else {
-            plan.codec.decode_view(gil, &view(gil, request)?)?
-        };
+        // SAFETY: the request is readable until the response.
+        let payload = unsafe { std::slice::from_raw_parts(task.data, task.len as usize) };
+        let value = plan.codec.decode(gil, payload, || view(gil, request))?;
         if task.flags & FLAG_SPREAD == 0 {
             return Some(Self::One(value));
         }
@@ -144,7 +141,8 @@ impl Response {
             if kind == api.PyBytes_Type || (api.PyType_GetFlags)(kind) & api::TPFLAGS_BYTES_SUBCLASS != 0 {
                 return Some(Self::bytes(gil, value, FLAG_BYTES));
             }
-            if kind == api.PyMemoryView_Type || (api.PyType_IsSubtype)(kind, api.PyByteArray_Type) == 1 {
+            let is_view = kind == api.PyMemoryView_Type && is_of_bytes(gil, &value)?;
+            if is_view || (api.PyType_IsSubtype)(kind, api.PyByteArray_Type) == 1 {
                 return Self::buffer(gil, &value, request);
             }
         }
@@ -250,6 +248,19 @@ impl Response {
         // SAFETY: the owner, or the request that is not answered yet, keeps the bytes.
         unsafe { runtime.send(task, self.flags, self.data, self.len, wait) }
     }
+}
+
+/// Whether a memoryview is one of bytes; others are arrays of numbers.
+fn is_of_bytes(gil: Gil, value: &Ref) -> Option<bool> {
+    let mut view = View(Buffer::empty());
+    // SAFETY: a place to fill, with all that there is to tell.
+    if unsafe { (gil.api.PyObject_GetBuffer)(value.ptr(), &raw mut view.0, api::BUF_FULL_RO) } != 0 {
+        return None;
+    }
+    let Buffer { ndim, format, .. } = view.0;
+    // SAFETY: null, or a C string that lives as long as the view.
+    let format = unsafe { format.as_ref().map(|_| CStr::from_ptr(format)) };
+    Some(ndim == 1 && format.is_none_or(|format| format == c"B" || format == c"c"))
 }
 
 /// Where the request of `task` lies.
