@@ -37,7 +37,8 @@ def named(name: str) -> Codec:
 
 
 def _json() -> Codec:
-    decoder = json.JSONDecoder(parse_int=_revive.number, parse_constant=_revive.constant)
+    # What is plain the loader does itself: this is for whatever it does not, or finds wrong.
+    decoder = json.JSONDecoder(parse_int=_revive.number, parse_float=_revive.real, parse_constant=_revive.constant)
     return Codec(decode=decoder.decode, encode=_values.encode, revive=_revive.revive)
 
 

@@ -12,16 +12,30 @@ from typing import Any, Callable
 from . import Error
 from ._envelope import LETTERS, TAG, unpack
 
+try:
+    from . import _native
+except ImportError:
+    # Installed beside a guest, for type checkers and tests: there is no loader.
+    _native = None  # type: ignore[assignment]
+
 #: Integers beyond it are floats where they stand in JSON, as their writer's are.
 SAFE = 2**53 - 1
 
 
 def number(digits: str) -> int | float:
     """An integer in JSON; exact ones beyond 2^53 - 1 travel as tags, what else is large is a float there."""
-    if len(digits) > 20:
-        return float(digits)
+    if len(digits) > 20 or digits == "-0":
+        return real(digits)
     value = int(digits)
     return value if -SAFE <= value <= SAFE else float(digits)
+
+
+def real(digits: str) -> float:
+    """A number with a fraction or an exponent; not one that would become another."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits[:20]} is more than a float holds")
+    return value
 
 
 def constant(name: str) -> Any:
@@ -32,7 +46,8 @@ def constant(name: str) -> Any:
 def revive(payload: memoryview) -> Any:
     """The value in an envelope. Bytes and arrays in it are views of the payload."""
     text, attachments = unpack(payload)
-    return json.loads(text, object_hook=_Reviver(attachments).hook, parse_int=number, parse_constant=constant)
+    hook = _Reviver(attachments).hook
+    return json.loads(text, object_hook=hook, parse_int=number, parse_float=real, parse_constant=constant)
 
 
 def _unfit(message: str) -> Error:
@@ -72,6 +87,10 @@ class _Reviver:
 
     def packed(self, index: Any) -> list[Any]:
         data = self.bytes(index)
+        if len(data) % 8:
+            raise ValueError("a list of the envelope is no whole number of floats")
+        if _native is not None:
+            return _native.unpack(data)
         return [_unpacked(one) for one in struct.unpack(f"<{len(data) // 8}d", data)]
 
     def map(self, pairs: Any) -> dict[Any, Any]:

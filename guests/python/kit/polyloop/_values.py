@@ -18,6 +18,12 @@ from . import _kinds
 from ._envelope import BYTES_AT, LETTERS, NUMBERS_AT, TAG, pack
 from ._revive import SAFE
 
+try:
+    from . import _native
+except ImportError:
+    # Installed beside a guest, for type checkers and tests: there is no loader.
+    _native = None  # type: ignore[assignment]
+
 #: Levels that a value may be nested: serde_json reads no more.
 DEEPEST = 127
 #: Lists of numbers from this length on travel packed if they begin with a fraction.
@@ -115,7 +121,7 @@ class Skeleton:
         return self.tag("n", "NaN" if value != value else "Infinity" if value > 0 else "-Infinity")
 
     def sequence(self, values: list[Any] | tuple[Any, ...]) -> Any:
-        packed = _packed(values)
+        packed = _pack(values)
         if packed is not None:
             return self.tag("l", self.attach(packed, len(packed)))
         return self.items(values, values)
@@ -216,6 +222,9 @@ def _packed(values: list[Any] | tuple[Any, ...]) -> bytes | None:
         if type(one) is not float and (type(one) is not int or not -SAFE <= one <= SAFE):
             return None
     return struct.pack(f"<{len(values)}d", *values)
+
+
+_pack: Callable[[Any], bytes | None] = _packed if _native is None else _native.pack
 
 
 def _step(key: object) -> str:

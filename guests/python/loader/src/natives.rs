@@ -5,3 +5,4 @@ pub mod current;
 pub mod entry;
 pub mod streams;
 pub mod table;
+mod values;

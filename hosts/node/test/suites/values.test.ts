@@ -231,6 +231,30 @@ describe.each(['thread', 'process'] as const)('a Python guest, placement %s', (p
   })
 })
 
+describe('plain JSON, which the loader reads and writes by itself', () => {
+  const cases = Number(process.env.POLYLOOP_FUZZ_CASES ?? 3000)
+  type Fuzz = Loose<'deep' | 'parse' | 'parse_noise' | 'write'>
+  let guest: Fuzz
+  beforeAll(async () => {
+    guest = (await load(python('fuzz_json'), { placement: 'process' })) as unknown as Fuzz
+  })
+  afterAll(() => guest.unload())
+
+  test('is read as the stdlib reads it, or left to it', async () => {
+    expect(await guest.parse(0, cases)).toBeGreaterThan(cases / 4)
+    await guest.parse_noise(0, cases * 5)
+  })
+
+  test('is written as the stdlib writes it, or left to the kit', async () => {
+    expect(await guest.write(0, cases)).toBeGreaterThan(cases / 4)
+  })
+
+  test('is left to the stdlib where it is deep', async () => {
+    expect(await guest.deep(200)).toEqual([true, false, true])
+    expect(await guest.deep(100_000)).toEqual([false, false, false])
+  })
+})
+
 test("the kit's own tests pass", () => {
   const env = { ...process.env, PYTHONPATH: inRoot('guests/python/kit') }
   const bin = `${venvWith('numpy', 'pandas', 'polars', 'pydantic')}/bin/python`

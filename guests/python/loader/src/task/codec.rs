@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Codecs: what of requests becomes objects, and of objects responses. The kit does it.
+//! Codecs: what of requests becomes objects, and of objects responses. The kit does what is not
+//! plain JSON.
 
+use crate::json::{self, Text};
 use crate::python::object::{Gil, Ref};
 
 /// The first byte of a payload that is an envelope and no JSON text.
@@ -35,13 +37,20 @@ impl Codec {
         if is_envelope(payload) {
             return gil.call(revive.ptr(), &[view()?.ptr()]);
         }
-        let (data, len) = (payload.as_ptr().cast(), payload.len().cast_signed());
-        // SAFETY: a pointer with its length; null errors mean strict.
-        let text = gil.own(unsafe { (gil.api.PyUnicode_DecodeUTF8)(data, len, std::ptr::null()) })?;
+        if let Some(value) = json::parse(gil, payload) {
+            return Some(value);
+        }
+        gil.clear();
+        let text = gil.utf8_text(payload)?;
         gil.call(self.decode.ptr(), &[text.ptr()])
     }
 
-    /// The bytes of a value; none if the value does not fit, with the exception that says so.
+    /// The text of a plain value, if the codec is JSON.
+    pub fn write(&self, gil: Gil, value: &Ref) -> Option<Text> {
+        self.revive.as_ref().and_then(|_| json::write(gil, value))
+    }
+
+    /// The bytes of any other value; none if the value does not fit, with the exception that says so.
     pub fn encode(&self, gil: Gil, value: &Ref) -> Option<Ref> {
         gil.call(self.encode.ptr(), &[value.ptr()])
     }
