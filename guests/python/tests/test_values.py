@@ -18,8 +18,7 @@ import unittest
 from typing import Any
 
 from polyloop import Error
-from polyloop._envelope import MARK, pack, unpack
-from polyloop._revive import number, revive
+from polyloop._envelope import MARK, number, pack, revive, unpack
 from polyloop._values import Unfit, encode
 
 CASES = int(os.environ.get("POLYLOOP_FUZZ_CASES", "2000"))

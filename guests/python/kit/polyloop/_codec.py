@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any, Callable
 
-from . import _revive, _values
+from . import _envelope, _values
 
 
 class Codec:
@@ -38,8 +38,10 @@ def named(name: str) -> Codec:
 
 def _json() -> Codec:
     # What is plain the loader does itself: this is for whatever it does not, or finds wrong.
-    decoder = json.JSONDecoder(parse_int=_revive.number, parse_float=_revive.real, parse_constant=_revive.constant)
-    return Codec(decode=decoder.decode, encode=_values.encode, revive=_revive.revive)
+    decoder = json.JSONDecoder(
+        parse_int=_envelope.number, parse_float=_envelope.real, parse_constant=_envelope.constant
+    )
+    return Codec(decode=decoder.decode, encode=_values.encode, revive=_envelope.revive)
 
 
 def _msgpack() -> Codec:

@@ -15,8 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Callable
 
 from . import _kinds
-from ._envelope import BYTES_AT, LETTERS, NUMBERS_AT, TAG, pack
-from ._revive import SAFE
+from ._envelope import BYTES_AT, LETTERS, NUMBERS_AT, SAFE, TAG, pack
 
 try:
     from . import _native

@@ -5,6 +5,7 @@
 //! Only functions of the C API are called. No Python code runs meanwhile: whatever is looked at is
 //! of a type that is known exactly.
 
+mod bounds;
 mod keys;
 mod pack;
 mod parse;
@@ -14,9 +15,3 @@ mod write;
 pub use pack::{pack, unpack};
 pub use parse::parse;
 pub use write::{Text, write};
-
-/// Levels of values that are written: `DEEPEST` of the kit.
-const DEEPEST: usize = 127;
-
-/// Integers beyond it are written as tags, and read as floats: `SAFE` of the kit.
-const SAFE: i64 = (1 << 53) - 1;

@@ -14,7 +14,7 @@ macro_rules! source {
     };
 }
 
-const SOURCES: [(&str, &str); 16] = [
+const SOURCES: [(&str, &str); 15] = [
     source!("__init__"),
     source!("_aio"),
     source!("_call"),
@@ -27,7 +27,6 @@ const SOURCES: [(&str, &str); 16] = [
     source!("_module"),
     source!("_output"),
     source!("_probe"),
-    source!("_revive"),
     source!("_stream"),
     source!("_trace"),
     source!("_values"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Long lists of numbers, which travel as floats beside the text.
 
-use crate::json::SAFE;
+use crate::json::bounds::SAFE;
 use crate::python::api::Ptr;
 use crate::python::object::{Gil, Ref};
 use std::ffi::c_int;

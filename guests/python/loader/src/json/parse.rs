@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From text to objects.
 
-use crate::json::SAFE;
+use crate::json::bounds::SAFE;
 use crate::json::keys::{Keys, keys};
 use crate::json::text::{plain_bytes, unescape};
 use crate::python::api::Ptr;

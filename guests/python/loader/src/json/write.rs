@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From objects to text.
 
+use crate::json::bounds::{DEEPEST, SAFE};
+use crate::json::pack;
 use crate::json::text::quote;
-use crate::json::{DEEPEST, SAFE, pack};
 use crate::python::api::Ptr;
 use crate::python::object::{Gil, Ref};
 use std::cell::Cell;
