@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any
 
-from . import Error, _fork
+from . import Error, _fork, _values
 
 MAX_DEPTH = 16
 MAX_MESSAGE = 64 * 1024
@@ -17,23 +17,6 @@ MAX_STACK = 256 * 1024
 #: Bytes of an error object: the host reads as many, see `LONGEST_WORDS` of crates/connection.
 MAX_ERROR = 16 * 1024 * 1024
 OWN_FILES = ("<polyloop>", "<frozen importlib")
-
-HINTS = {
-    "bytes": "return the bytes by themselves, or use the codec 'msgpack'",
-    "bytearray": "return the bytes by themselves, or use the codec 'msgpack'",
-    "memoryview": "return the bytes by themselves, or use the codec 'msgpack'",
-    "coroutine": "declare the function `async def`, or await inside it",
-    "generator": "return list(...) of it",
-    "set": "return list(...) of it",
-    "frozenset": "return list(...) of it",
-    "datetime": "return its isoformat()",
-    "date": "return its isoformat()",
-    "Decimal": "return str(...) or float(...) of it",
-    "UUID": "return str(...) of it",
-    "ndarray": "return its tolist(), or memoryview(...) of it for the raw bytes",
-    "DataFrame": "return its to_dict('records') (pandas) or its to_dicts() (polars)",
-    "Series": "return its to_list()",
-}
 
 
 def note(error: BaseException, code: str | None, hint: str) -> None:
@@ -128,18 +111,11 @@ def unfit(value: object, error: BaseException) -> BaseException:
     """The error for a result that the codec cannot encode: what it is and what to return instead."""
     if isinstance(value, (Iterator, AsyncIterator)):
         return misused(value)
-    kind = qualified_name(type(value))
-    culprit = _culprit(value, error)
-    if isinstance(error, ValueError) and "JSON compliant" in str(error):
-        advice = (
-            "it holds NaN or Infinity, which JSON has not: return None or a string there, or use the codec 'msgpack'"
-        )
-    elif isinstance(error, (ValueError, RecursionError)):
-        advice = f"{_text(error)}: return a plain tree of dicts and lists"
-    else:
-        advice = f"{_text(error)}: " + HINTS.get(culprit, "return dict, list, str, int, float, bool, None or bytes")
-    result = TypeError(f"the result, of type {kind}, cannot be sent: {advice}")
-    result.__cause__ = error
+    # Of the kit's own, it says what to do; what else was raised, by a property say, is its cause.
+    is_own = isinstance(error, _values.Unfit)
+    advice = _text(error) if is_own else f"{_text(error)}: return dict, list, str, int, float, bool, None or bytes"
+    result = TypeError(f"the result, of type {qualified_name(type(value))}, cannot be sent: {advice}")
+    result.__cause__ = None if is_own else error
     return result
 
 
@@ -147,11 +123,3 @@ def misused(function: object) -> Error:
     """The error of a function, or of what it returned, that streams but was called for one answer."""
     name = getattr(function, "__name__", None) or "the function"
     return Error(f"{name} streams: call it with stream()", code="invalid-argument")
-
-
-def _culprit(value: object, error: BaseException) -> str:
-    """The name of the type that the encoder stumbled over, which may be deep inside the value."""
-    words = str(error).split()
-    if words[:3] == ["Object", "of", "type"] and len(words) > 3:
-        return words[3]
-    return type(value).__name__

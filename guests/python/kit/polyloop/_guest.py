@@ -73,8 +73,7 @@ class Guest:
         _output.begin(runtime)
 
     def _use(self, codec: _codec.Codec) -> None:
-        self.is_text, self.decode, self.encode = codec.is_text, codec.decode, codec.encode
-        self.scan, self.make_chunks = codec.scan, codec.make_chunks
+        self.decode, self.encode, self.revive = codec.decode, codec.encode, codec.revive
 
     def load(self, loader: dict[str, Any], config: Any) -> None:
         """Loads the module and runs its `init`."""
@@ -140,7 +139,8 @@ class Guest:
             "module": self.module.__name__ if self.module else None,
             "file": getattr(self.module, "__file__", None),
         }
-        return json.dumps({"methods": methods, "info": info, **({"warnings": warnings} if warnings else {})})
+        told = {"warnings": warnings} if warnings else {}
+        return json.dumps({"methods": methods, "info": info, "envelope": 1, **told})
 
     def begin(self) -> None:
         """Starts the pool; one thread is enough to hand async calls over."""

@@ -19,9 +19,11 @@ const SOURCES: [(&str, &str); 15] = [
     source!("_aio"),
     source!("_call"),
     source!("_codec"),
+    source!("_envelope"),
     source!("_errors"),
     source!("_fork"),
     source!("_guest"),
+    source!("_kinds"),
     source!("_module"),
     source!("_output"),
     source!("_probe"),
@@ -30,6 +32,7 @@ const SOURCES: [(&str, &str); 15] = [
     source!("_stream"),
     source!("_threads"),
     source!("_trace"),
+    source!("_values"),
 ];
 /// `_probe.py`, for the interpreter that runs already.
 pub const PROBE: &str = source!("_probe").1;

@@ -12,6 +12,7 @@
 mod failure;
 mod guest;
 mod inbox;
+mod json;
 mod kit;
 mod natives;
 mod python;

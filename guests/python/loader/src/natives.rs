@@ -6,3 +6,4 @@ pub mod entry;
 pub mod replaced;
 pub mod streams;
 pub mod table;
+mod values;

@@ -42,19 +42,26 @@ export function emptyVenv(): string {
 }
 
 /** The versions of packages that tests install. */
-const versions = { msgpack: '1.1.1', 'opentelemetry-sdk': '1.39.1' }
+const versions = {
+  msgpack: '1.1.1',
+  numpy: '2.2.6',
+  'opentelemetry-sdk': '1.39.1',
+  pandas: '2.3.3',
+  polars: '1.35.2',
+  pydantic: '2.12.5',
+}
 
-/** A virtual environment with a package: kept between runs, because it comes from a package index. */
-export function venvWith(name: keyof typeof versions): string {
+/** A virtual environment with packages: kept between runs, because they come from a package index. */
+export function venvWith(...names: (keyof typeof versions)[]): string {
   const python = execFileSync('python3', ['-c', 'import sys; print("%d.%d.%d" % sys.version_info[:3])'])
-  const version = versions[name]
-  const folder = inRoot(`.cache/venvs/${name}-${version}-python-${python.toString().trim()}`)
+  const wanted = names.map((name) => `${name}-${versions[name]}`).join('-')
+  const folder = inRoot(`.cache/venvs/${wanted}-python-${python.toString().trim()}`)
   const done = join(folder, 'done')
   if (existsSync(done)) return folder
   rmSync(folder, { recursive: true, force: true })
   execFileSync('python3', ['-m', 'venv', folder])
-  const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `${name}==${version}`]
-  execFileSync(join(folder, 'bin', 'python'), install)
+  const install = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check']
+  execFileSync(join(folder, 'bin', 'python'), [...install, ...names.map((name) => `${name}==${versions[name]}`)])
   writeFileSync(done, '')
   return folder
 }

@@ -5,7 +5,7 @@ import type { Runtime } from '../../src/runtime/handle.ts'
 import { load } from '../../src/runtime/load.ts'
 import { python, rust } from './paths.ts'
 
-type Loose<Names extends string> = Runtime<Record<Names, (...args: unknown[]) => unknown>>
+export type Loose<Names extends string> = Runtime<Record<Names, (...args: unknown[]) => unknown>>
 
 /** The Rust fixture: conformance/fixtures/rust/src/lib.rs. */
 export type RustGuest = Loose<

@@ -80,7 +80,11 @@ pub unsafe fn with_token(
     unsafe { called(arguments, count, expected, body) }
 }
 
-unsafe fn called(
+/// Runs `body` with the arguments.
+///
+/// # Safety
+/// Called by Python, with what it passed.
+pub unsafe fn called(
     arguments: *const Ptr,
     count: isize,
     expected: usize,

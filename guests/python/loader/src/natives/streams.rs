@@ -7,7 +7,7 @@ use crate::python::object::{Gil, Ref};
 use crate::runtime::{Received, Runtime};
 use crate::task::invoke::{Arguments, Response, bounds};
 use crate::task::plan::Plan;
-use crate::task::request::{Lease, settle_item, view};
+use crate::task::request::{Lease, is_viewed, settle_item, view};
 use crate::task::token::Token;
 use polyloop_abi::{
     FLAG_BYTES, FLAG_EMPTY, Item, KIND_ITEM, STREAM_CANCELLED, STREAM_DONE, STREAM_WAIT, Task,
@@ -109,8 +109,8 @@ fn hand_out(gil: Gil, token: Token, runtime: &Arc<Runtime>, received: &Received,
     }
 }
 
-/// The object that an item is, as a request would be. Bytes stay with the host until no view is
-/// left.
+/// The object that an item is, as a request would be. Bytes, and those in an envelope, stay with the
+/// host until no view is left.
 fn open(gil: Gil, token: Token, runtime: &Arc<Runtime>, item: &Item) -> Option<Ref> {
     let flags = item.flags as u8;
     let task = Task {
@@ -139,10 +139,11 @@ fn open(gil: Gil, token: Token, runtime: &Arc<Runtime>, item: &Item) -> Option<R
     } else {
         decode(gil, &plan, item.ptr(), &task)
     };
-    if flags & FLAG_BYTES == 0 || value.is_none() {
-        settle_item(item);
-    } else {
+    // What was made of it may look at it: all of it, or the bytes in an envelope.
+    if value.is_some() && is_viewed(&item) {
         token.keep_item(item);
+    } else {
+        settle_item(item);
     }
     value
 }

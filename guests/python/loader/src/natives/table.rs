@@ -2,7 +2,7 @@
 //! What the Python kit calls: the functions of its module `polyloop._native`.
 
 use crate::natives::entry::{Functions, enter, plan};
-use crate::natives::{current, replaced, streams};
+use crate::natives::{current, replaced, streams, values};
 use crate::python::api::{Api, FastCall, METH_FASTCALL, MethodDef, Ptr};
 use crate::python::object::{Gil, Ref};
 use crate::runtime::Runtime;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub fn functions(gil: Gil) -> Option<Ref> {
     // SAFETY: with the GIL.
     let dict = gil.own(unsafe { (gil.api.PyDict_New)() })?;
-    for table in [FUNCTIONS, current::FUNCTIONS, replaced::FUNCTIONS, streams::FUNCTIONS] {
+    for table in [FUNCTIONS, current::FUNCTIONS, replaced::FUNCTIONS, streams::FUNCTIONS, values::FUNCTIONS] {
         for (name, function) in table {
             define(gil, &dict, name, *function)?;
         }

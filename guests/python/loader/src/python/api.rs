@@ -47,8 +47,8 @@ pub struct Buffer {
     pub len: isize,
     itemsize: isize,
     readonly: c_int,
-    ndim: c_int,
-    format: *mut c_char,
+    pub ndim: c_int,
+    pub format: *mut c_char,
     shape: *mut isize,
     strides: *mut isize,
     suboffsets: *mut isize,
@@ -100,6 +100,8 @@ pub struct Slot {
 
 pub const BF_GETBUFFER: c_int = 1;
 pub const BF_RELEASEBUFFER: c_int = 2;
+/// `PyBUF_FULL_RO`.
+pub const BUF_FULL_RO: c_int = 0x11c;
 pub const TP_DEALLOC: c_int = 52;
 pub const TPFLAGS_DEFAULT: u32 = 1 << 18;
 pub const TPFLAGS_BYTES_SUBCLASS: u64 = 1 << 27;
@@ -182,6 +184,7 @@ api! {
         PyBuffer_Release(*mut Buffer);
         PyBytes_AsString(Ptr) -> *mut c_char;
         PyBytes_FromObject(Ptr) -> Ptr;
+        PyBytes_FromStringAndSize(*const c_char, isize) -> Ptr;
         PyBytes_Size(Ptr) -> isize;
         PyCFunction_NewEx(*mut MethodDef, Ptr, Ptr) -> Ptr;
         PyCapsule_GetPointer(Ptr, *const c_char) -> *mut c_void;
@@ -195,6 +198,8 @@ api! {
         PyContext_Exit(Ptr) -> c_int;
         PyDict_GetItemString(Ptr, *const c_char) -> Ptr;
         PyDict_New() -> Ptr;
+        PyDict_Next(Ptr, *mut isize, *mut Ptr, *mut Ptr) -> c_int;
+        PyDict_SetItem(Ptr, Ptr, Ptr) -> c_int;
         PyDict_SetItemString(Ptr, *const c_char, Ptr) -> c_int;
         PyErr_Clear();
         PyErr_Fetch(*mut Ptr, *mut Ptr, *mut Ptr);
@@ -206,15 +211,20 @@ api! {
         PyEval_RestoreThread(ThreadState);
         PyEval_SaveThread() -> ThreadState;
         PyException_SetTraceback(Ptr, Ptr) -> c_int;
+        PyFloat_AsDouble(Ptr) -> f64;
+        PyFloat_FromDouble(f64) -> Ptr;
         PyGILState_Ensure() -> c_int;
         PyGILState_Release(c_int);
         PyImport_ImportModule(*const c_char) -> Ptr;
         PyList_AsTuple(Ptr) -> Ptr;
         PyList_GetItem(Ptr, isize) -> Ptr;
+        PyList_New(isize) -> Ptr;
         PyList_SetItem(Ptr, isize, Ptr) -> c_int;
         PyList_Size(Ptr) -> isize;
         PyLong_AsLong(Ptr) -> c_long;
+        PyLong_AsLongLongAndOverflow(Ptr, *mut c_int) -> i64;
         PyLong_FromLong(c_long) -> Ptr;
+        PyLong_FromLongLong(i64) -> Ptr;
         PyMemoryView_FromObject(Ptr) -> Ptr;
         PyObject_CallObject(Ptr, Ptr) -> Ptr;
         PyObject_Free(*mut c_void);
@@ -235,8 +245,6 @@ api! {
         PyType_IsSubtype(Ptr, Ptr) -> c_int;
         PyUnicode_AsUTF8AndSize(Ptr, *mut isize) -> *const c_char;
         PyUnicode_DecodeUTF8(*const c_char, isize, *const c_char) -> Ptr;
-        PyUnicode_GetLength(Ptr) -> isize;
-        PyUnicode_Join(Ptr, Ptr) -> Ptr;
         Py_CompileString(*const c_char, *const c_char, c_int) -> Ptr;
         Py_DecRef(Ptr);
         Py_IncRef(Ptr);
@@ -245,11 +253,17 @@ api! {
         Py_PreInitialize(*const c_void) -> Status;
     }
     objects {
+        _Py_FalseStruct;
         _Py_NoneStruct;
+        _Py_TrueStruct;
         PyByteArray_Type;
         PyBytes_Type;
+        PyDict_Type;
+        PyFloat_Type;
         PyList_Type;
+        PyLong_Type;
         PyMemoryView_Type;
+        PyTuple_Type;
         PyUnicode_Type;
     }
     exceptions {

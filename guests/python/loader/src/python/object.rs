@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Owned references, and the GIL as a token that a function must be given to touch them.
 
-use crate::python::api::{Api, Ptr};
+use crate::python::api::{Api, Buffer, Ptr};
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::ptr;
 
 /// Proof that this thread is attached to the interpreter and holds the GIL.
@@ -27,6 +28,41 @@ impl Drop for Ref {
         if let Some(api) = Api::get() {
             // SAFETY: the reference is ours, and the holder of a Ref drops it with the GIL.
             unsafe { (api.Py_DecRef)(self.0) };
+        }
+    }
+}
+
+/// A buffer of a Python object, given back when dropped; with the GIL, as a `Ref`.
+pub struct View(pub Buffer);
+
+impl View {
+    /// The buffer that an object has for a request of these flags; none, with an exception, if it
+    /// has none.
+    pub fn of(gil: Gil, object: Ptr, flags: c_int) -> Option<Self> {
+        let mut view = Self(Buffer::empty());
+        // SAFETY: an object that is alive, and a place to fill.
+        (unsafe { (gil.api.PyObject_GetBuffer)(object, &raw mut view.0, flags) } == 0).then_some(view)
+    }
+}
+
+impl Deref for View {
+    type Target = [u8];
+
+    /// The bytes, if the buffer was asked for as one run of them.
+    fn deref(&self) -> &[u8] {
+        if self.0.buf.is_null() {
+            return &[];
+        }
+        // SAFETY: the object says that they are there for as long as the buffer is not given back.
+        unsafe { std::slice::from_raw_parts(self.0.buf.cast_const().cast(), self.0.len.cast_unsigned()) }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Some(api) = Api::get() {
+            // SAFETY: filled by GetBuffer, or empty, which Release leaves alone; with the GIL.
+            unsafe { (api.PyBuffer_Release)(&raw mut self.0) };
         }
     }
 }
@@ -93,16 +129,42 @@ impl<'a> Gil<'a> {
 
     pub fn text(self, text: &str) -> Option<Ref> {
         // SAFETY: a pointer with its length; null errors mean strict.
-        self.own(unsafe {
-            (self.api.PyUnicode_DecodeUTF8)(text.as_ptr().cast(), text.len().cast_signed(), ptr::null())
-        })
+        self.utf8_text(text.as_bytes())
+    }
+
+    /// The `str` of some UTF-8; none, with an exception, if it is none.
+    pub fn utf8_text(self, utf8: &[u8]) -> Option<Ref> {
+        let (data, len) = (utf8.as_ptr().cast(), utf8.len().cast_signed());
+        // SAFETY: a pointer with its length; null errors mean strict.
+        self.own(unsafe { (self.api.PyUnicode_DecodeUTF8)(data, len, ptr::null()) })
+    }
+
+    /// `bytes` of some bytes.
+    pub fn make_bytes(self, bytes: &[u8]) -> Option<Ref> {
+        let (data, len) = (bytes.as_ptr().cast(), bytes.len().cast_signed());
+        // SAFETY: a pointer with its length.
+        self.own(unsafe { (self.api.PyBytes_FromStringAndSize)(data, len) })
+    }
+
+    /// The bytes of an object that is one run of them; none, with an exception, of another.
+    pub fn bytes(self, object: Ptr) -> Option<View> {
+        View::of(self, object, 0)
     }
 
     /// The UTF-8 of a `str`; none (and no exception) if it has none or is something else.
     pub fn utf8(self, object: &Ref) -> Option<&[u8]> {
+        // SAFETY: the reference keeps the object.
+        unsafe { self.utf8_of(object.ptr()) }
+    }
+
+    /// The same of an object that somebody else keeps.
+    ///
+    /// # Safety
+    /// The object outlives the result.
+    pub unsafe fn utf8_of<'b>(self, object: Ptr) -> Option<&'b [u8]> {
         let mut len = 0;
         // SAFETY: the object is alive; the result lives as long as the object.
-        let data = unsafe { (self.api.PyUnicode_AsUTF8AndSize)(object.ptr(), &raw mut len) };
+        let data = unsafe { (self.api.PyUnicode_AsUTF8AndSize)(object, &raw mut len) };
         if data.is_null() {
             self.clear();
             return None;

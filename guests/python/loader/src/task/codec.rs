@@ -1,96 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Codecs: JSON by the scanner and encoder that the stdlib's `json` is made of, others by the kit.
+//! Codecs: what of requests becomes objects, and of objects responses. The kit does what is not
+//! plain JSON.
 
+use crate::json::{self, Text};
 use crate::python::object::{Gil, Ref};
+
+/// The first byte of a payload that is an envelope and no JSON text.
+const ENVELOPE: u8 = 1;
 
 /// How payloads that are not bytes become objects and back.
 pub struct Codec {
-    /// `decode(str | memoryview)`.
+    /// `decode(str)` if there is `revive`, `decode(memoryview)` otherwise.
     decode: Ref,
-    /// `encode(object) -> str | bytes`.
+    /// `encode(object) -> bytes`.
     encode: Ref,
-    is_text: bool,
-    json: Option<Json>,
+    /// `revive(memoryview)`: the value in an envelope, if the codec is JSON.
+    revive: Option<Ref>,
 }
 
-/// The stdlib's C scanner and encoder, past the Python functions around them. The kit has tried
-/// them; whatever they do not do, `decode` and `encode` do, or say why not.
-struct Json {
-    scan: Ref,
-    encode: Ref,
-    zero: Ref,
-    nothing: Ref,
+/// Whether a payload that is no bytes alone is an envelope, of a codec that has those.
+fn is_envelope(payload: &[u8]) -> bool {
+    payload.first() == Some(&ENVELOPE)
 }
 
 impl Codec {
     /// Reads what the kit's guest object says.
     pub fn read(gil: Gil, guest: &Ref) -> Option<Self> {
         let get = |name| gil.attribute(guest.ptr(), name);
-        let (scan, encode) = (get(c"scan")?, get(c"make_chunks")?);
-        let fast = scan.ptr() != gil.api._Py_NoneStruct && encode.ptr() != gil.api._Py_NoneStruct;
-        let json = Json {
-            scan,
-            encode,
-            // SAFETY: with the GIL.
-            zero: gil.own(unsafe { (gil.api.PyLong_FromLong)(0) })?,
-            nothing: gil.text("")?,
-        };
-        let text = get(c"is_text")?;
-        // SAFETY: alive.
-        let is_text = unsafe { (gil.api.PyObject_IsTrue)(text.ptr()) } == 1;
-        Some(Self { decode: get(c"decode")?, encode: get(c"encode")?, is_text, json: fast.then_some(json) })
+        let revive = Some(get(c"revive")?).filter(|revive| revive.ptr() != gil.api._Py_NoneStruct);
+        Some(Self { decode: get(c"decode")?, encode: get(c"encode")?, revive })
     }
 
-    /// Whether requests are decoded from text, rather than from a view of their bytes.
-    pub fn is_text(&self) -> bool {
-        self.is_text
-    }
-
-    pub fn decode_text(&self, gil: Gil, payload: &[u8]) -> Option<Ref> {
-        let (data, len) = (payload.as_ptr().cast(), payload.len().cast_signed());
-        // SAFETY: a pointer with its length; null errors mean strict.
-        let text = gil.own(unsafe { (gil.api.PyUnicode_DecodeUTF8)(data, len, std::ptr::null()) })?;
-        if let Some(value) = self.json.as_ref().and_then(|json| json.scan(gil, &text)) {
+    /// The value of a payload; `view` makes a memoryview of it, for what becomes views of it.
+    pub fn decode(&self, gil: Gil, payload: &[u8], view: impl FnOnce() -> Option<Ref>) -> Option<Ref> {
+        let Some(revive) = &self.revive else { return gil.call(self.decode.ptr(), &[view()?.ptr()]) };
+        if is_envelope(payload) {
+            return gil.call(revive.ptr(), &[view()?.ptr()]);
+        }
+        if let Some(value) = json::parse(gil, payload) {
             return Some(value);
         }
         gil.clear();
+        let text = gil.utf8_text(payload)?;
         gil.call(self.decode.ptr(), &[text.ptr()])
     }
 
-    pub fn decode_view(&self, gil: Gil, view: &Ref) -> Option<Ref> {
-        gil.call(self.decode.ptr(), &[view.ptr()])
+    /// The text of a plain value, if the codec is JSON.
+    pub fn write(&self, gil: Gil, value: &Ref) -> Option<Text> {
+        self.revive.as_ref().and_then(|_| json::write(gil, value))
     }
 
-    /// A `str` or `bytes`; none if the value does not fit, with the exception that says so.
+    /// The bytes of any other value; none if the value does not fit, with the exception that says so.
     pub fn encode(&self, gil: Gil, value: &Ref) -> Option<Ref> {
-        if let Some(text) = self.json.as_ref().and_then(|json| json.encode(gil, value)) {
-            return Some(text);
-        }
-        gil.clear();
         gil.call(self.encode.ptr(), &[value.ptr()])
-    }
-}
-
-impl Json {
-    /// The value, if the text is one value and nothing else.
-    fn scan(&self, gil: Gil, text: &Ref) -> Option<Ref> {
-        let pair = gil.call(self.scan.ptr(), &[text.ptr(), self.zero.ptr()])?;
-        // SAFETY: the scanner answers a pair of the value and where it ended.
-        unsafe {
-            let end = (gil.api.PyLong_AsLong)((gil.api.PyTuple_GetItem)(pair.ptr(), 1));
-            if end as isize != (gil.api.PyUnicode_GetLength)(text.ptr()) {
-                return None;
-            }
-            Some(gil.share((gil.api.PyTuple_GetItem)(pair.ptr(), 0)))
-        }
-    }
-
-    /// Text that has a UTF-8 form: none for lone surrogates, which `encode` of the kit escapes.
-    fn encode(&self, gil: Gil, value: &Ref) -> Option<Ref> {
-        let chunks = gil.call(self.encode.ptr(), &[value.ptr(), self.zero.ptr()])?;
-        // SAFETY: the encoder answers a list or tuple of strings; one string alone is not copied.
-        let text = gil.own(unsafe { (gil.api.PyUnicode_Join)(self.nothing.ptr(), chunks.ptr()) })?;
-        gil.utf8(&text)?;
-        Some(text)
     }
 }

@@ -2,12 +2,14 @@
 //! One call: arguments in, response out.
 
 use crate::failure::error_object;
+use crate::json::Text;
 use crate::python::api::{self, Buffer, Ptr};
-use crate::python::object::{Gil, Ref};
+use crate::python::object::{Gil, Ref, View};
 use crate::runtime::Runtime;
 use crate::task::plan::Plan;
 use crate::task::request::view;
 use polyloop_abi::{FLAG_BYTES, FLAG_EMPTY, FLAG_SPREAD, STATUS_ERROR, STATUS_OK, Task};
+use std::ffi::CStr;
 use std::ops::Range;
 use std::ptr;
 
@@ -32,13 +34,9 @@ impl Arguments {
         if task.flags & FLAG_BYTES != 0 {
             return view(gil, request).map(Self::One);
         }
-        let value = if plan.codec.is_text() {
-            // SAFETY: the request is readable until the response.
-            let payload = unsafe { std::slice::from_raw_parts(task.data, task.len as usize) };
-            plan.codec.decode_text(gil, payload)?
-        } else {
-            plan.codec.decode_view(gil, &view(gil, request)?)?
-        };
+        // SAFETY: the request is readable until the response.
+        let payload = unsafe { std::slice::from_raw_parts(task.data, task.len as usize) };
+        let value = plan.codec.decode(gil, payload, || view(gil, request))?;
         if task.flags & FLAG_SPREAD == 0 {
             return Some(Self::One(value));
         }
@@ -106,18 +104,7 @@ enum Owner {
     Host,
     Object(#[allow(dead_code, reason = "held for its drop")] Ref),
     Buffer(#[allow(dead_code, reason = "held for its drop")] View),
-}
-
-/// A buffer of a Python object, given back when dropped; with the GIL, as a `Ref`.
-struct View(Buffer);
-
-impl Drop for View {
-    fn drop(&mut self) {
-        if let Some(api) = api::Api::get() {
-            // SAFETY: filled by GetBuffer, given back once, with the GIL.
-            unsafe { (api.PyBuffer_Release)(&raw mut self.0) };
-        }
-    }
+    Text(#[allow(dead_code, reason = "held for its drop")] Text),
 }
 
 impl Response {
@@ -144,26 +131,28 @@ impl Response {
             if kind == api.PyBytes_Type || (api.PyType_GetFlags)(kind) & api::TPFLAGS_BYTES_SUBCLASS != 0 {
                 return Some(Self::bytes(gil, value, FLAG_BYTES));
             }
-            if kind == api.PyMemoryView_Type || (api.PyType_IsSubtype)(kind, api.PyByteArray_Type) == 1 {
+            let is_view = kind == api.PyMemoryView_Type && is_of_bytes(gil, &value)?;
+            if is_view || (api.PyType_IsSubtype)(kind, api.PyByteArray_Type) == 1 {
                 return Self::buffer(gil, &value, request);
             }
         }
+        if let Some(text) = plan.codec.write(gil, &value) {
+            let (data, len) = (text.as_ptr(), text.len());
+            return Some(Self { status: STATUS_OK, flags: 0, data, len, _owner: Owner::Text(text) });
+        }
         if let Some(encoded) = plan.codec.encode(gil, &value) {
-            return Self::encoded(gil, encoded);
+            return Some(Self::bytes(gil, encoded, 0));
         }
         let error = gil.raised()?;
         gil.raise(&gil.call(plan.unfit.ptr(), &[value.ptr(), error.ptr()])?);
         None
     }
 
-    fn encoded(gil: Gil, encoded: Ref) -> Option<Self> {
-        // SAFETY: alive.
-        if unsafe { (*encoded.ptr()).kind } != gil.api.PyUnicode_Type {
-            return Some(Self::bytes(gil, encoded, 0));
-        }
-        let text = gil.utf8(&encoded)?;
-        let (data, len) = (text.as_ptr(), text.len());
-        Some(Self { status: STATUS_OK, flags: 0, data, len, _owner: Owner::Object(encoded) })
+    /// The UTF-8 of a text.
+    fn text(gil: Gil, text: Ref) -> Option<Self> {
+        let utf8 = gil.utf8(&text)?;
+        let (data, len) = (utf8.as_ptr(), utf8.len());
+        Some(Self { status: STATUS_OK, flags: 0, data, len, _owner: Owner::Object(text) })
     }
 
     fn bytes(gil: Gil, value: Ref, flags: u8) -> Self {
@@ -181,15 +170,13 @@ impl Response {
 
     /// A view into the request itself is let go at once: its memory outlives the objects.
     fn buffer(gil: Gil, value: &Ref, request: &Range<usize>) -> Option<Self> {
-        let mut view = View(Buffer::empty());
-        // SAFETY: a place to fill; 0 asks for one C-contiguous run of bytes.
-        if unsafe { (gil.api.PyObject_GetBuffer)(value.ptr(), &raw mut view.0, 0) } != 0 {
+        let Some(view) = gil.bytes(value.ptr()) else {
             gil.clear();
             // SAFETY: alive; a view with strides becomes a copy.
             return gil
                 .own(unsafe { (gil.api.PyBytes_FromObject)(value.ptr()) })
                 .map(|copy| Self::bytes(gil, copy, FLAG_BYTES));
-        }
+        };
         let (data, len) = (view.0.buf.cast_const().cast(), view.0.len.cast_unsigned());
         let start = data as usize;
         let within = request.start <= start && start + len <= request.end;
@@ -208,7 +195,7 @@ impl Response {
     /// The response for an exception.
     pub fn error(gil: Gil, plan: &Plan, error: &Ref) -> Self {
         let described = gil.call(plan.describe.ptr(), &[error.ptr()]);
-        match described.and_then(|text| Self::encoded(gil, text)) {
+        match described.and_then(|text| Self::text(gil, text)) {
             Some(response) => Self { status: STATUS_ERROR, ..response },
             None => Self::failure(gil, "an exception that cannot be described"),
         }
@@ -218,7 +205,7 @@ impl Response {
     pub fn failure(gil: Gil, message: &str) -> Self {
         gil.clear();
         let text = gil.text(&error_object("RuntimeError", message));
-        match text.and_then(|text| Self::encoded(gil, text)) {
+        match text.and_then(|text| Self::text(gil, text)) {
             Some(response) => Self { status: STATUS_ERROR, ..response },
             None => Self::new(
                 STATUS_ERROR,
@@ -250,6 +237,15 @@ impl Response {
         // SAFETY: the owner, or the request that is not answered yet, keeps the bytes.
         unsafe { runtime.send(task, self.flags, self.data, self.len, wait) }
     }
+}
+
+/// Whether a memoryview is one of bytes; others are arrays of numbers.
+fn is_of_bytes(gil: Gil, value: &Ref) -> Option<bool> {
+    let view = View::of(gil, value.ptr(), api::BUF_FULL_RO)?;
+    let Buffer { ndim, format, .. } = view.0;
+    // SAFETY: null, or a C string that lives as long as the view.
+    let format = unsafe { format.as_ref().map(|_| CStr::from_ptr(format)) };
+    Some(ndim == 1 && format.is_none_or(|format| format == c"B" || format == c"c"))
 }
 
 /// Where the request of `task` lies.

@@ -145,6 +145,12 @@ pub unsafe fn settle_items(mut request: NonNull<Request>) {
     }
 }
 
+/// Whether a view of an item is left.
+pub fn is_viewed(item: &Ref) -> bool {
+    // SAFETY: an item's object is a Request; alive, with the GIL.
+    unsafe { (*item.ptr().cast::<Request>()).exports != 0 }
+}
+
 /// Gives an item back.
 pub fn settle_item(item: Ref) {
     // SAFETY: an object that is owned, with the GIL.

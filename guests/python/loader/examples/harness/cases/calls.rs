@@ -38,7 +38,7 @@ fn bytes(env: &Env) {
 fn json_values(env: &Env) {
     let guest = env.load("basic.py");
     assert_eq!(guest.ask("add", &json!([1, 2.5])), json!(3.5));
-    let tree = json!({"a": [1, -2.5e3, "grüße \u{1f600} \u{0}\n", null, true, {}, []], "b": {"c": 12_345_678_901_234_567_890_u64}});
+    let tree = json!({"a": [1, -2.5e3, "grüße \u{1f600} \u{0}\n", null, true, {}, []], "b": {"c": 9_007_199_254_740_991_u64}});
     for name in ["echo", "echo_async"] {
         assert_eq!(guest.ask(name, &json!([tree])), tree);
         let one = guest.call(name, &Input::One(b" [1, 2]\n")).expect("white space is JSON");
