@@ -14,7 +14,7 @@ macro_rules! source {
     };
 }
 
-const SOURCES: [(&str, &str); 15] = [
+const SOURCES: [(&str, &str); 18] = [
     source!("__init__"),
     source!("_aio"),
     source!("_call"),

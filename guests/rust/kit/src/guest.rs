@@ -219,7 +219,7 @@ impl Guest {
     fn manifest(&self) -> Vec<u8> {
         let methods =
             self.methods.iter().map(|method| method.signature.entry_of_manifest()).collect::<Vec<_>>();
-        json!({"methods": methods, "info": {"language": "rust"}}).to_string().into_bytes()
+        json!({"methods": methods, "info": {"language": "rust"}, "envelope": 1}).to_string().into_bytes()
     }
 
     /// `None` for a number that the manifest does not have.

@@ -36,7 +36,10 @@ pub use futures_core::Stream;
 pub use polyloop_macros::guest;
 pub use task::current::{annotate, context, deadline, is_cancelled, remaining};
 pub use task::request_stream::Input;
+pub use values::array::{NdArray, ShapeError};
 pub use values::bytes::Bytes;
+pub use values::date::Date;
+pub use values::numbers::Number;
 
 /// What the code made by [`guest`] calls. Not for other code, and not stable.
 #[doc(hidden)]
@@ -54,7 +57,8 @@ pub mod __private {
     #[cfg(feature = "tokio")]
     pub use crate::task::response_stream::later::{Each, answer_or_park, finish, park, pour_later};
     pub use crate::task::response_stream::pour;
-    pub use crate::values::parameter::{Lent, Optional, Text, Type};
+    pub use crate::values::parameter::{Lent, Optional, Type};
+    pub use crate::values::text::Text;
     pub use polyloop_abi as abi;
     pub use std::borrow::Cow;
     pub use std::result::Result;
@@ -65,7 +69,8 @@ pub mod __private {
         pub use crate::error::{AnyError, AnyErrorSendSync, AnyText, StdError};
         pub use crate::task::reply::{PayloadReply, PlainOutcome, ResultOutcome, ValueReply};
         pub use crate::values::parameter::{
-            BinaryParameter, LentParameter, OptionalBinaryParameter, ValueParameter,
+            BinaryParameter, LentParameter, NumbersParameter, OptionalBinaryParameter,
+            OptionalNumbersParameter, ValueParameter,
         };
     }
 }

@@ -113,8 +113,26 @@ mod functions {
     pub fn strange_boom() {
         std::panic::panic_any(7_u8)
     }
-    pub fn unencodable() -> std::collections::HashMap<(u8, u8), u8> {
-        std::collections::HashMap::from([((1, 2), 3)])
+    pub fn unencodable() -> Vec<Deep> {
+        vec![Deep(200)]
+    }
+    pub struct Deep(u32);
+    impl Serialize for Deep {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(self.0.checked_sub(1).map(Self))
+        }
+    }
+    pub fn total(numbers: &[f64], more: Option<&[f32]>, again: Option<Vec<f64>>) -> f64 {
+        let more = more.unwrap_or_default().iter().map(|number| f64::from(*number)).sum::<f64>();
+        numbers.iter().sum::<f64>() + more + again.unwrap_or_default().iter().sum::<f64>()
+    }
+    pub fn lent(image: &polyloop::NdArray<'_, f64>, by: Box<[i32]>) -> polyloop::NdArray<'static, f64> {
+        let numbers = image.iter().zip(by).map(|(number, by)| number * f64::from(by)).collect::<Vec<_>>();
+        polyloop::NdArray::new(numbers, image.shape()).unwrap()
+    }
+    pub async fn slow_image(image: polyloop::NdArray<'_, f64>) -> polyloop::NdArray<'_, f64> {
+        tokio::task::yield_now().await;
+        image
     }
     pub fn unwriteable() -> Spiteful {
         Spiteful
@@ -312,6 +330,41 @@ fn every_kind_of_error_arrives_with_its_type_message_code_and_causes() {
     assert!(
         guest.json("unencodable", &json!([])).refusal().starts_with("invalid-result: unencodable(): json")
     );
+    assert!(guest.unload());
+}
+
+/// An envelope with one array of `f64`.
+fn envelope(text: &str, numbers: &[f64]) -> Vec<u8> {
+    let at = (32 + text.len()).next_multiple_of(64);
+    let mut payload = vec![1, 1, 0, 0];
+    for word in [text.len(), 1, 0, at, 0, numbers.len() * 8, 0] {
+        payload.extend_from_slice(&(word as u32).to_le_bytes());
+    }
+    payload.extend_from_slice(text.as_bytes());
+    payload.resize(at, 0);
+    payload.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    payload
+}
+
+#[test]
+fn arrays_of_numbers_come_beside_other_arguments() {
+    let guest = guest();
+    let array = r#"{"~":["a",0,"<f8",[2]]}"#;
+    let call = |text: &str| guest.call("total", FLAG_SPREAD, &envelope(text, &[1.0, 2.0])).json();
+    assert_eq!(call(&format!("[{array},[0.5]]")), json!(3.5));
+    assert_eq!(call(&format!("[[1],{array}]")), json!(4.0));
+    assert_eq!(call(&format!("[[1],null,{array}]")), json!(4.0));
+    assert_eq!(guest.call("total", FLAG_BYTES, &[1, 2]).json(), json!(3.0));
+    assert_eq!(guest.value("total", &json!([[1, 2.5]])), json!(3.5));
+    let refused = guest.call("total", 0, &envelope(r#"{"~":["a",0,"<f8",[2,1]]}"#, &[1.0, 2.0])).refusal();
+    assert!(
+        refused.contains("total(numbers, more, again): argument `numbers`: an array of the shape [2, 1]"),
+        "{refused}"
+    );
+    let image = r#"{"~":["a",0,"<f8",[1,2]]}"#;
+    let answer = guest.call("lent", FLAG_SPREAD, &envelope(&format!("[{image},[3,4]]"), &[1.0, 2.0])).data;
+    assert_eq!(answer, envelope(image, &[3.0, 8.0]));
+    assert_eq!(guest.call("slow_image", 0, &envelope(image, &[5.0, 6.0])).data, envelope(image, &[5.0, 6.0]));
     assert!(guest.unload());
 }
 

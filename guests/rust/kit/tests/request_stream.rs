@@ -104,7 +104,8 @@ const FED: u8 = FLAG_EMPTY | FLAG_INPUT;
 fn items_arrive_in_order_and_the_end_ends_them() {
     let guest = guest();
     assert_eq!(guest.feed("sum", &[json!(1), json!(2.5)]).json(), json!(3.5));
-    assert_eq!(guest.feed("sum", &[]).json(), json!(0.0));
+    // The sum of no floats is -0, which JSON has no number for.
+    assert!(guest.feed("sum", &[]).data.ends_with(br#"{"~":["n","-0"]}"#));
     assert_eq!(guest.feed("sum_received", &[json!(1), json!(2)]).json(), json!(3.0));
     assert_eq!(guest.feed("points", &[json!({"x": 1}), json!({"x": 2})]).json(), 3);
     assert_eq!(guest.feed("options", &[json!("a"), Value::Null]).json(), json!(["a", null]));

@@ -100,8 +100,14 @@ mod functions {
     pub fn too_large() -> impl Iterator<Item = Vec<u8>> {
         [vec![0; 2], vec![0; 2 << 20]].into_iter()
     }
-    pub fn unencodable() -> impl Iterator<Item = std::collections::HashMap<(u8, u8), u8>> {
-        std::iter::once(std::collections::HashMap::from([((1, 2), 3)]))
+    pub struct Deep(u32);
+    impl serde::Serialize for Deep {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq(self.0.checked_sub(1).map(Self))
+        }
+    }
+    pub fn unencodable() -> impl Iterator<Item = Deep> {
+        std::iter::once(Deep(200))
     }
     pub fn add(a: i64, b: i64) -> i64 {
         a + b

@@ -100,6 +100,7 @@ impl Parameter {
             Lent::Given(ty) => quote_spanned!(self.span=> (&&__kit::Type::<#ty>::NEW).seed(call.source())),
             Lent::Text => quote!(__kit::Text),
             Lent::Binary => lent(quote!(__kit::Cow<'_, [u8]>)),
+            Lent::Slice(ty) if is_number(ty) => lent(quote!(__kit::Cow<'_, [#ty]>)),
             Lent::Slice(ty) => lent(quote!(__kit::Vec<#ty>)),
             Lent::Reference(ty) => lent(quote!(#ty)),
         };
@@ -133,6 +134,13 @@ impl Lent {
             other => Self::Reference(other.clone()),
         })
     }
+}
+
+/// Numbers that are borrowed where they lie. By another name they are copied.
+fn is_number(ty: &Type) -> bool {
+    const NUMBERS: [&str; 9] = ["i8", "i16", "i32", "i64", "u16", "u32", "u64", "f32", "f64"];
+    let Type::Path(path) = ty else { return false };
+    path.path.get_ident().is_some_and(|ident| NUMBERS.iter().any(|name| ident == name))
 }
 
 fn lifetime_of_a_request(reference: &TypeReference) -> Result<()> {

@@ -2,6 +2,7 @@
 // What only Node.js has to do with payloads: its kinds of bytes, and buffers that change; conformance/ has every size.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { digest, filled, fnv, pattern } from '../support/bytes.ts'
+import { rejection } from '../support/calls.ts'
 import { loadRust, type RustGuest } from '../support/guests.ts'
 
 const mib = 2 ** 20
@@ -50,12 +51,16 @@ describe('every kind of bytes is sent as the bytes it views', () => {
   const memory = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 8000) as ArrayBuffer
   const shared = new SharedArrayBuffer(8000)
   new Uint8Array(shared).set(bytes)
+  // As an argument these are numbers, and no bytes.
+  const arrays: Record<string, [value: ArrayBufferView, from: number, to: number]> = {
+    Float64Array: [new Float64Array(memory, 8, 900), 8, 7208],
+    Uint16Array: [new Uint16Array(memory, 2, 10), 2, 22],
+  }
   const kinds: Record<string, [value: ArrayBuffer | ArrayBufferView, from: number, to: number]> = {
     ArrayBuffer: [memory, 0, 8000],
     Uint8Array: [new Uint8Array(memory, 3, 6000), 3, 6003],
     DataView: [new DataView(memory, 5, 100), 5, 105],
-    Float64Array: [new Float64Array(memory, 8, 900), 8, 7208],
-    Uint16Array: [new Uint16Array(memory, 2, 10), 2, 22],
+    ...arrays,
     SharedArrayBuffer: [shared as unknown as ArrayBuffer, 0, 8000],
     'a small view of a SharedArrayBuffer': [new Uint8Array(shared, 10, 20), 10, 30],
     'a large view of a SharedArrayBuffer': [new Uint8Array(shared, 10, 7000), 10, 7010],
@@ -64,6 +69,10 @@ describe('every kind of bytes is sent as the bytes it views', () => {
     test(name, async () => {
       const wanted = bytes.subarray(from, to)
       expect(same(await rust.send(value), wanted)).toBe(true)
+      if (name in arrays) {
+        await rejection(rust.echo(value), 'invalid-argument', 'an array of numbers, expected bytes', 'array.buffer')
+        return
+      }
       expect(same(await rust.echo(value), wanted)).toBe(true)
     })
   }

@@ -25,6 +25,11 @@ describe('arguments', () => {
     await rejection(guest.add(1, 2, 3), 'invalid-argument', 'it takes 2 arguments, and got more')
     await rejection(guest.nothing(1), 'invalid-argument', 'it takes no argument')
     await rejection(guest.echo('a text'), 'invalid-argument', 'expected bytes (a Uint8Array)')
+    await rejection(
+      guest.invoice({ customer: 'Ada', lines: [{ name: 'pen', count: -1, price: 1 }] }),
+      'invalid-argument',
+      'invoice(order): argument `order.lines[0].count`: -1 does not fit u32, which goes from 0 to 4294967295',
+    )
     await rejection(guest.invoice({ customer: 'Ada' }), 'invalid-argument', 'missing field `lines`')
     await rejection(guest.echo_value('\ud800'), 'invalid-argument', 'hex escape')
   })
@@ -44,8 +49,8 @@ describe('results', () => {
     expect(await guest.echo_value(null)).toBeNull()
   })
 
-  test('that JSON cannot carry are an error that says so', async () => {
-    await rejection(guest.unencodable(), 'guest-error', 'json cannot carry what it returned', 'key must be a string')
+  test('that nothing carries are an error that says so', async () => {
+    await rejection(guest.unencodable(), 'guest-error', 'json cannot carry what it returned', 'nested deeper than 127')
   })
 })
 

@@ -170,7 +170,7 @@ describe.each(['thread', 'process'] as const)('a Python guest, placement %s', (p
     expect(await guest.echo_all(1, value)).toEqual([1, value])
     expect(await guest.echo(value)).toEqual(value)
     expect(await guest.echo_async([value])).toEqual([value])
-    expect(await all(guest.stream('echo_each', sent(value, [value])))).toEqual([value, [value]])
+    expect(await all(guest.stream('echo_each', [sent(value, [value])]))).toEqual([value, [value]])
   })
 
   test.each(Object.entries(changed))('gives back: %s', async (_, [sent, back]) => {

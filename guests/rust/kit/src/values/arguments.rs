@@ -16,9 +16,11 @@ use serde::forward_to_deserialize_any;
 use crate::error::Failure;
 use crate::signature::Signature;
 use crate::values::codec::{Codec, Decode};
+use crate::values::misfit::Misfit;
+use crate::values::tree::node::Node;
 
 /// A tuple of seeds, one a parameter.
-pub trait Parameters<'de> {
+pub trait Parameters<'de>: Copy {
     /// The tuple of what they make.
     type Values;
 
@@ -39,7 +41,7 @@ pub fn decode<'de, P: Parameters<'de>>(
     parameters: P,
 ) -> Result<P::Values, Failure> {
     let position = Cell::new(0);
-    read(payload, parameters, &position).map_err(|what| invalid(signature, position.get(), &what))
+    read(payload, parameters, &position).map_err(|misfit| invalid(signature, position.get(), &misfit))
 }
 
 /// Decodes one item of a stream: a payload like a request's, with one argument.
@@ -47,32 +49,37 @@ pub fn decode_item<'de, S>(payload: Encoding<'de>, seed: S) -> Result<S::Value, 
 where
     S: DeserializeSeed<'de> + Copy,
 {
-    read(payload, (seed,), &Cell::new(0)).map(|(value,)| value)
+    read(payload, (seed,), &Cell::new(0)).map(|(value,)| value).map_err(|misfit| misfit.to_string())
 }
 
 fn read<'de, P: Parameters<'de>>(
     (codec, flags, payload): Encoding<'de>,
     parameters: P,
     position: &Cell<usize>,
-) -> Result<P::Values, String> {
+) -> Result<P::Values, Misfit> {
+    let spread = flags & FLAG_SPREAD != 0;
     if flags & FLAG_EMPTY != 0 {
-        parameters.read(Single::<Raw>(None), position).map_err(|error| error.to_string())
+        parameters.read(Single::<Node<'_>>(None), position)
     } else if flags & FLAG_BYTES != 0 {
-        parameters.read(Single(Some(Raw(payload))), position).map_err(|error| error.to_string())
+        parameters.read(Single(Some(Node::Bytes(payload))), position)
     } else {
-        codec.decode(payload, Encoded { parameters, position, spread: flags & FLAG_SPREAD != 0 })
+        let outcome = codec.decode(payload, Encoded { parameters, position, spread });
+        // The outermost step is the argument itself.
+        if spread { outcome.map_err(Misfit::inside) } else { outcome }
     }
 }
 
 #[cold]
-fn invalid(signature: &Signature, position: usize, what: &str) -> Failure {
+fn invalid(signature: &Signature, position: usize, misfit: &Misfit) -> Failure {
+    let what = misfit.what();
     let message = match signature.parameters.get(position) {
-        Some(parameter) => format!("{signature}: argument `{parameter}`: {what}"),
+        Some(parameter) => format!("{signature}: argument `{parameter}{}`: {what}", misfit.path()),
         None => format!("{signature}: {what}"),
     };
     Failure::invalid_argument(message)
 }
 
+#[derive(Clone, Copy)]
 struct Encoded<'p, P> {
     parameters: P,
     position: &'p Cell<usize>,
@@ -82,6 +89,7 @@ struct Encoded<'p, P> {
 impl<'de, P: Parameters<'de>> Decode<'de> for Encoded<'_, P> {
     type Value = P::Values;
     fn decode<D: Deserializer<'de>>(self, deserializer: D) -> Result<P::Values, D::Error> {
+        self.position.set(0);
         if self.spread {
             deserializer.deserialize_seq(self)
         } else {
@@ -107,35 +115,6 @@ impl<'de, D: Deserializer<'de>> SeqAccess<'de> for Single<D> {
     type Error = D::Error;
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, D::Error> {
         self.0.take().map(|deserializer| seed.deserialize(deserializer)).transpose()
-    }
-}
-
-/// Raw bytes as an argument: byte types borrow them, and what else can be made of bytes (a UTF-8
-/// string) is.
-struct Raw<'de>(&'de [u8]);
-
-impl<'de> Deserializer<'de> for Raw<'de> {
-    type Error = serde::de::value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_borrowed_bytes(self.0)
-    }
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_some(self)
-    }
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        visitor.visit_newtype_struct(self)
-    }
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_seq(serde::de::value::SeqDeserializer::new(self.0.iter().copied()))
-    }
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 

@@ -8,7 +8,9 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
+use crate::values::array::{FromNumbers, Numbers};
 use crate::values::bytes::{Bytes, Source};
+use crate::values::names::BYTES;
 
 /// Stands for a parameter's type when the generated code asks for its seed.
 pub struct Type<T>(PhantomData<T>);
@@ -48,6 +50,28 @@ impl<'any, B: FromBytes<'any>> OptionalBinaryParameter<B> for &Type<Option<B>> {
     }
 }
 
+/// First tier too: numbers in one row, and arrays of them.
+pub trait NumbersParameter<B> {
+    /// The seed.
+    fn seed(&self, source: Source<'_>) -> Numbers<B>;
+}
+impl<'any, B: FromNumbers<'any>> NumbersParameter<B> for &Type<B> {
+    fn seed(&self, _: Source<'_>) -> Numbers<B> {
+        Numbers::NEW
+    }
+}
+
+/// First tier too: those that may be missing.
+pub trait OptionalNumbersParameter<B> {
+    /// The seed.
+    fn seed(&self, source: Source<'_>) -> Optional<Numbers<B>>;
+}
+impl<'any, B: FromNumbers<'any>> OptionalNumbersParameter<B> for &Type<Option<B>> {
+    fn seed(&self, _: Source<'_>) -> Optional<Numbers<B>> {
+        Optional(Numbers::NEW)
+    }
+}
+
 /// Second tier: everything else, by serde.
 pub trait ValueParameter<T> {
     /// The seed.
@@ -76,6 +100,12 @@ impl<T> Lent<T> {
 impl<'any, B: FromBytes<'any>> BinaryParameter<B> for &Lent<B> {
     fn seed<'de>(&self, source: Source<'de>) -> Binary<'de, B> {
         Binary::new(source)
+    }
+}
+
+impl<'any, B: FromNumbers<'any>> NumbersParameter<B> for &Lent<B> {
+    fn seed(&self, _: Source<'_>) -> Numbers<B> {
+        Numbers::NEW
     }
 }
 
@@ -112,34 +142,6 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Value<T> {
     }
 }
 
-/// Text, borrowed from the request unless escapes are in it.
-#[derive(Clone, Copy)]
-pub struct Text;
-
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = Cow<'de, str>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Text {
-    type Value = Cow<'de, str>;
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string")
-    }
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-    fn visit_borrowed_bytes<E: Error>(self, data: &'de [u8]) -> Result<Self::Value, E> {
-        let text = std::str::from_utf8(data);
-        text.map(Cow::Borrowed).map_err(|_| E::custom("the bytes are not UTF-8, and it is a string"))
-    }
-}
-
 /// Bytes.
 pub struct Binary<'de, B> {
     source: Source<'de>,
@@ -163,8 +165,7 @@ impl<B> Copy for Binary<'_, B> {}
 impl<'de, B: FromBytes<'de>> DeserializeSeed<'de> for Binary<'de, B> {
     type Value = B;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<B, D::Error> {
-        // Not deserialize_bytes: by that JSON would pass a string off as bytes.
-        deserializer.deserialize_any(self)
+        deserializer.deserialize_newtype_struct(BYTES, self)
     }
 }
 
@@ -172,6 +173,10 @@ impl<'de, B: FromBytes<'de>> Visitor<'de> for Binary<'de, B> {
     type Value = B;
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("bytes (a Uint8Array)")
+    }
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<B, D::Error> {
+        // Not deserialize_bytes: by that JSON would pass a string off as bytes.
+        deserializer.deserialize_any(self)
     }
     fn visit_borrowed_bytes<E: Error>(self, data: &'de [u8]) -> Result<B, E> {
         Ok(B::borrowed(data, self.source))
@@ -254,6 +259,6 @@ impl<'de> FromBytes<'de> for Bytes {
 /// Within another type the bytes are copied: serde does not say which request they come from.
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Binary::new(Source::NOWHERE))
+        Binary::new(Source::NOWHERE).deserialize(deserializer)
     }
 }
