@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable
+from weakref import WeakKeyDictionary
 
 from ._envelope import LETTERS
 
@@ -39,8 +40,19 @@ def number_type(letters: str, size: int) -> str | None:
     return kind if kind in LETTERS else None
 
 
+#: What was found, by class: a class has its bases for good.
+_found: WeakKeyDictionary[type, _Make] = WeakKeyDictionary()
+
+
 def find(value: Any) -> _Make | None:
     """What makes JSON and attachments of a value whose class is known here."""
+    make = _found.get(type(value)) or _look_up(value)
+    if make is not None:
+        _found[type(value)] = make
+    return make
+
+
+def _look_up(value: Any) -> _Make | None:
     for module, name, make in _KNOWN:
         known = getattr(sys.modules.get(module), name, None)
         if isinstance(known, type) and isinstance(value, known):

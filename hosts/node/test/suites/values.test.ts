@@ -232,7 +232,7 @@ describe.each(['thread', 'process'] as const)('a Python guest, placement %s', (p
 })
 
 describe('plain JSON, which the loader reads and writes by itself', () => {
-  const cases = Number(process.env.POLYLOOP_FUZZ_CASES ?? 3000)
+  const cases = Number(process.env.POLYLOOP_FUZZ_CASES ?? 1000)
   type Fuzz = Loose<'deep' | 'parse' | 'parse_noise' | 'write'>
   let guest: Fuzz
   beforeAll(async () => {
