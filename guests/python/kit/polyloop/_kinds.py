@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Callable
+from weakref import WeakKeyDictionary
 
 from ._envelope import LETTERS
 
@@ -39,8 +40,19 @@ def number_type(letters: str, size: int) -> str | None:
     return kind if kind in LETTERS else None
 
 
+#: What was found, by class: a class has its bases for good.
+_found: WeakKeyDictionary[type, _Make] = WeakKeyDictionary()
+
+
 def find(value: Any) -> _Make | None:
     """What makes JSON and attachments of a value whose class is known here."""
+    make = _found.get(type(value)) or _look_up(value)
+    if make is not None:
+        _found[type(value)] = make
+    return make
+
+
+def _look_up(value: Any) -> _Make | None:
     for module, name, make in _KNOWN:
         known = getattr(sys.modules.get(module), name, None)
         if isinstance(known, type) and isinstance(value, known):
@@ -114,7 +126,9 @@ def _array(skeleton: Skeleton, value: Any) -> Any:
     kind = number_type(value.typecode, value.itemsize)
     if kind is None:
         raise skeleton.unfit(f"an array of type {value.typecode!r}", "return its tolist()")
-    return skeleton.numbers(kind, value, len(value) * value.itemsize, [len(value)])
+    # A view, so that nobody makes it longer meanwhile.
+    view = memoryview(value)
+    return skeleton.numbers(kind, view, view.nbytes, [len(view)])
 
 
 def _scalar(skeleton: Skeleton, value: Any) -> Any:
@@ -129,15 +143,14 @@ def _scalar(skeleton: Skeleton, value: Any) -> Any:
 
 
 def _ndarray(skeleton: Skeleton, value: Any) -> Any:
-    numpy = sys.modules["numpy"]
     kind, size = value.dtype.kind, value.dtype.itemsize
     name = f"{'|' if size == 1 else '<'}{kind}{size}"
     if name not in LETTERS:
         raise skeleton.unfit(f"an array of {value.dtype}", _array_advice(kind))
-    if isinstance(value, numpy.ma.MaskedArray):
+    if isinstance(value, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):
         raise skeleton.unfit("a masked array", "return its filled(...)")
     # A copy only if it lies otherwise.
-    lying = numpy.asarray(value, dtype=name, order="C")
+    lying = sys.modules["numpy"].asarray(value, dtype=name, order="C")
     data = lying.reshape(-1).view("|u1") if lying.size else b""
     return skeleton.numbers(name, data, lying.nbytes, list(value.shape))
 

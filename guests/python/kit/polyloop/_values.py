@@ -65,7 +65,10 @@ class Skeleton:
 
     def of(self, value: Any) -> Any:
         """What stands for a value in the text."""
-        make = _makers.get(type(value))
+        kind = type(value)
+        if kind is int and -SAFE <= value <= SAFE:
+            return value
+        make = _makers.get(kind)
         return make(self, value) if make else self._other(value)
 
     def _other(self, value: Any) -> Any:
@@ -128,7 +131,7 @@ class Skeleton:
     def items(self, values: Iterable[Any], holder: object) -> list[Any]:
         """What stands for the parts of something, in turn."""
         self.enter(holder)
-        made = [self.below(index, value) for index, value in enumerate(values)]
+        made = [value if type(value) in _leaves else self.below(index, value) for index, value in enumerate(values)]
         self.leave(holder)
         return made
 
@@ -144,7 +147,7 @@ class Skeleton:
                     self.leave(value)
                     return self.map(value)
                 key = str.__str__(key)
-            made[key] = self.below(key, one)
+            made[key] = one if type(one) in _leaves else self.below(key, one)
         self.leave(value)
         if len(made) != len(value):
             raise self.unfit("a dict with keys that are the same text", "return other keys")
@@ -208,6 +211,9 @@ _makers: dict[type, Callable[[Skeleton, Any], Any]] = {
     bytearray: Skeleton.run,
     memoryview: Skeleton.view,
 }
+
+#: What is itself: looked at where it stands, since calls would cost more than all the rest.
+_leaves = {type(None), bool, str}
 
 #: What classes may be derived from.
 _bases = (str, int, float, dict, list, tuple, set, frozenset, bytes, bytearray)
