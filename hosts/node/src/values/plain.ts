@@ -43,7 +43,7 @@ function isPlainNumber(value: number): boolean {
 }
 
 /** Lists of numbers from this length on may travel packed, see `isPackable`. */
-export const shortestPacked = 64
+const shortestPacked = 64
 
 // The leaves are looked at in the loops: calls for them would cost as much as all the rest.
 function isPlainArray(values: readonly unknown[], level: number): boolean {
