@@ -2,24 +2,13 @@
 // Counts what calls cost: of itself the calls into the add-on, by its marks (for strace) system calls.
 // Arguments: locator, bytes, outstanding, calls of a window, windows, and `alloc` for requests in the guest's memory.
 import { accessSync, readdirSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { addOn } from '../paths.ts'
-import { collect, flood, placement, tell } from './support.ts'
+// First: the package takes the functions as they are then.
+import { entered } from './entered.ts'
+import { collect, flood, load, tell } from './support.ts'
 
 const [locator = '', ...numbers] = process.argv.slice(2)
 const isAllocated = numbers.includes('alloc')
 const [bytes = 512, outstanding = 1, calls = 1000, windows = 5] = numbers.map(Number)
-
-/** Calls of the add-on's functions, counted here: the package gets the same object. */
-const entered: Record<string, number> = {}
-const binding = createRequire(import.meta.url)(addOn) as Record<string, (...args: unknown[]) => unknown>
-for (const [name, call] of Object.entries(binding)) {
-  binding[name] = (...args) => {
-    entered[name] = (entered[name] ?? 0) + 1
-    return call(...args)
-  }
-}
-const { load } = await import('polyloop')
 
 /** A system call that a trace shows. */
 function mark(name: string): void {
@@ -41,7 +30,7 @@ function sleeps(): number {
 }
 
 const sum = (of: Record<string, number>): number => Object.values(of).reduce((total, one) => total + one, 0)
-const guest = await load(locator, { placement })
+const guest = await load(locator)
 const request = (isAllocated ? guest.alloc(bytes) : Buffer.alloc(bytes)).fill('x')
 await flood(5 * calls, outstanding, () => guest.send(request))
 await collect()
