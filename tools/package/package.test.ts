@@ -22,6 +22,9 @@ const installed = (...names: string[]): string => project.at('node_modules', 'po
 /** The native files, but for those in Python. */
 const NATIVE = ['libpolyloop_guest_process.so', 'libpolyloop_python.so', 'polyloop-guest-process', 'polyloop.node']
 
+/** Programs in Python that the host runs, and what child processes of a guest import. */
+const PYTHON = ['python/polyloop/__init__.py', 'python/polyloop/_call.py', 'python_probe.py', 'python_process.py']
+
 describe('the tarball', () => {
   test('holds what was built, the sources that its maps lead to, a README and the licence, and nothing else', () => {
     const names = sources('hosts/node/src', ['.ts'])
@@ -32,7 +35,7 @@ describe('the tarball', () => {
     expect(project.packed.files).toEqual(
       [
         ...names.flatMap((name) => [`src/${name}.ts`, ...built.map((extension) => `dist/${name}${extension}`)]),
-        ...[...NATIVE, 'python_probe.py', 'python_process.py'].map((name) => `native/${name}`),
+        ...[...NATIVE, ...PYTHON].map((name) => `native/${name}`),
         'LICENSE',
         'README.md',
         'package.json',

@@ -25,11 +25,11 @@ const NATIVE = {
 
 /** Programs in Python that the host runs, and modules. */
 const PYTHON = {
-  '_probe.py': 'python_probe.py',
-  '_process.py': 'python_process.py',
+  'programs/probe.py': 'python_probe.py',
+  'programs/process.py': 'python_process.py',
   // What a guest may import, for the child processes of a guest, which have no loader.
-  '__init__.py': 'python/polyloop/__init__.py',
-  '_call.py': 'python/polyloop/_call.py',
+  'kit/polyloop/__init__.py': 'python/polyloop/__init__.py',
+  'kit/polyloop/_call.py': 'python/polyloop/_call.py',
 }
 
 /** What there is in `hosts/node/native`. */
@@ -48,7 +48,7 @@ export function placeNative() {
     placeStripped(built, native, to)
   }
   for (const [from, to] of Object.entries(PYTHON)) {
-    place(join(root, 'guests', 'python', 'kit', 'polyloop', from), join(native, to))
+    place(join(root, 'guests', 'python', from), join(native, to))
   }
   prune(native)
 }

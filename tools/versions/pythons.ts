@@ -16,7 +16,7 @@ export interface Pythons {
   note?: string
 }
 
-/** What _probe.py of the guest kit prints, as far as it matters here. */
+/** What guests/python/programs/probe.py prints, as far as it matters here. */
 interface Probe {
   version_info: number[]
   libpython: string[]
@@ -32,7 +32,7 @@ export interface Place {
 
 /** Whether the loader's tests would take this interpreter as the newest version. */
 async function fits(python: string): Promise<boolean> {
-  const { stdout, ended } = await exec(python, ['guests/python/kit/polyloop/_probe.py'])
+  const { stdout, ended } = await exec(python, ['guests/python/programs/probe.py'])
   if (ended !== undefined) return false
   const { version_info, libpython, gil } = JSON.parse(stdout) as Probe
   return version_info[0] === 3 && version_info[1] === MINOR && gil && libpython.length > 0

@@ -137,8 +137,8 @@ class Values(unittest.TestCase):
 
     def test_of_libraries_need_none_of_them(self) -> None:
         check = (
-            "import sys; before = set(sys.modules); import polyloop._codec as c; "
-            "c.named('json').encode([1, {'a': 2.5, 'b': b'c', 3: float('nan')}]); "
+            "import sys; before = set(sys.modules); import polyloop._values as c; "
+            "c.codec_named('json').encode([1, {'a': 2.5, 'b': b'c', 3: float('nan')}]); "
             "print(*sorted({'numpy', 'pandas', 'polars', 'pydantic', 'decimal', 'uuid'} & set(sys.modules) - before))"
         )
         self.assertEqual(subprocess.check_output([sys.executable, "-c", check], text=True).strip(), "")

@@ -10,6 +10,7 @@ import {
   PolyloopError,
   type PolyloopErrorCode,
   type Runtime,
+  type Stream,
 } from 'polyloop'
 import { msgpack } from 'polyloop/msgpack'
 import { expectTypeOf, test } from 'vitest'
@@ -40,6 +41,37 @@ test('alloc gives memory that can be sent', () => {
 
 test('what is not a function is not a method', () => {
   expectTypeOf<keyof Methods<Text>>().toEqualTypeOf<'size' | 'lines' | 'digest'>()
+})
+
+test('with gives the same functions, for calls with options', () => {
+  expectTypeOf(text.with({ timeout: 50 }).size).toEqualTypeOf<(text: string) => Promise<number>>()
+  expectTypeOf(text.with({ deadline: new Date() }).with({}).call('lines', ['abc'])).resolves.toEqualTypeOf<string[]>()
+  // @ts-expect-error: there is no such option
+  text.with({ timeot: 50 })
+  // @ts-expect-error: it takes a text
+  text.with({}).size(1)
+})
+
+test('what answers item by item is a stream, however it is described, and a value that can be iterated is a value', () => {
+  interface Streams {
+    each(): AsyncIterable<number>
+    items(): Iterable<string>
+    generated(): Generator<number>
+    later(): AsyncGenerator<number, void>
+    list(): number[]
+    bytes(): Uint8Array
+    table(): Map<string, number>
+    text(): string
+  }
+  const streams = {} as Runtime<Streams>
+  expectTypeOf(streams.each()).toEqualTypeOf<Stream<number>>()
+  expectTypeOf(streams.items()).toEqualTypeOf<Stream<string>>()
+  expectTypeOf(streams.generated()).toEqualTypeOf<Stream<number>>()
+  expectTypeOf(streams.later()).toEqualTypeOf<Stream<number>>()
+  expectTypeOf(streams.list()).resolves.toEqualTypeOf<number[]>()
+  expectTypeOf(streams.bytes()).resolves.toEqualTypeOf<Uint8Array>()
+  expectTypeOf(streams.table()).resolves.toEqualTypeOf<Map<string, number>>()
+  expectTypeOf(streams.text()).resolves.toEqualTypeOf<string>()
 })
 
 test('call takes a name that exists, its argument and options', () => {
@@ -83,8 +115,9 @@ test('call checks the argument and answers what the function returns', () => {
   text.call('digest', [7])
   // @ts-expect-error: limit is not a function
   text.call('limit')
-  // @ts-expect-error: there is no such option of a call
   text.call('size', ['abc'], { timeout: 50 })
+  // @ts-expect-error: there is no such option of a call
+  text.call('size', ['abc'], { timeot: 50 })
   // @ts-expect-error: a deadline is a time
   text.call('size', ['abc'], { deadline: 'tomorrow' })
 })

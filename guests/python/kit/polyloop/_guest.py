@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, Callable
 
-from . import _aio, _codec, _errors, _fork, _module, _native, _output, _shared, _siblings, _stream, _threads, _trace
+from . import _aio, _errors, _fork, _module, _native, _output, _shared, _siblings, _stream, _threads, _trace, _values
 
 DEFAULT_THREADS = 8
 
@@ -67,12 +67,12 @@ class Guest:
         self.refused = _stream.refused
         self.trace = _trace.enter
         self._lock = _threads.lock()
-        self._use(_codec.named(codec))
+        self._use(_values.codec_named(codec))
         #: With one thread that is where all of the guest runs: some objects are for the thread that made them.
         self.only = _threads.Thread(f"polyloop-{self.name}-1") if self.threads == 1 else None
         _output.begin(runtime)
 
-    def _use(self, codec: _codec.Codec) -> None:
+    def _use(self, codec: _values.Codec) -> None:
         self.decode, self.encode, self.revive = codec.decode, codec.encode, codec.revive
 
     def load(self, loader: dict[str, Any], config: Any) -> None:
@@ -87,7 +87,7 @@ class Guest:
 
     def _at_home(self, function: Callable[[], Any]) -> Any:
         """Calls `function` where the module is loaded: on the guest's one thread, or on Python's main thread if
-        `_process.py` keeps that free for it, or here.
+        `process.py` keeps that free for it, or here.
         """
         jobs = self.only or getattr(sys.modules.get("__main__"), "polyloop_jobs", None)
 

@@ -11,10 +11,11 @@ import json
 import math
 import re
 import struct
+import sys
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from . import _kinds
+from . import _envelope, _kinds
 from ._envelope import BYTES_AT, LETTERS, NUMBERS_AT, SAFE, TAG, pack
 
 try:
@@ -237,3 +238,54 @@ def _step(key: object) -> str:
     if isinstance(key, str):
         return f".{key}" if _IDENTIFIER.match(key) else f"[{json.dumps(key[:50])}]"
     return f"[{key}]"
+
+
+class Codec:
+    """What the loader needs of a codec."""
+
+    def __init__(
+        self,
+        *,
+        decode: Callable[[Any], Any],
+        encode: Callable[[Any], Any],
+        revive: Callable[[Any], Any] | None = None,
+    ) -> None:
+        #: Of a text if there is `revive`, else of a view of bytes.
+        self.decode = decode
+        self.encode = encode
+        #: Makes values of envelopes, if the codec has those.
+        self.revive = revive
+
+
+def codec_named(name: str) -> Codec:
+    """The codec that the host chose."""
+    if name == "json":
+        return _json_codec()
+    if name == "msgpack":
+        return _msgpack_codec()
+    raise ValueError(f"a Python guest knows the codecs 'json' and 'msgpack', not {name!r}: choose one of them")
+
+
+def _json_codec() -> Codec:
+    # What is plain the loader does itself: this is for whatever it does not, or finds wrong.
+    decoder = json.JSONDecoder(
+        parse_int=_envelope.number, parse_float=_envelope.real, parse_constant=_envelope.constant
+    )
+    return Codec(decode=decoder.decode, encode=encode, revive=_envelope.revive)
+
+
+def _msgpack_codec() -> Codec:
+    try:
+        import msgpack
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"the codec 'msgpack' needs the package msgpack: {sys.executable} -m pip install msgpack", name="msgpack"
+        ) from error
+
+    def decode(payload: memoryview) -> Any:
+        return msgpack.unpackb(payload, strict_map_key=False, timestamp=3)
+
+    def encode(value: Any) -> Any:
+        return msgpack.packb(value, datetime=True)
+
+    return Codec(decode=decode, encode=encode)

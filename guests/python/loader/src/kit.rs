@@ -14,11 +14,10 @@ macro_rules! source {
     };
 }
 
-const SOURCES: [(&str, &str); 18] = [
+const SOURCES: [(&str, &str); 16] = [
     source!("__init__"),
     source!("_aio"),
     source!("_call"),
-    source!("_codec"),
     source!("_envelope"),
     source!("_errors"),
     source!("_fork"),
@@ -26,7 +25,6 @@ const SOURCES: [(&str, &str); 18] = [
     source!("_kinds"),
     source!("_module"),
     source!("_output"),
-    source!("_probe"),
     source!("_shared"),
     source!("_siblings"),
     source!("_stream"),
@@ -34,8 +32,8 @@ const SOURCES: [(&str, &str); 18] = [
     source!("_trace"),
     source!("_values"),
 ];
-/// `_probe.py`, for the interpreter that runs already.
-pub const PROBE: &str = source!("_probe").1;
+/// For the interpreter that runs already.
+pub const PROBE: &str = include_str!("../../programs/probe.py");
 const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
 /// The namespace of the bootstrap, once it has run.

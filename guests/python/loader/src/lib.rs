@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The Python loader: a guest of the C ABI that runs Python modules.
 //!
-//! The loader links to no libpython. In the host's process, the host passes what `_probe.py` said
+//! The loader links to no libpython. In the host's process, the host passes what `probe.py` said
 //! of an interpreter, and the loader opens that interpreter's libpython and initialises it once for
-//! the process. In a process of its own, which is a Python that runs `_process.py`, the loader
+//! the process. In a process of its own, which is a Python that runs `process.py`, the loader
 //! takes the interpreter that it finds running. Either way it loads the module and serves its
 //! functions: `def` on a pool of threads, `async def` on one asyncio loop a runtime.
 //!

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_mins(5);
-const BOOTSTRAP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../kit/polyloop/_process.py");
+const BOOTSTRAP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/process.py");
 
 /// Where a guest runs.
 #[derive(Clone, Copy, PartialEq)]
@@ -90,7 +90,7 @@ fn pyenv(name: &str) -> Vec<PathBuf> {
 
 /// The interpreter's version, and whether it has a libpython to open.
 fn usable(python: &Path) -> Option<(String, bool)> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../kit/polyloop/_probe.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/probe.py");
     let output = Command::new(python).arg(script).stderr(Stdio::null()).output().ok()?;
     let probe: Value = serde_json::from_slice(&output.stdout).ok()?;
     let minor = probe["version_info"][1].as_u64()?;

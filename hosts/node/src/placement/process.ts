@@ -11,7 +11,7 @@ import type { InstanceEvent, OnInstanceEvent, Placement } from './placement.ts'
 /** Milliseconds in which a process must have greeted: a program that is something else never does. */
 const greetingWithin = 20_000
 
-/** The exit code of a process of ours that cannot serve: `crates/guest-process/src/lib.rs`, `_process.py`. */
+/** The exit code of a process of ours that cannot serve: `crates/guest-process/src/lib.rs`, `guests/python/programs/process.py`. */
 const cannotServe = 70
 
 const strange = "it does not speak as a guest's process does"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Stands in for the library that serves a host's rings in a guest's process: `_process.py` loads
+//! Stands in for the library that serves a host's rings in a guest's process: `process.py` loads
 //! it, and it runs one case of the harness, with the harness's host, in the interpreter that runs
 //! already. Which case, the environment says. Not shipped.
 

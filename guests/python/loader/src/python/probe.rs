@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is known about the interpreter, from `_probe.py` mostly, and whether it will do.
+//! What is known about the interpreter, from `probe.py` mostly, and whether it will do.
 
 use crate::failure::Failure;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ pub struct Loader {
     probe: Option<Probe>,
 }
 
-/// What `_probe.py` says of an interpreter; what it says beyond these is not needed here.
+/// What `probe.py` says of an interpreter; what it says beyond these is not needed here.
 #[derive(Deserialize)]
 pub struct Probe {
     pub implementation: String,

@@ -77,16 +77,16 @@ impl Probe {
     }
 }
 
-/// What `_probe.py` says, run in the interpreter itself.
+/// What `probe.py` says, run in the interpreter itself.
 fn ask(gil: Gil) -> Option<Probe> {
     let source = CString::new(kit::PROBE).ok()?;
     let globals = gil.globals()?;
     // An absolute path: the working directory, which may be gone, is not asked for.
-    for (key, value) in [(c"__name__", "polyloop._probe"), (c"__file__", "/polyloop/_probe.py")] {
+    for (key, value) in [(c"__name__", "polyloop_probe"), (c"__file__", "/polyloop/probe.py")] {
         // SAFETY: with the GIL; a dict and a C string.
         unsafe { (gil.api.PyDict_SetItemString)(globals.ptr(), key.as_ptr(), gil.text(value)?.ptr()) };
     }
-    let name = c"<polyloop>/_probe.py";
+    let name = c"<polyloop>/probe.py";
     gil.run(&source, name, FILE_INPUT, &globals)?;
     let line = gil.run(c"json.dumps(probe())", name, EVAL_INPUT, &globals)?;
     serde_json::from_slice(gil.utf8(&line)?).ok()

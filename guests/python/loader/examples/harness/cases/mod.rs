@@ -47,7 +47,7 @@ pub fn find(name: &str) -> Option<fn(&Env)> {
 
 impl Env {
     pub fn new(python: &str, running: bool) -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../kit/polyloop/_probe.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../programs/probe.py");
         let output = Command::new(python).arg(script).output().expect("the interpreter runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let probe = serde_json::from_slice(&output.stdout).expect("the probe prints JSON");

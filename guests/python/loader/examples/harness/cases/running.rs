@@ -37,7 +37,7 @@ fn own_interpreter(env: &Env) {
 }
 
 /// As when the loader initialises the interpreter: neither the working directory nor the folder of
-/// `_process.py` is among them.
+/// `process.py` is among them.
 fn import_path(env: &Env) {
     let guest = env.write_and_load("import sys\n\n\ndef path(): return sys.path[1:]\n").expect("loads");
     assert_eq!(guest.ask("path", &json!([])), env.probe["path"]);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gives this process to a Polyloop guest: `python _process.py LIBRARY`.
+"""Gives this process to a Polyloop guest: `python process.py LIBRARY`.
 
 The library talks to the host, and has the Python loader use the interpreter that runs this. The host
 runs this file with whatever interpreter it is told, so it keeps to what Python 2.7 understands until
