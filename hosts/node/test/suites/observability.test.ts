@@ -152,7 +152,7 @@ describe('channels', () => {
     const other = await loadRust({ whenFull: 'fail', maxCalls: 1, maxPayload: 100 })
     const told = listen()
     await rejection((other as unknown as Runtime).call('nowhere'), 'not-found')
-    await rejection(other.add(1n, 2), 'invalid-argument')
+    await rejection(other.add(Symbol('x'), 2), 'invalid-argument')
     await rejection(other.send('text' as unknown as Buffer), 'invalid-argument')
     expect(stopsOf(told)).toEqual(['start', 'error', 'start', 'error', 'start', 'error'])
     told.length = 0
@@ -371,7 +371,7 @@ describe('spans', () => {
     await rejection(all(guest.stream('fails_after', [3])), 'guest-error')
     await rejection(guest.call('nowhere'), 'not-found')
     await rejection(guest.stream('nowhere').next(), 'not-found')
-    await rejection(guest.call('add', [1n]), 'invalid-argument')
+    await rejection(guest.call('add', [Symbol('x')]), 'invalid-argument')
     const types = exporter.getFinishedSpans().map(({ attributes }) => attributes['error.type'])
     expect(types).toEqual(['guest-error', 'not-found', 'not-found', 'invalid-argument'])
   })
