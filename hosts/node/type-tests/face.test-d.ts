@@ -4,6 +4,8 @@ import {
   type Codec,
   errorCodes,
   type GuestError,
+  type Keywords,
+  kw,
   type LoadOptions,
   load,
   type Methods,
@@ -41,6 +43,18 @@ test('alloc gives memory that can be sent', () => {
 
 test('what is not a function is not a method', () => {
   expectTypeOf<keyof Methods<Text>>().toEqualTypeOf<'size' | 'lines' | 'digest'>()
+})
+
+test('arguments by name are one argument more, with a type of its own', () => {
+  interface Plots {
+    plot(data: number[], options?: Keywords<{ axis?: number }>): void
+  }
+  const plots = {} as Runtime<Plots>
+  expectTypeOf(plots.plot([1], kw({ axis: 1 }))).resolves.toEqualTypeOf<void>()
+  // @ts-expect-error: an axis is a number
+  plots.plot([1], kw({ axis: 'x' }))
+  // @ts-expect-error: an object is not arguments by name
+  plots.plot([1], { axis: 1 })
 })
 
 test('with gives the same functions, for calls with options', () => {

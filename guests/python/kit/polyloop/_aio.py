@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Coroutine
 from types import AsyncGeneratorType
 from typing import Any, Callable
 
-from . import Cancelled, _call, _errors, _fork, _native, _output, _stream, _threads, _trace
+from . import Cancelled, _call, _envelope, _errors, _fork, _native, _output, _stream, _threads, _trace
 
 #: Seconds that tasks of the guest's own, and its executor, get to end after their cancellation.
 GRACE = 2.0
@@ -176,7 +176,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _coroutine(function: Callable[..., Any], token: Any) -> Any:
-    coroutine = function(*_native.arguments(token))
+    coroutine = _envelope.apply(function, _native.arguments(token))
     if isinstance(coroutine, AsyncGeneratorType):
         raise _errors.misused(function)
     return coroutine

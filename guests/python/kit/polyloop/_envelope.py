@@ -10,7 +10,8 @@ import json
 import math
 import struct
 import sys
-from typing import Any, Callable
+from collections.abc import Sequence
+from typing import Any, Callable, Dict
 
 from . import Error
 
@@ -123,6 +124,17 @@ def _unfit(message: str) -> Error:
     return Error(message, code="invalid-argument")
 
 
+class Keywords(Dict[str, Any]):
+    """Arguments by name: the last of a call's arguments, if it has any."""
+
+
+def apply(function: Callable[..., Any], arguments: Sequence[Any], *stream: Any) -> Any:
+    """Calls a function with the arguments of a request, and a stream behind them if there is one."""
+    if arguments and type(arguments[-1]) is Keywords:
+        return function(*arguments[:-1], *stream, **arguments[-1])
+    return function(*arguments, *stream)
+
+
 class _Reviver:
     def __init__(self, attachments: list[memoryview]) -> None:
         self._attachments = attachments
@@ -178,6 +190,12 @@ class _Reviver:
     def object(self, pairs: Any) -> dict[Any, Any]:
         return dict(zip(*_pairs(pairs)))
 
+    def keywords(self, pairs: Any) -> Keywords:
+        names, values = _pairs(pairs)
+        if not all(type(name) is str for name in names):
+            raise ValueError("a keyword of the envelope is no text")
+        return Keywords(zip(names, values))
+
     def integer(self, digits: Any) -> int:
         if type(digits) is not str or not digits.lstrip("-").isalnum():
             raise ValueError("an integer of the envelope is none")
@@ -212,6 +230,7 @@ _KINDS: dict[str, Callable[..., Any]] = {
     "n": _Reviver.number,
     "d": _Reviver.date,
     "m": _Reviver.map,
+    "k": _Reviver.keywords,
     "s": _Reviver.set,
     "o": _Reviver.object,
     "u": _Reviver.nothing,

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, Callable
 
-from . import _aio, _errors, _fork, _module, _native, _output, _shared, _siblings, _stream, _threads, _trace, _values
+from . import _aio, _envelope, _errors, _fork, _module, _native, _output, _shared, _siblings, _stream, _threads, _trace, _values
 
 DEFAULT_THREADS = 8
 
@@ -66,6 +66,8 @@ class Guest:
         self.flush = _output.flush
         self.refused = _stream.refused
         self.trace = _trace.enter
+        self.apply = _envelope.apply
+        self.keywords = _envelope.Keywords
         self._lock = _threads.lock()
         self._use(_values.codec_named(codec))
         #: With one thread that is where all of the guest runs: some objects are for the thread that made them.
@@ -140,7 +142,7 @@ class Guest:
             "file": getattr(self.module, "__file__", None),
         }
         told = {"warnings": warnings} if warnings else {}
-        return json.dumps({"methods": methods, "info": info, "envelope": 1, **told})
+        return json.dumps({"methods": methods, "info": info, "envelope": 1, "keywords": True, **told})
 
     def begin(self) -> None:
         """Starts the pool; one thread is enough to hand async calls over."""

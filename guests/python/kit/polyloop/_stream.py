@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Callable
 
-from . import Cancelled, Error, _native, _output, _trace
+from . import Cancelled, Error, _envelope, _native, _output, _trace
 from ._call import CREDIT, INPUT, LoopCall
 
 #: `FLAG_INPUT` and `FLAG_OUTPUT` of the C ABI.
@@ -73,7 +73,7 @@ def run(token: Any, function: Callable[..., Any], flags: int) -> Any:
     if _native.cancelled(token):
         raise Cancelled
     stream = (Input(token),) if flags & TAKES else ()
-    return function(*_native.arguments(token), *stream)
+    return _envelope.apply(function, _native.arguments(token), *stream)
 
 
 def pump(token: Any, result: Any) -> None:
@@ -96,7 +96,7 @@ def pump(token: Any, result: Any) -> None:
 async def run_async(call: LoopCall, function: Callable[..., Any], flags: int) -> Any:
     """Runs a function of the loop to its end, and sends its items if the caller takes any."""
     stream = (AsyncInput(call),) if flags & TAKES else ()
-    result = function(*_native.arguments(call.token), *stream)
+    result = _envelope.apply(function, _native.arguments(call.token), *stream)
     if not isinstance(result, AsyncIterator):
         result = await result
     return await pump_async(call, result) if flags & SENDS else result

@@ -102,7 +102,7 @@ impl Worker<'_> {
                 drop(gil.call(self.plan.trace.ptr(), &[lease.ptr()]));
                 gil.clear();
             }
-            Arguments::read(gil, self.plan, lease.ptr(), task)?.call(gil, function.ptr())
+            Arguments::read(gil, self.plan, lease.ptr(), task)?.call(gil, self.plan, function.ptr())
         });
         self.current.set(ptr::null_mut());
         // The result goes, and with it every view that only it kept, before the request is settled.

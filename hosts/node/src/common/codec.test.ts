@@ -2,7 +2,8 @@
 import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import { msgpack } from '../msgpack.ts'
-import { asBytes, encodeArguments, toEncoding } from './codec.ts'
+import { kw } from '../values/keywords.ts'
+import { asBytes, byPosition, encodeArguments, toEncoding } from './codec.ts'
 import { flag } from './layout.ts'
 
 const json = toEncoding('json')
@@ -60,6 +61,34 @@ describe('arguments', () => {
     ] as const) {
       expect(() => plain({ a: [value] })).toThrow(`${what} at argument 1.a[0]: this guest reads JSON alone`)
     }
+  })
+})
+
+describe('arguments by name', () => {
+  test('travel behind the others, whatever their number', () => {
+    const text = (args: unknown[]): string => {
+      const { flags, payload } = encodeArguments(json, args, 'envelope')
+      expect(flags).toBe(flag.spread)
+      return Buffer.from(payload as Uint8Array).toString('utf8', 16)
+    }
+    expect(text([kw({ axis: 1 })])).toBe('[{"~":["k",["axis",1]]}]')
+    expect(text([5, kw({ a: undefined, b: null })])).toBe('[5,{"~":["k",["b",null]]}]')
+    for (const args of [[kw({}), 1], [[kw({})]], [1, { a: kw({}) }]]) {
+      expect(() => encodeArguments(json, args, 'envelope')).toThrow('kw() at argument')
+    }
+  })
+
+  test('go to the places of the parameters of those names, for who knows no names', () => {
+    const method = { name: 'greet', params: ['name', 'greeting', 'times'] }
+    const placed = (...args: unknown[]): unknown => byPosition(args, method)
+    expect(placed('ada', kw({ times: 2 }))).toEqual(['ada', undefined, 2])
+    expect(placed(kw({ times: 2, name: 'ada' }))).toEqual(['ada', undefined, 2])
+    expect(placed('ada', 1)).toEqual(['ada', 1])
+    expect(() => placed('ada', kw({ name: 'x' }))).toThrow(
+      "greet(name, greeting, times) has 'name' by position already",
+    )
+    expect(() => placed(kw({ nope: 1 }))).toThrow("greet(name, greeting, times) has no parameter 'nope'")
+    expect(() => byPosition([kw({ a: 1 })])).toThrow('the function takes no arguments by name')
   })
 })
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
+import { Keywords, toPositions } from '../values/keywords.ts'
 import { encodeValue, UnfitValue } from '../values/skeleton.ts'
 import { readFrom } from './call-back.ts'
 import { PolyloopError } from './errors.ts'
@@ -100,7 +101,7 @@ export function encodeArguments(encoding: Encoding, args: readonly unknown[], re
   while (count > 0 && args[count - 1] === undefined) count--
   if (count === 0) return nothing
   // STOP 2 encode
-  if (count > 1) {
+  if (count > 1 || args[0] instanceof Keywords) {
     const given = count === args.length ? args : args.slice(0, count)
     return { flags: flag.spread, payload: encode(encoding, given, true, reads) }
   }
@@ -153,5 +154,31 @@ function encode(encoding: Encoding, value: unknown, isList: boolean, reads: Read
     const advice = 'pass what the codec can carry, or bytes'
     const message = `the argument cannot be encoded as ${encoding.name}: ${reason}; ${advice}`
     throw new PolyloopError('invalid-argument', message, { cause })
+  }
+}
+
+/** @throws invalid-argument if it is none */
+export function toBytes(value: unknown): Uint8Array {
+  const bytes = asBytes(value)
+  if (bytes !== undefined) return bytes
+  const message = `send takes a Buffer, typed array or ArrayBuffer and got ${typeof value}: use call() for values`
+  throw new PolyloopError('invalid-argument', message)
+}
+
+/**
+ * Arguments without any by name.
+ *
+ * @throws invalid-argument if the function has no such parameters
+ */
+export function byPosition(
+  args: readonly unknown[],
+  { name = 'the function', params }: { readonly name?: string; readonly params?: readonly string[] } = {},
+): readonly unknown[] {
+  const last = args[args.length - 1]
+  if (!(last instanceof Keywords)) return args
+  try {
+    return toPositions(args.slice(0, -1), last, name, params)
+  } catch (error) {
+    throw new PolyloopError('invalid-argument', (error as Error).message)
   }
 }

@@ -27,6 +27,8 @@ export class Manifest {
   readonly info: Readonly<Record<string, unknown>>
   /** What whoever runs the host should know. */
   readonly warnings: readonly string[]
+  /** Whether its functions take arguments by name. */
+  readonly takesKeywords: boolean
   /** What it can read beside what its codec says. */
   readonly reads: Reads
   /** The number of the function that `send` calls, if there is one. */
@@ -35,12 +37,13 @@ export class Manifest {
 
   /** @throws protocol if the text is no manifest; the message says why */
   constructor(text: string) {
-    const { methods, info, warnings, reads } = read(text)
+    const { methods, info, warnings, reads, takesKeywords } = read(text)
     this.text = text
     this.methods = methods
     this.info = info
     this.warnings = warnings
     this.reads = reads
+    this.takesKeywords = takesKeywords
     this.#numbers = new Map(methods.map(({ name }, index) => [name, index]))
     this.handle = methods.length === 0 ? rawMethod : this.number('handle')
   }
@@ -58,8 +61,8 @@ export class Manifest {
   }
 }
 
-function read(text: string): Pick<Manifest, 'methods' | 'info' | 'warnings' | 'reads'> {
-  const { methods, info = {}, warnings, envelope } = objectOf(parse(text), 'it')
+function read(text: string): Pick<Manifest, 'methods' | 'info' | 'warnings' | 'reads' | 'takesKeywords'> {
+  const { methods, info = {}, warnings, envelope, keywords } = objectOf(parse(text), 'it')
   if (!Array.isArray(methods)) throw wrong('methods is not an array')
   if (methods.length >= rawMethod) {
     throw wrong(`it declares ${methods.length} functions, and a guest has ${rawMethod - 1} at most`)
@@ -72,6 +75,7 @@ function read(text: string): Pick<Manifest, 'methods' | 'info' | 'warnings' | 'r
     warnings: heard,
     // The version of the form that its kit knows.
     reads: envelope === 1 ? 'envelope' : 'json',
+    takesKeywords: keywords === true,
   }
 }
 

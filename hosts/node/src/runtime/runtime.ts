@@ -8,7 +8,7 @@ import { isStream, RequestStream, toAsync } from '../call/request-stream.ts'
 import { ResponseStream, type Source } from '../call/response-stream.ts'
 import { isAborted } from '../common/abort.ts'
 import { callBack } from '../common/call-back.ts'
-import { asBytes, type Encoded, encodeArguments, type Reads } from '../common/codec.ts'
+import { byPosition, type Encoded, encodeArguments, toBytes } from '../common/codec.ts'
 import { type Deferred, deferred } from '../common/deferred.ts'
 import { PolyloopError } from '../common/errors.ts'
 import type { RuntimeEvent } from '../common/events.ts'
@@ -87,11 +87,6 @@ export class RuntimeCore implements Starting {
     for (const listener of [...this.#listeners]) callBack(() => listener(event))
   }
 
-  /** What the guest can read; before its manifest is there nothing is sent. */
-  get #reads(): Reads {
-    return this.manifest?.reads ?? 'json'
-  }
-
   get manifest(): Manifest | undefined {
     return this.supervisor.manifest
   }
@@ -124,7 +119,7 @@ export class RuntimeCore implements Starting {
     const extras = observer === undefined ? undefined : { observer }
     try {
       if (args.length > 0 && isStream(args[args.length - 1])) return this.#feed(method, args, options, extras).promise
-      return this.#submit(method, encodeArguments(this.settings.encoding, args, this.#reads), options, extras).promise
+      return this.#submit(method, this.#encode(method, args), options, extras).promise
     } catch (error) {
       return this.#refuse(error, observer)
     }
@@ -203,6 +198,13 @@ export class RuntimeCore implements Starting {
     }
   }
 
+  #encode(method: number, args: readonly unknown[]): Encoded {
+    const { encoding } = this.settings
+    const { reads = 'json', takesKeywords = false, methods = [] } = this.manifest ?? {}
+    const takesNames = takesKeywords && encoding.carries === 'text'
+    return encodeArguments(encoding, takesNames ? args : byPosition(args, methods[method]), reads)
+  }
+
   /** Submits a call with a response stream, a request stream (the last argument, if it is one), or both. */
   #feed(
     method: number,
@@ -210,14 +212,13 @@ export class RuntimeCore implements Starting {
     options: CallOptions | undefined,
     extras: CallExtras | undefined,
   ): Call {
-    const { encoding } = this.settings
     const last = args[args.length - 1]
     const streams = isStream(last)
-    const encoded = encodeArguments(encoding, streams ? args.slice(0, -1) : args, this.#reads)
+    const encoded = this.#encode(method, streams ? args.slice(0, -1) : args)
     if (!streams) return this.#submit(method, encoded, options, extras)
     const requestStream = new RequestStream(
       toAsync(last),
-      (value) => encodeArguments(encoding, [value], this.#reads),
+      (value) => this.#encode(method, [value]),
       (error) => call.abandon(error),
     )
     const call: Call = this.#submit(method, encoded, options, { ...extras, requestStream })
@@ -390,11 +391,4 @@ export class RuntimeCore implements Starting {
 function flagsOf(extras: CallExtras | undefined): number {
   if (extras === undefined) return 0
   return (extras.responseStream === undefined ? 0 : flag.output) | (extras.requestStream === undefined ? 0 : flag.input)
-}
-
-function toBytes(value: unknown): Uint8Array {
-  const bytes = asBytes(value)
-  if (bytes !== undefined) return bytes
-  const message = `send takes a Buffer, typed array or ArrayBuffer and got ${typeof value}: use call() for values`
-  throw new PolyloopError('invalid-argument', message)
 }

@@ -4,6 +4,7 @@
 import { types } from 'node:util'
 import { isLittleEndian, NdArray, type NumberArray, numberType } from './arrays.ts'
 import { type Attachment, bytesAt, numbersAt, pack } from './envelope.ts'
+import { Keywords } from './keywords.ts'
 import { deepest, isObjectPrototype, isPackable, isPlain, tagKey } from './plain.ts'
 
 /** A value that nothing carries. */
@@ -25,7 +26,7 @@ export class UnfitValue extends TypeError {
  */
 export function encodeValue(value: unknown, isList: boolean, isJsonOnly = false): string | Uint8Array {
   if (isList ? (value as unknown[]).every((one) => isPlain(one, 1)) : isPlain(value)) return JSON.stringify(value)
-  const skeleton = new Skeleton(isList, isJsonOnly)
+  const skeleton = new Skeleton(isList ? (value as unknown[]).length - 1 : undefined, isJsonOnly)
   const text = JSON.stringify(skeleton.of(value))
   return skeleton.isPlain ? text : pack(text, skeleton.attachments)
 }
@@ -36,6 +37,7 @@ const tagged = {
   b: 'bytes',
   d: 'a Date',
   i: 'a bigint',
+  k: 'arguments by name',
   l: 'a long list of numbers',
   m: 'a Map',
   n: 'a number that is not finite',
@@ -50,13 +52,14 @@ class Skeleton {
   readonly attachments: Attachment[] = []
   /** Whether nothing was tagged: the text is JSON that anybody reads. */
   isPlain = true
-  readonly #isList: boolean
+  /** The number of the last argument, if this is a list of arguments. */
+  readonly #last: number | undefined
   readonly #isJsonOnly: boolean
   readonly #path: (string | number)[] = []
   readonly #ancestors = new Set<object>()
 
-  constructor(isList: boolean, isJsonOnly: boolean) {
-    this.#isList = isList
+  constructor(last: number | undefined, isJsonOnly: boolean) {
+    this.#last = last
     this.#isJsonOnly = isJsonOnly
   }
 
@@ -94,6 +97,7 @@ class Skeleton {
     if (this.#path.length > deepest) {
       throw this.#unfit(`a value below ${deepest} others`, 'nest less deeply')
     }
+    if (value instanceof Keywords) return this.#keywords(value)
     this.#ancestors.add(value)
     const made = this.#structure(value)
     this.#ancestors.delete(value)
@@ -110,6 +114,16 @@ class Skeleton {
     const { toJSON } = value as { toJSON?: unknown }
     if (typeof toJSON === 'function') return this.of(toJSON.call(value, ''))
     return this.#properties(value)
+  }
+
+  #keywords({ values }: Keywords): Tagged {
+    if (this.#path.length !== 1 || this.#path[0] !== this.#last)
+      throw this.#unfit('kw()', 'pass it as the last argument')
+    const given = Object.entries(values).filter(([, value]) => value !== undefined)
+    return this.#tag(
+      'k',
+      given.flatMap(([key, value]) => [key, this.#below(key, value)]),
+    )
   }
 
   /** What is no data, though JSON would make something of it. */
@@ -219,8 +233,9 @@ class Skeleton {
 
   #unfit(what: string, advice: string): UnfitValue {
     const [first, ...rest] = this.#path
-    const argument = this.#isList ? Number(first ?? 0) + 1 : 1
-    const steps = this.#isList || first === undefined ? rest : this.#path
+    const isList = this.#last !== undefined
+    const argument = isList ? Number(first ?? 0) + 1 : 1
+    const steps = isList || first === undefined ? rest : this.#path
     return new UnfitValue(what, `argument ${argument}${steps.map(step).join('')}`, advice)
   }
 }

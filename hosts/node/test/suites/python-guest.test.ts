@@ -2,6 +2,7 @@
 // What the Python kit promises, seen from the host.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { load } from '../../src/runtime/load.ts'
+import { kw } from '../../src/values/keywords.ts'
 import { pattern } from '../support/bytes.ts'
 import { rejection, until } from '../support/calls.ts'
 import { temporaryFolder, write } from '../support/folders.ts'
@@ -44,6 +45,44 @@ describe('arguments', () => {
     await rejection(guest.kind(nested(2500)), 'invalid-argument', 'a value below 127 others', 'nest less deeply')
     expect(await guest.kind(nested(120))).toBe('list')
     expect(await guest.add(1, 2)).toBe(3)
+  })
+})
+
+describe.each(['thread', 'process'] as const)('arguments by name (%s)', (placement) => {
+  const source = `
+from typing import Any
+
+def plot(data, *, axis=0, **more):
+    return [data, axis, more]
+
+def default(a, b=3, c=4):
+    return [a, b, c]
+
+async def later(a, *, scale):
+    return a * scale
+
+def each(items, *, start):
+    for item in items:
+        yield start + item
+`
+  test('reach every kind of function, and leave defaults alone', async () => {
+    const guest = await load(`python:${write(folder, `by_name_${placement}.py`, source)}`, { placement })
+    const call = (name: string, ...args: unknown[]): Promise<unknown> => guest.call(name, args)
+    expect(await call('plot', 1, kw({ axis: 2, color: 'red', big: 2n ** 70n }))).toEqual([
+      1,
+      2,
+      { color: 'red', big: 2n ** 70n },
+    ])
+    expect(await call('default', kw({ c: 5, a: 1 }))).toEqual([1, 3, 5])
+    expect(await call('default', 1, undefined, undefined)).toEqual([1, 3, 4])
+    expect(await call('default', 1, kw({ b: undefined }))).toEqual([1, 3, 4])
+    expect(await call('later', 2, kw({ scale: 3 }))).toBe(6)
+    const items: unknown[] = []
+    for await (const item of guest.stream('each', [kw({ start: 10 }), [1, 2].values()])) items.push(item)
+    expect(items).toEqual([11, 12])
+    await rejection(call('plot', 1, kw({ axis: 1 }), 2), 'invalid-argument', 'kw() at argument 2: pass it as the last')
+    await rejection(call('default', kw({ nope: 1 })), 'guest-error', "unexpected keyword argument 'nope'")
+    await guest.unload()
   })
 })
 

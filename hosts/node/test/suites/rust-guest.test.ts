@@ -2,6 +2,7 @@
 // What the Rust kit promises, seen from the host.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { load } from '../../src/runtime/load.ts'
+import { kw } from '../../src/values/keywords.ts'
 import { pattern } from '../support/bytes.ts'
 import { rejection } from '../support/calls.ts'
 import { loadRust, type RustGuest } from '../support/guests.ts'
@@ -40,6 +41,13 @@ describe('arguments', () => {
     const nested = JSON.parse('['.repeat(120) + ']'.repeat(120)) as unknown
     expect(await guest.echo_value(nested)).toEqual(nested)
   })
+})
+
+test('arguments by name go to the parameters of those names', async () => {
+  const call = (...args: unknown[]): Promise<unknown> => guest.call('add', args)
+  expect(await call(kw({ b: 1, a: 41 }))).toBe(42)
+  expect(await call(40, kw({ b: 2 }))).toBe(42)
+  await rejection(call(1, kw({ nope: 2 })), 'invalid-argument', "add(a, b) has no parameter 'nope'")
 })
 
 describe('results', () => {

@@ -49,10 +49,13 @@ impl Arguments {
     }
 
     /// Calls `function` with them.
-    pub fn call(&self, gil: Gil, function: Ptr) -> Option<Ref> {
+    pub fn call(&self, gil: Gil, plan: &Plan, function: Ptr) -> Option<Ref> {
         match self {
             Self::None => gil.call(function, &[]),
             Self::One(argument) => gil.call(function, &[argument.ptr()]),
+            Self::Many(list) if has_keywords(gil, plan, list) => {
+                gil.call(plan.apply.ptr(), &[function, list.ptr()])
+            }
             Self::Many(list) => call_spread(gil, function, list),
         }
     }
@@ -71,6 +74,15 @@ impl Arguments {
                 }
             }
         }
+    }
+}
+
+/// Whether the last of the arguments is keywords.
+fn has_keywords(gil: Gil, plan: &Plan, list: &Ref) -> bool {
+    // SAFETY: a list that nobody else has; only the type of its last item is looked at.
+    unsafe {
+        let count = (gil.api.PyList_Size)(list.ptr());
+        count > 0 && (*(gil.api.PyList_GetItem)(list.ptr(), count - 1)).kind == plan.keywords.ptr().cast()
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Plan {
     pub flush: Ref,
     /// `trace(token)`: has the caller's trace go on if the guest can follow it.
     pub trace: Ref,
+    /// `apply(function, arguments)`: calls it, with keywords if the last argument is of that type.
+    pub apply: Ref,
+    /// The type of keywords.
+    pub keywords: Ref,
     /// `serve(token, function, flags)`: runs and answers a call that streams, on a thread of the
     /// pool.
     pub serve: Ref,
@@ -59,6 +63,8 @@ impl Plan {
             unfit: get(c"unfit")?,
             flush: get(c"flush")?,
             trace: get(c"trace")?,
+            apply: get(c"apply")?,
+            keywords: get(c"keywords")?,
             serve: get(c"serve")?,
             spawn: get(c"spawn")?,
             notice: get(c"notice")?,
