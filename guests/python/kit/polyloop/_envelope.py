@@ -11,7 +11,7 @@ import math
 import struct
 import sys
 from collections.abc import Sequence
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 from . import Error
 
@@ -124,7 +124,7 @@ def _unfit(message: str) -> Error:
     return Error(message, code="invalid-argument")
 
 
-class Keywords(Dict[str, Any]):
+class Keywords(dict[str, Any]):
     """Arguments by name: the last of a call's arguments, if it has any."""
 
 

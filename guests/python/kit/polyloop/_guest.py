@@ -16,7 +16,21 @@ from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any, Callable
 
-from . import _aio, _envelope, _errors, _fork, _module, _native, _output, _shared, _siblings, _stream, _threads, _trace, _values
+from . import (
+    _aio,
+    _envelope,
+    _errors,
+    _fork,
+    _module,
+    _native,
+    _output,
+    _shared,
+    _siblings,
+    _stream,
+    _threads,
+    _trace,
+    _values,
+)
 
 DEFAULT_THREADS = 8
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
-import { Keywords, toPositions } from '../values/keywords.ts'
+import { Keywords, MisplacedKeyword, toPositions } from '../values/keywords.ts'
 import { encodeValue, UnfitValue } from '../values/skeleton.ts'
 import { readFrom } from './call-back.ts'
 import { PolyloopError } from './errors.ts'
@@ -179,6 +179,7 @@ export function byPosition(
   try {
     return toPositions(args.slice(0, -1), last, name, params)
   } catch (error) {
-    throw new PolyloopError('invalid-argument', (error as Error).message)
+    if (!(error instanceof MisplacedKeyword)) throw error
+    throw new PolyloopError('invalid-argument', error.message)
   }
 }
