@@ -274,12 +274,12 @@ test('what the guest prints comes to one host, the first of those that are there
   const [first, second] = [host(), host()]
   const pid = (await first.load(livesGuest, options)) as number
   await second.load(livesGuest, options)
-  await second.call('say', ['one\ntwo'])
+  await second.call('say', 'one\ntwo')
   await until(async () => (await first.printed()).length === 2)
   expect(await first.printed()).toEqual([`${pid}: one\n`, `${pid}: two\n`])
   await first.unload()
   await until(async () => {
-    await second.call('say', ['three'])
+    await second.call('say', 'three')
     return (await second.printed()).length > 0
   })
   expect(new Set(await second.printed())).toEqual(new Set([`${pid}: three\n`]))
@@ -362,12 +362,12 @@ def add(a, b): return a + b
     const pid = (await first.load(locator, options)) as number
     await first.begin(1, 'wait', 2)
     for (const spare of [0, 1, 4, 5]) {
-      await first.call('fill', [spare])
+      await first.call('fill', spare)
       const { code: why, message } = (await second.tryToLoad(locator, options)) as Required<Outcome>
       expect([why, message], `${spare} left`).toEqual(['overloaded', expect.stringMatching(/descriptor|open files/)])
       await first.call('release')
     }
-    expect(await first.call('add', [1], 2)).toBe(3)
+    expect(await first.call('add', 1, 2)).toBe(3)
     expect(await first.outcomes()).toEqual([{ value: 'waited' }])
     expect(await first.types()).toEqual(['starting', 'ready'])
     expect(await second.load(locator, options)).toBe(pid)
