@@ -21,7 +21,14 @@ async function begin(): Promise<{ unload(): Promise<void>; pids: number[] }> {
 /** The processes of this one, and those that have ended and that nobody has reaped. */
 const children = (): string =>
   readdirSync('/proc/self/task')
-    .map((thread) => readFileSync(`/proc/self/task/${thread}/children`, 'latin1'))
+    .map((thread) => {
+      try {
+        return readFileSync(`/proc/self/task/${thread}/children`, 'latin1')
+      } catch {
+        // The thread has ended since.
+        return ''
+      }
+    })
     .join('')
     .trim()
 
