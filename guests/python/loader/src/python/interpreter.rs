@@ -8,6 +8,7 @@ use crate::python::object::{Gil, attached};
 use crate::python::probe::Probe;
 use crate::python::running;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
@@ -35,10 +36,20 @@ pub fn ensure(
         return probe.map_or(Ok(()), |probe| interpreter.serves(probe)).map(|()| api);
     }
     stay();
+    let _turn = turn();
     let (api, interpreter) = probe.map_or_else(adopt, bring)?;
     attached(api, install)?;
     *current = Some(interpreter);
     Ok(api)
+}
+
+/// Waits for other copies of this loader, which package managers make if two packages want two versions: one at a time
+/// looks whether there is an interpreter, and initialises it. Two libraries share no lock but one of a file, and this file is
+/// the process's own. What has no /proc has no turns.
+fn turn() -> Option<File> {
+    let file = File::open("/proc/self/comm").ok()?;
+    file.lock().ok()?;
+    Some(file)
 }
 
 /// Takes the interpreter that runs already.
