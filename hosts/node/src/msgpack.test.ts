@@ -15,8 +15,8 @@ test('integers of 64 bits come back as they went: as numbers if those hold them'
 test.each<[unknown, string]>([
   [2n ** 64n, 'an integer beyond 64 bits at the arguments: pass it as a text'],
   [[{ a: -(2n ** 63n) - 1n }], 'an integer beyond 64 bits at the arguments.0.a'],
-  [new Map(), 'an iterable at the arguments'],
-  [{ s: new Set() }, 'an iterable at the arguments.s'],
+  [new Map(), 'an iterable (Map) at the arguments: pass [...it]'],
+  [{ s: new Set() }, 'an iterable (Set) at the arguments.s'],
   [{ user: Promise.resolve() }, 'a promise at the arguments.user: await it'],
   [[new Float64Array(1)], 'an array of numbers at the arguments.0'],
   [[new ArrayBuffer(1)], 'an ArrayBuffer at the arguments.0'],

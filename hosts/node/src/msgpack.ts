@@ -2,7 +2,7 @@
 import { types } from 'node:util'
 import { Decoder, Encoder } from '@msgpack/msgpack'
 import type { Codec } from './common/codec.ts'
-import { UnfitValue } from './values/skeleton.ts'
+import { invalidDate, notData, UnfitValue } from './values/skeleton.ts'
 
 const encoder = new Encoder({ useBigInt64: true })
 // Only what has 64 bits on the wire: most of that is a number all the same.
@@ -25,7 +25,7 @@ export const msgpack: Codec = {
 function look(value: unknown, path: (string | number)[]): void {
   if (typeof value === 'bigint') {
     if (value >= -(2n ** 63n) && value < 2n ** 64n) return
-    throw unfit('an integer beyond 64 bits', path, 'pass it as a text')
+    throw unfit(path, 'an integer beyond 64 bits', 'pass it as a text')
   }
   if (typeof value !== 'object' || value === null || path.length > 100) return
   if (Array.isArray(value)) {
@@ -33,14 +33,16 @@ function look(value: unknown, path: (string | number)[]): void {
     return
   }
   if (types.isDate(value)) {
-    if (Number.isNaN(Number(value))) throw unfit('an invalid Date', path, 'pass a valid one, or null')
+    if (Number.isNaN(Number(value))) throw unfit(path, ...invalidDate)
     return
   }
   if (ArrayBuffer.isView(value)) {
     if (types.isUint8Array(value)) return
-    throw unfit('an array of numbers', path, 'pass its bytes, or use the default codec')
+    throw unfit(path, 'an array of numbers', 'pass its bytes, or use the default codec')
   }
-  refuse(value, path)
+  if (types.isAnyArrayBuffer(value)) throw unfit(path, 'an ArrayBuffer', 'pass a Uint8Array of it')
+  const refusal = notData(value)
+  if (refusal !== undefined) throw unfit(path, ...refusal)
   for (const key of Object.keys(value)) below(key, (value as Readonly<Record<string, unknown>>)[key], path)
 }
 
@@ -51,16 +53,7 @@ function below(key: string | number, value: unknown, path: (string | number)[]):
   path.pop()
 }
 
-const useDefault = 'pass plain data, or use the default codec'
-
-function refuse(value: object, path: readonly (string | number)[]): void {
-  if (types.isAnyArrayBuffer(value)) throw unfit('an ArrayBuffer', path, 'pass a Uint8Array of it')
-  if (typeof (value as { then?: unknown }).then === 'function') throw unfit('a promise', path, 'await it')
-  if (Symbol.iterator in value || Symbol.asyncIterator in value) throw unfit('an iterable', path, useDefault)
-  if (types.isNativeError(value)) throw unfit('an Error', path, 'pass its message')
-}
-
-function unfit(what: string, path: readonly (string | number)[], advice: string): UnfitValue {
+function unfit(path: readonly (string | number)[], what: string, advice: string): UnfitValue {
   return new UnfitValue(what, ['the arguments', ...path].join('.'), advice)
 }
 

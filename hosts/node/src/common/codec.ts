@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { types } from 'node:util'
-import { Keywords, MisplacedKeyword, toPositions } from '../values/keywords.ts'
+import { bytesOf } from '../values/arrays.ts'
+import { Keywords } from '../values/keywords.ts'
 import { encodeValue, UnfitValue } from '../values/skeleton.ts'
 import { readFrom } from './call-back.ts'
 import { PolyloopError } from './errors.ts'
@@ -132,10 +133,8 @@ export function asBytes(value: unknown): Uint8Array | undefined {
 }
 
 function view(value: unknown): Uint8Array | undefined {
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
   // Not instanceof: those of another realm (a test runner's, say) are bytes just as well.
-  if (typeof value === 'object' && types.isAnyArrayBuffer(value)) return new Uint8Array(value)
-  return undefined
+  return ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value) ? bytesOf(value) : undefined
 }
 
 function isBytes(value: unknown): boolean {
@@ -166,7 +165,7 @@ export function toBytes(value: unknown): Uint8Array {
 }
 
 /**
- * Arguments without any by name.
+ * Arguments without any by name, for a guest that knows no others: they go to the places of the parameters of those names.
  *
  * @throws invalid-argument if the function has no such parameters
  */
@@ -176,10 +175,19 @@ export function byPosition(
 ): readonly unknown[] {
   const last = args[args.length - 1]
   if (!(last instanceof Keywords)) return args
-  try {
-    return toPositions(args.slice(0, -1), last, name, params)
-  } catch (error) {
-    if (!(error instanceof MisplacedKeyword)) throw error
-    throw new PolyloopError('invalid-argument', error.message)
+  const refuse = (why: string): never => {
+    throw new PolyloopError('invalid-argument', why)
   }
+  if (params === undefined) return refuse(`${name} takes no arguments by name: pass them by position`)
+  const signature = `${name}(${params.join(', ')})`
+  const placed = args.slice(0, -1)
+  const given = placed.length
+  for (const [key, value] of Object.entries(last.values)) {
+    const index = params.indexOf(key)
+    if (index < 0) refuse(`${signature} has no parameter '${key}'`)
+    if (index < given) refuse(`${signature} has '${key}' by position already`)
+    while (placed.length < index) placed.push(undefined)
+    placed[index] = value
+  }
+  return placed
 }

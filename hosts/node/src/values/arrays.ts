@@ -87,6 +87,17 @@ export function toNumbers(type: string, bytes: Uint8Array, isKept: boolean): Num
   return new made(copy.buffer)
 }
 
+/**
+ * The bytes of a view, or of memory.
+ *
+ * @throws TypeError if they are detached
+ */
+export function bytesOf(value: ArrayBufferView | ArrayBufferLike): Uint8Array {
+  return ArrayBuffer.isView(value)
+    ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    : new Uint8Array(value)
+}
+
 /** An array of numbers with several dimensions, row by row: a numpy array on the other side. */
 export class NdArray<Data extends NumberArray = NumberArray> {
   readonly data: Data

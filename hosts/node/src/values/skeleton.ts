@@ -2,7 +2,7 @@
 // Makes JSON of values that are not plain: a skeleton with tags, and bytes beside it. Says of what it cannot make where it
 // stands, and what to do.
 import { types } from 'node:util'
-import { isLittleEndian, NdArray, type NumberArray, numberType } from './arrays.ts'
+import { bytesOf, isLittleEndian, NdArray, type NumberArray, numberType } from './arrays.ts'
 import { type Attachment, bytesAt, numbersAt, pack } from './envelope.ts'
 import { Keywords } from './keywords.ts'
 import { deepest, isObjectPrototype, isPackable, isPlain, tagKey } from './plain.ts'
@@ -45,6 +45,23 @@ const tagged = {
   s: 'a Set',
   u: 'undefined',
 } as const
+
+/** What is no data, though JSON would make something of it, and what to do; undefined if it is none of that. */
+export function notData(value: object): readonly [what: string, advice: string] | undefined {
+  const { then } = value as { then?: unknown }
+  if (typeof then === 'function') return ['a promise', 'await it']
+  if (types.isNativeError(value)) return ['an Error', 'pass its message']
+  if (types.isRegExp(value)) return ['a RegExp', 'pass its source']
+  const { [Symbol.iterator]: iterator, [Symbol.asyncIterator]: asyncIterator } = value as Partial<
+    AsyncIterable<unknown> & Iterable<unknown>
+  >
+  if (typeof asyncIterator === 'function') return ['a stream', 'pass it as the last argument, by itself']
+  if (typeof iterator !== 'function') return undefined
+  return [`an iterable (${nameOf(value)})`, 'pass [...it], or Object.fromEntries(it)']
+}
+
+/** What is to be said of a date that is none. */
+export const invalidDate: readonly [what: string, advice: string] = ['an invalid Date', 'pass a valid one, or null']
 
 type Tagged = { readonly [tagKey]: readonly unknown[] }
 
@@ -110,7 +127,8 @@ class Skeleton {
     if (types.isSet(value)) return this.#tag('s', this.#list([...value]))
     if (types.isDate(value)) return this.#date(value)
     if (types.isBoxedPrimitive(value)) return this.of(value.valueOf())
-    this.#refuse(value)
+    const refusal = notData(value)
+    if (refusal !== undefined) throw this.#unfit(...refusal)
     const { toJSON } = value as { toJSON?: unknown }
     if (typeof toJSON === 'function') return this.of(toJSON.call(value, ''))
     return this.#properties(value)
@@ -126,59 +144,43 @@ class Skeleton {
     )
   }
 
-  /** What is no data, though JSON would make something of it. */
-  #refuse(value: object): void {
-    const { then } = value as { then?: unknown }
-    if (typeof then === 'function') throw this.#unfit('a promise', 'await it')
-    if (types.isNativeError(value)) throw this.#unfit('an Error', 'pass its message')
-    if (types.isRegExp(value)) throw this.#unfit('a RegExp', 'pass its source')
-    const { [Symbol.iterator]: iterator, [Symbol.asyncIterator]: asyncIterator } = value as Partial<
-      AsyncIterable<unknown> & Iterable<unknown>
-    >
-    if (typeof asyncIterator === 'function') {
-      throw this.#unfit('a stream', 'pass it as the last argument, by itself')
-    }
-    if (typeof iterator === 'function') {
-      throw this.#unfit(`an iterable (${nameOf(value)})`, 'pass [...it], or Object.fromEntries(it)')
-    }
-  }
-
   #bytes(value: object): Tagged | undefined {
     if (value instanceof NdArray) return this.#numbers(value.data, value.shape)
-    if (ArrayBuffer.isView(value)) {
-      const type = types.isUint8Array(value) ? undefined : numberType(value)
-      if (type === undefined)
-        return this.#attach(
-          'b',
-          bytesOf(value, () => this.#detached()),
-          bytesAt,
-        )
+    if (ArrayBuffer.isView(value) && !types.isUint8Array(value) && !types.isDataView(value)) {
       return this.#numbers(value as NumberArray)
     }
-    if (!types.isAnyArrayBuffer(value)) return undefined
-    const view = bytesOf(value, () => this.#detached())
-    return this.#attach('b', view, bytesAt)
+    const isBytes = ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)
+    return isBytes ? this.#attach('b', value, bytesAt) : undefined
   }
 
   #numbers(data: NumberArray, shape?: readonly number[]): Tagged {
     const type = numberType(data)
     if (type === undefined || !isLittleEndian) throw this.#unfit(nameOf(data), 'pass bytes')
-    const bytes = bytesOf(data, () => this.#detached())
-    return this.#attach('a', bytes, numbersAt, type, shape ?? [data.length])
+    return this.#attach('a', data, numbersAt, type, shape ?? [data.length])
   }
 
-  #attach(kind: 'a' | 'b' | 'l', bytes: Uint8Array, at: Attachment['at'], ...more: readonly unknown[]): Tagged {
-    return this.#tag(kind, this.attachments.push({ bytes, at }) - 1, ...more)
+  #attach(
+    kind: 'a' | 'b' | 'l',
+    value: ArrayBufferView | ArrayBufferLike,
+    at: Attachment['at'],
+    ...more: readonly unknown[]
+  ): Tagged {
+    return this.#tag(kind, this.attachments.push({ bytes: this.#view(value), at }) - 1, ...more)
   }
 
-  #detached(): UnfitValue {
-    return this.#unfit('detached bytes', 'their memory was transferred before the call')
+  #view(value: ArrayBufferView | ArrayBufferLike): Uint8Array {
+    try {
+      return bytesOf(value)
+    } catch {
+      throw this.#unfit('detached bytes', 'their memory was transferred before the call')
+    }
   }
 
   #array(values: readonly unknown[]): unknown {
-    if (!this.#isJsonOnly && isLittleEndian && isPackable(values)) {
-      const { buffer } = Float64Array.from(values)
-      return this.#attach('l', new Uint8Array(buffer), numbersAt)
+    // A list of arguments is one of places: it stays a list.
+    const isArguments = this.#last !== undefined && this.#path.length === 0
+    if (!isArguments && !this.#isJsonOnly && isLittleEndian && isPackable(values)) {
+      return this.#attach('l', Float64Array.from(values), numbersAt)
     }
     for (let index = 0; index < values.length; index++) {
       if (index in values) continue
@@ -201,7 +203,7 @@ class Skeleton {
 
   #date(date: Date): Tagged {
     const time = Number(date)
-    if (Number.isNaN(time)) throw this.#unfit('an invalid Date', 'pass a valid one, or null')
+    if (Number.isNaN(time)) throw this.#unfit(...invalidDate)
     return this.#tag('d', time)
   }
 
@@ -255,15 +257,4 @@ function isData(value: object): boolean {
 function nameOf(value: object): string {
   const { constructor: made } = value as { constructor?: unknown }
   return typeof made === 'function' && made.name !== '' ? made.name : 'Object'
-}
-
-/** @throws what `detached` says */
-function bytesOf(value: ArrayBufferView | ArrayBufferLike, detached: () => Error): Uint8Array {
-  try {
-    return ArrayBuffer.isView(value)
-      ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-      : new Uint8Array(value)
-  } catch {
-    throw detached()
-  }
 }

@@ -94,6 +94,12 @@ describe('what JSON cannot carry comes back as it went', () => {
   })
 })
 
+test('a list of arguments is never packed: it is one of places', () => {
+  const args = [...new Array(100).fill(0.5), Number.NaN]
+  const payload = Buffer.from(encodeValue(args, true) as Uint8Array)
+  expect(payload.toString('utf8', unpack(payload).text[0])).toBe(`[${'0.5,'.repeat(100)}{"~":["n","NaN"]}]`)
+})
+
 describe('what nothing carries is refused, with where it stands and what to do', () => {
   const cyclic: unknown[] = []
   cyclic.push({ self: cyclic })
