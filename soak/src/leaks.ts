@@ -2,6 +2,8 @@
 // What a program must have none of once its guests are unloaded.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { parentOf, processes } from './processes.ts'
 
 /** What this process has of the system. */
@@ -40,4 +42,10 @@ export async function settle(before?: Held): Promise<Held> {
     const open = before === undefined || now.descriptors <= before.descriptors
     if ((now.processes === 0 && now.memfds === 0 && open) || round === 250) return now
   }
+}
+
+/** As --expose-gc does it, for who cannot be started with that: what is left is looked at when garbage is gone. */
+export function exposeGc(): void {
+  setFlagsFromString('--expose-gc')
+  globalThis.gc = runInNewContext('gc') as NodeJS.GCFunction
 }

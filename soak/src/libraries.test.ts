@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { beforeAll, expect, test } from 'vitest'
+import { exposeGc } from './leaks.ts'
 import { homes, libraries } from './libraries.ts'
 
-beforeAll(() => {
-  // As --expose-gc does it: what is left is looked at when garbage is gone.
-  setFlagsFromString('--expose-gc')
-  globalThis.gc = runInNewContext('gc') as NodeJS.GCFunction
-})
+beforeAll(exposeGc)
 
 test.each(Object.entries(homes))(
   'numpy, TLS, programs, forks and prints, %s: every answer is right, and nothing is left',

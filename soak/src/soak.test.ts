@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { beforeAll, expect, test } from 'vitest'
+import { exposeGc } from './leaks.ts'
 import { type Outcome, soak } from './soak.ts'
 
-beforeAll(() => {
-  // As --expose-gc does it: what is left is looked at when garbage is gone.
-  setFlagsFromString('--expose-gc')
-  globalThis.gc = runInNewContext('gc') as NodeJS.GCFunction
-})
+beforeAll(exposeGc)
 
 function expectClean({ tally, duplicates, before, after }: Outcome): void {
   console.log(String(tally))

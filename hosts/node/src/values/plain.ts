@@ -38,7 +38,7 @@ export function isPlain(value: unknown, level = 0): boolean {
 }
 
 /** Neither NaN, nor infinite, nor -0, which JSON writes as null or 0. */
-function isPlainNumber(value: number): boolean {
+export function isPlainNumber(value: number): boolean {
   return value - value === 0 && (value !== 0 || 1 / value > 0)
 }
 

@@ -5,7 +5,7 @@ import { types } from 'node:util'
 import { bytesOf, isLittleEndian, NdArray, type NumberArray, numberType } from './arrays.ts'
 import { type Attachment, bytesAt, numbersAt, pack } from './envelope.ts'
 import { Keywords } from './keywords.ts'
-import { deepest, isObjectPrototype, isPackable, isPlain, tagKey } from './plain.ts'
+import { deepest, isObjectPrototype, isPackable, isPlain, isPlainNumber, tagKey } from './plain.ts'
 
 /** A value that nothing carries. */
 export class UnfitValue extends TypeError {
@@ -25,7 +25,7 @@ export class UnfitValue extends TypeError {
  * @throws UnfitValue; RangeError if the text would be too long
  */
 export function encodeValue(value: unknown, isList: boolean, isJsonOnly = false): string | Uint8Array {
-  if (isList ? (value as unknown[]).every((one) => isPlain(one, 1)) : isPlain(value)) return JSON.stringify(value)
+  if (isPlain(value)) return JSON.stringify(value)
   const skeleton = new Skeleton(isList ? (value as unknown[]).length - 1 : undefined, isJsonOnly)
   const text = JSON.stringify(skeleton.of(value))
   return skeleton.isPlain ? text : pack(text, skeleton.attachments)
@@ -86,7 +86,7 @@ class Skeleton {
       case 'boolean':
         return value
       case 'number':
-        if (value - value === 0 && (value !== 0 || 1 / value > 0)) return value
+        if (isPlainNumber(value)) return value
         // The same number, for whoever reads JSON alone.
         if (value === 0) return this.#isJsonOnly ? 0 : this.#tag('n', '-0')
         return this.#tag('n', String(value))

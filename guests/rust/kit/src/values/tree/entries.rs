@@ -119,16 +119,7 @@ impl<'de> Deserializer<'de> for Key<'de> {
         deserialize_u64 visit_u64 u64, deserialize_u128 visit_u128 u128, deserialize_f32 visit_f32 f32,
         deserialize_f64 visit_f64 f64
     }
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_some(self)
-    }
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        visitor.visit_newtype_struct(self)
-    }
+    present! {}
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         name: &'static str,

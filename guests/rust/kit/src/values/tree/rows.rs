@@ -147,16 +147,7 @@ impl<'de> Deserializer<'de> for One {
         deserialize_u32 visit_u32 u32, deserialize_u64 visit_u64 u64, deserialize_f32 visit_f32 f32,
         deserialize_f64 visit_f64 f64
     }
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        visitor.visit_some(self)
-    }
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Misfit> {
-        visitor.visit_newtype_struct(self)
-    }
+    present! {}
     forward_to_deserialize_any! {
         bool i128 u128 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct enum
         identifier ignored_any
