@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { CallOptions } from '../call/call-options.ts'
-import type { Duplex } from '../call/duplex.ts'
-import type { Stream } from '../call/response-stream.ts'
+import { type Duplex, DuplexCall } from '../call/duplex.ts'
+import { ResponseStream, type Stream } from '../call/response-stream.ts'
 import { PolyloopError } from '../common/errors.ts'
 import type { Method } from '../common/manifest.ts'
 import { reasonOf } from '../common/reasons.ts'
@@ -204,12 +204,7 @@ class Calls {
   /** A function of the guest, as one of the handle. */
   method(name: string, options?: CallOptions): (...args: unknown[]) => unknown {
     const isStream = this.#core.methods[this.#core.manifest?.number(name) ?? -1]?.stream === true
-    return isStream
-      ? (...args) => this.stream(name, args, options)
-      : (...args) => {
-          const refusal = this.#lease.refusal()
-          return refusal === undefined ? this.#core.call(name, args, options) : Promise.reject(refusal)
-        }
+    return isStream ? (...args) => this.stream(name, args, options) : (...args) => this.call(name, args, options)
   }
 
   call(name: string, args: unknown, options: CallOptions | undefined): Promise<unknown> {
@@ -219,20 +214,28 @@ class Calls {
 
   stream(name: string, args: unknown, options: CallOptions | undefined): Stream<never> {
     const refusal = this.#lease.refusal() ?? notList('stream', name, args)
-    return this.#core.stream(name, refusal === undefined ? toList(args) : [], options, refusal) as Stream<never>
+    const stream =
+      refusal === undefined ? this.#core.stream(name, toList(args), options) : new ResponseStream(refused(refusal))
+    return stream as Stream<never>
   }
 
   duplex(name: string, args: unknown, options: CallOptions | undefined): Duplex<unknown, never> {
     const refusal = this.#lease.refusal() ?? notList('duplex', name, args)
-    return this.#core.duplex(name, refusal === undefined ? toList(args) : [], options, refusal) as Duplex<
-      unknown,
-      never
-    >
+    const call =
+      refusal === undefined ? this.#core.duplex(name, toList(args), options) : new DuplexCall(refused(refusal))
+    return call as Duplex<unknown, never>
   }
 
   send(bytes: unknown, options: CallOptions | undefined): Promise<Buffer> {
     const refusal = this.#lease.refusal()
     return refusal === undefined ? (this.#core.send(bytes, options) as Promise<Buffer>) : Promise.reject(refusal)
+  }
+}
+
+/** What opens a stream that is not to be. */
+function refused(refusal: PolyloopError): () => never {
+  return () => {
+    throw refusal
   }
 }
 

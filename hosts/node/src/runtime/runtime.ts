@@ -133,26 +133,18 @@ export class RuntimeCore implements Starting {
     return Promise.reject(error)
   }
 
-  /**
-   * Calls a method that answers with a stream; a stream as the last argument is a request stream.
-   *
-   * @param refusal - why it is not called
-   */
-  stream(name: string, args: readonly unknown[], options?: CallOptions, refusal?: PolyloopError): ResponseStream {
+  /** Calls a method that answers with a stream; a stream as the last argument is a request stream. */
+  stream(name: string, args: readonly unknown[], options?: CallOptions): ResponseStream {
     const parent = this.#parent()
-    return new ResponseStream((responseStream) => {
-      if (refusal !== undefined) throw refusal
-      return this.#open(name, args, options, responseStream, parent)
-    })
+    return new ResponseStream((responseStream) => this.#open(name, args, options, responseStream, parent))
   }
 
   /** Calls a method that streams both ways. */
-  duplex(name: string, args: readonly unknown[], options?: CallOptions, refusal?: PolyloopError): DuplexCall {
+  duplex(name: string, args: readonly unknown[], options?: CallOptions): DuplexCall {
     const parent = this.#parent()
-    return new DuplexCall((responseStream, requestStream) => {
-      if (refusal !== undefined) throw refusal
-      return this.#open(name, [...args, requestStream], options, responseStream, parent)
-    })
+    return new DuplexCall((responseStream, requestStream) =>
+      this.#open(name, [...args, requestStream], options, responseStream, parent),
+    )
   }
 
   /** What is active when a stream is asked for: whoever reads it first may be somebody else. */
