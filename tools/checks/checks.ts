@@ -102,9 +102,12 @@ export const checks: readonly Suite[] = [
   command('ruff', () => exec(RUFF, ['check', '--quiet', '.'])),
   command('ruff-format', () => exec(RUFF, ['format', '--check', '--quiet', '.'])),
   command('mypy', () =>
-    exec(pythonTool('mypy'), ['--config-file=guests/python/kit/pyproject.toml', '--cache-dir=.cache/mypy'], {
-      env: { MYPYPATH: 'guests/python/kit' },
-    }),
+    exec(pythonTool('mypy'), [
+      '--config-file=guests/python/kit/pyproject.toml',
+      '--cache-dir=.cache/mypy',
+      'guests/python/kit/polyloop',
+      ...['probe', 'process'].map((name) => `guests/python/programs/${name}.py`),
+    ]),
   ),
   own('stops', stops),
   own('layers', layers),
